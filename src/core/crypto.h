@@ -1,0 +1,38 @@
+/*
+ * Hashes, base64 and randomness: the one adapter over libsodium. No cryptography of our own.
+ * Threading: every function may be called from any thread; the library initialises itself once.
+ */
+#ifndef FRT_CORE_CRYPTO_H
+#define FRT_CORE_CRYPTO_H
+
+#include "core/status.h"
+
+#define FRT_SHA256_BYTES 32
+#define FRT_SHA256_HEX_SIZE 65 /* 64 digits and the NUL */
+
+/** Lower-case hex SHA-256 of `size` bytes. Source: FIPS 180-4. */
+void frt_sha256_hex(const void *bytes, size_t size, char out[FRT_SHA256_HEX_SIZE]);
+
+/** Lower-case hex SHA-256 of a file, read in pieces. Errors: FRT_ENOTFOUND, FRT_EIO. */
+FRT_NODISCARD enum frt_status frt_sha256_file(const char *path, char out[FRT_SHA256_HEX_SIZE],
+                                              struct frt_error *err);
+
+/**
+ * Decode base64 (RFC 4648 section 4; the URL alphabet, missing padding and white space are accepted).
+ *
+ * out       u8[capacity]; capacity >= size / 4 * 3 + 3 always suffices. May be `text` itself.
+ * out_size  bytes written.
+ * Errors: FRT_EBAD_REQUEST (offset of the first bad character), FRT_EINVAL (capacity).
+ */
+FRT_NODISCARD enum frt_status frt_base64_decode(const char *text, size_t size, void *out, size_t capacity,
+                                                size_t *out_size, struct frt_error *err);
+
+/** Characters needed by frt_base64_encode, the NUL included. */
+size_t frt_base64_encoded_size(size_t size);
+/** Encode with padding; `out` holds frt_base64_encoded_size(size) characters. */
+void frt_base64_encode(const void *bytes, size_t size, char *out);
+
+/** Unpredictable bytes. */
+void frt_random_bytes(void *out, size_t size);
+
+#endif
