@@ -1,0 +1,66 @@
+#include "engine/faces.h"
+
+#include "core/mem.h"
+
+enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_faces **out, struct frt_error *err)
+{
+    size_t floats = 0;
+    struct frt_faces *faces = frt_alloc_zero(1, sizeof *faces);
+    if (faces == NULL)
+        return frt_fail_nomem(err, "faces");
+    if (n > 0) {
+        faces->faces = frt_alloc_zero(n, sizeof *faces->faces);
+        if (faces->faces == NULL)
+            goto nomem;
+        if (dim > 0) {
+            if (!frt_mul_size(n, dim, &floats))
+                goto nomem;
+            faces->embeddings = frt_alloc_zero(floats, sizeof(float));
+            if (faces->embeddings == NULL)
+                goto nomem;
+        }
+    }
+    faces->n = n;
+    faces->dim = dim;
+    *out = faces;
+    return FRT_OK;
+nomem:
+    frt_faces_free(faces);
+    return frt_fail_nomem(err, "faces");
+}
+
+void frt_faces_free(struct frt_faces *faces)
+{
+    if (faces == NULL)
+        return;
+    frt_free(faces->faces);
+    frt_free(faces->embeddings);
+    frt_free(faces);
+}
+
+size_t frt_faces_count(const struct frt_faces *faces)
+{
+    return faces->n;
+}
+
+const struct frt_face *frt_faces_get(const struct frt_faces *faces, size_t i)
+{
+    return i < faces->n ? &faces->faces[i] : NULL;
+}
+
+const float *frt_faces_embedding(const struct frt_faces *faces, size_t i)
+{
+    return i < faces->n && faces->embeddings != NULL ? faces->embeddings + i * faces->dim : NULL;
+}
+
+struct frt_timing frt_faces_timing(const struct frt_faces *faces)
+{
+    return faces->timing;
+}
+
+const char *frt_expression_name(enum frt_expression expression)
+{
+    static const char *const names[FRT_EXPRESSION_COUNT] = {"neutral", "happy",     "sad",      "angry",
+                                                            "fearful", "disgusted", "surprised"};
+    return (unsigned)expression < FRT_EXPRESSION_COUNT ? names[expression] : "unknown";
+}

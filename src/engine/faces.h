@@ -1,0 +1,20 @@
+/*
+ * What a photo held: the body of frt.h's struct frt_faces. Threading: immutable once handed out.
+ */
+#ifndef FRT_ENGINE_FACES_H
+#define FRT_ENGINE_FACES_H
+
+#include "core/status.h"
+
+struct frt_faces {
+    size_t n;
+    size_t dim;              /* 0 = no embeddings */
+    struct frt_face *faces;  /* [n], largest first; NULL when n is 0 */
+    float *embeddings;       /* f32[n][dim] or NULL */
+    struct frt_timing timing;
+};
+
+/** Zeroed room for n faces, and for their embeddings when dim is not 0. Owned. */
+FRT_NODISCARD enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_faces **out, struct frt_error *err);
+
+#endif

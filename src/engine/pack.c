@@ -1,0 +1,215 @@
+#include "engine/pack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "engine/pack_locate.h"
+
+static enum frt_status open_session(struct frt_pack *pack, uint32_t number, struct frt_error *err)
+{
+    const struct frt_model_spec *spec = &pack->manifest->models[number];
+    char path[FRT_LOCATE_PATH_MAX + FRT_SPEC_PATH_MAX];
+    char digest[FRT_SHA256_HEX_SIZE];
+    enum frt_status status;
+
+    int n = snprintf(path, sizeof path, "%s/%s", pack->folder, spec->file);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return frt_fail(err, FRT_EINVAL, "%s: path too long", spec->file);
+    if (!pack->skip_checksums && spec->sha256[0] != '\0') {
+        status = frt_sha256_file(path, digest, err);
+        if (status != FRT_OK)
+            return status;
+        if (strcmp(digest, spec->sha256) != 0)
+            return frt_fail(err, FRT_EBAD_MODEL,
+                            "%s: SHA-256 is %s, the manifest says %s; the file was changed or damaged: "
+                            "import or fetch the pack again",
+                            path, digest, spec->sha256);
+    }
+    return frt_session_open(pack->context->backend, path, &pack->sessions[number], err);
+}
+
+static uint32_t number_of(const struct frt_pack *pack, const struct frt_model_spec *spec)
+{
+    return (uint32_t)(spec - pack->manifest->models);
+}
+
+/* Opens the pack's model of a role; *spec is NULL when it has none. */
+static enum frt_status open_role(struct frt_pack *pack, enum frt_model_role role, const char *name,
+                                 const struct frt_model_spec **spec, struct frt_error *err)
+{
+    *spec = frt_manifest_find(pack->manifest, role, name);
+    if (*spec == NULL)
+        return FRT_OK;
+    return open_session(pack, number_of(pack, *spec), err);
+}
+
+static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_options *options,
+                                   struct frt_error *err)
+{
+    const char *wanted = options == NULL ? NULL : options->detector;
+    const struct frt_model_spec *spec = NULL;
+
+    if (wanted != NULL && wanted[0] == '\0')
+        wanted = NULL;
+    enum frt_status status = open_role(pack, FRT_ROLE_DETECTOR, wanted, &spec, err);
+    if (status != FRT_OK)
+        return status;
+    if (spec == NULL) {
+        const struct frt_model_spec *fallback = frt_manifest_find(pack->manifest, FRT_ROLE_DETECTOR, NULL);
+        return frt_fail(err, FRT_EBAD_MODEL, "%s/manifest.json: no detector%s%s%s%s", pack->folder,
+                        wanted == NULL ? "" : " named ", wanted == NULL ? "" : wanted,
+                        fallback == NULL ? "" : "; the default one is ", fallback == NULL ? "" : fallback->name);
+    }
+    status = frt_detector_new(spec, pack->sessions[number_of(pack, spec)], &pack->detector, err);
+    if (status != FRT_OK)
+        return status;
+
+    status = open_role(pack, FRT_ROLE_LANDMARKS, NULL, &spec, err);
+    if (status == FRT_OK && spec != NULL)
+        status = frt_landmarker_new(spec, pack->sessions[number_of(pack, spec)], &pack->landmarker, err);
+    if (status != FRT_OK)
+        return status;
+
+    status = open_role(pack, FRT_ROLE_EMBEDDER, NULL, &spec, err);
+    if (status == FRT_OK && spec != NULL) {
+        status = frt_embedder_new(spec, pack->sessions[number_of(pack, spec)], &pack->embedder, err);
+        if (status == FRT_OK) {
+            pack->info.embedder_name = spec->name;
+            pack->info.embedder_version = spec->version;
+            pack->info.dim = frt_embedder_dim(pack->embedder);
+            pack->info.default_threshold = spec->threshold;
+        }
+    }
+    return status;
+}
+
+static enum frt_status preload(const struct frt_pack *pack, struct frt_error *err)
+{
+    static const enum frt_model_role roles[] = {FRT_ROLE_LIVENESS, FRT_ROLE_AGE_GENDER, FRT_ROLE_EXPRESSION};
+    const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
+    size_t n;
+    enum frt_status status = FRT_OK;
+    for (size_t i = 0; status == FRT_OK && i < sizeof roles / sizeof *roles; i++)
+        if (frt_manifest_find(pack->manifest, roles[i], NULL) != NULL)
+            status = frt_pack_face_nets(pack, roles[i], nets, &n, err);
+    return status;
+}
+
+/* The licence that binds most: one that forbids commercial use wins over one that does not. */
+static const char *strictest_licence(const struct frt_manifest *manifest)
+{
+    const char *found = manifest->n_models > 0 ? manifest->models[0].licence : "";
+    for (uint32_t i = 0; i < manifest->n_models; i++)
+        if (strcasestr(manifest->models[i].licence, "non-commercial") != NULL)
+            return manifest->models[i].licence;
+    return found;
+}
+
+enum frt_status frt_pack_open(struct frt_context *context, const char *path, const struct frt_pack_options *options,
+                              struct frt_pack **out, struct frt_error *err)
+{
+    struct frt_pack *pack = NULL;
+    char located[FRT_LOCATE_PATH_MAX];
+    enum frt_status status;
+
+    if (path == NULL || path[0] == '\0') {
+        status = frt_pack_locate(located, err);
+        if (status != FRT_OK)
+            return status;
+        path = located;
+    }
+    pack = frt_alloc_zero(1, sizeof *pack);
+    if (pack == NULL)
+        return frt_fail_nomem(err, "a pack");
+    (void)pthread_mutex_init(&pack->lazy_lock, NULL);
+    pack->context = context;
+    pack->skip_checksums = options != NULL && options->skip_checksums;
+    pack->folder = frt_strdup(path);
+    if (pack->folder == NULL) {
+        status = frt_fail_nomem(err, "a pack");
+        goto fail;
+    }
+    status = frt_manifest_load(path, &pack->manifest, err);
+    if (status != FRT_OK)
+        goto fail;
+    pack->info.name = pack->manifest->name;
+    pack->info.version = pack->manifest->version;
+    pack->info.id = pack->manifest->id;
+    pack->info.licence = strictest_licence(pack->manifest);
+    status = open_models(pack, options, err);
+    if (status == FRT_OK && options != NULL && options->preload)
+        status = preload(pack, err);
+    if (status != FRT_OK)
+        goto fail;
+    *out = pack;
+    return FRT_OK;
+fail:
+    frt_pack_free(pack);
+    return status;
+}
+
+void frt_pack_free(struct frt_pack *pack)
+{
+    if (pack == NULL)
+        return;
+    for (uint32_t i = 0; i < FRT_PACK_MAX_MODELS; i++)
+        frt_face_net_free(pack->face_nets[i]);
+    frt_embedder_free(pack->embedder);
+    frt_landmarker_free(pack->landmarker);
+    frt_detector_free(pack->detector);
+    for (uint32_t i = 0; i < FRT_PACK_MAX_MODELS; i++)
+        frt_session_free(pack->sessions[i]);
+    frt_manifest_free(pack->manifest);
+    (void)pthread_mutex_destroy(&pack->lazy_lock);
+    frt_free(pack->folder);
+    frt_free(pack);
+}
+
+const struct frt_pack_info *frt_pack_info_get(const struct frt_pack *pack)
+{
+    return &pack->info;
+}
+
+static enum frt_status open_net_locked(struct frt_pack *pack, uint32_t number, struct frt_error *err)
+{
+    if (pack->face_nets[number] != NULL)
+        return FRT_OK;
+    enum frt_status status = FRT_OK;
+    if (pack->sessions[number] == NULL)
+        status = open_session(pack, number, err);
+    if (status == FRT_OK)
+        status = frt_face_net_new(&pack->manifest->models[number], pack->sessions[number], &pack->face_nets[number],
+                                  err);
+    return status;
+}
+
+enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_role role,
+                                   const struct frt_face_net *nets[FRT_PACK_MAX_NETS], size_t *n,
+                                   struct frt_error *err)
+{
+    /* The one part that changes after opening, under its lock. */
+    struct frt_pack *own = (struct frt_pack *)(uintptr_t)pack;
+    const struct frt_model_spec *only =
+        role == FRT_ROLE_LIVENESS ? NULL : frt_manifest_find(pack->manifest, role, NULL);
+    enum frt_status status = FRT_OK;
+    size_t found = 0;
+
+    (void)pthread_mutex_lock(&own->lazy_lock);
+    for (uint32_t i = 0; status == FRT_OK && i < pack->manifest->n_models && found < FRT_PACK_MAX_NETS; i++) {
+        const struct frt_model_spec *spec = &pack->manifest->models[i];
+        if (spec->role != role || (only != NULL && spec != only))
+            continue;
+        status = open_net_locked(own, i, err);
+        if (status == FRT_OK)
+            nets[found++] = own->face_nets[i];
+    }
+    (void)pthread_mutex_unlock(&own->lazy_lock);
+    if (status != FRT_OK)
+        return status;
+    if (found == 0)
+        return frt_fail(err, FRT_EBAD_MODEL, "the pack '%s' has no %s model", pack->info.name,
+                        frt_model_role_name(role));
+    *n = found;
+    return FRT_OK;
+}

@@ -1,0 +1,54 @@
+/*
+ * A loaded pack: the manifest's models, opened and wrapped by their families.
+ *
+ *     detector ─ landmarks ─ embedder     opened with the pack
+ *     liveness…, age_gender, expression   opened at first use (or at once with `preload`)
+ *
+ * A model's file is compared with the manifest's SHA-256 when it is opened, so that start-up pays only
+ * for the models it needs.
+ *
+ * Threading: immutable but for the models opened at first use; `lazy_lock` guards those and is held
+ * while one is opened (never across a run). Lock order: it is a leaf.
+ */
+#ifndef FRT_ENGINE_PACK_H
+#define FRT_ENGINE_PACK_H
+
+#include <pthread.h>
+
+#include "engine/context.h"
+#include "model/pack_files.h"
+#include "vision/detector.h"
+#include "vision/embedder.h"
+#include "vision/face_net.h"
+#include "vision/landmarks.h"
+
+struct frt_pack {
+    const struct frt_context *context; /* borrowed */
+    char *folder;
+    bool skip_checksums;
+    struct frt_manifest *manifest;
+    struct frt_pack_info info;
+
+    struct frt_session *sessions[FRT_PACK_MAX_MODELS]; /* by model number; NULL = not opened */
+    struct frt_detector *detector;
+    struct frt_landmarker *landmarker; /* NULL when the pack has none */
+    struct frt_embedder *embedder;     /* NULL when the pack has none */
+
+    pthread_mutex_t lazy_lock;
+    struct frt_face_net *face_nets[FRT_PACK_MAX_MODELS]; /* by model number */
+};
+
+#define FRT_PACK_MAX_NETS 4
+
+/**
+ * The nets of a role, opening them if need be: one for age_gender and expression (the default), all of
+ * the pack for liveness.
+ *
+ * nets  out: borrowed until the pack is freed; *n >= 1.
+ * Errors: FRT_EBAD_MODEL (the pack has no model of this role; the text says so).
+ */
+FRT_NODISCARD enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_role role,
+                                                 const struct frt_face_net *nets[FRT_PACK_MAX_NETS], size_t *n,
+                                                 struct frt_error *err);
+
+#endif

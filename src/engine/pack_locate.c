@@ -1,0 +1,78 @@
+#include "engine/pack_locate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool holds(const char *folder, const char *name)
+{
+    char path[FRT_LOCATE_PATH_MAX + 64];
+    struct stat st;
+    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0;
+}
+
+/* "a" + "b" into out; false when it does not fit. */
+static bool join(char out[FRT_LOCATE_PATH_MAX], const char *a, const char *b)
+{
+    int n = snprintf(out, FRT_LOCATE_PATH_MAX, "%s%s", a, b);
+    return n >= 0 && n < FRT_LOCATE_PATH_MAX;
+}
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
+{
+    const char *said = environment("FRT_DATA_DIR");
+    const char *xdg = environment("XDG_DATA_HOME");
+    const char *home = environment("HOME");
+    if (said != NULL) {
+        if (!join(out, said, ""))
+            return frt_fail(err, FRT_EINVAL, "FRT_DATA_DIR is longer than %d bytes", FRT_LOCATE_PATH_MAX - 1);
+        return FRT_OK;
+    }
+    if (is_folder("data/packs"))
+        return join(out, "data", "") ? FRT_OK : FRT_EINTERNAL;
+    if (xdg != NULL && join(out, xdg, "/frt") && is_folder(out))
+        return FRT_OK;
+    if (xdg == NULL && home != NULL && join(out, home, "/.local/share/frt") && is_folder(out))
+        return FRT_OK;
+    if (is_folder("/var/lib/frt"))
+        return join(out, "/var/lib/frt", "") ? FRT_OK : FRT_EINTERNAL;
+    return join(out, "data", "") ? FRT_OK : FRT_EINTERNAL;
+}
+
+enum frt_status frt_pack_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
+{
+    static const char *const installed[] = {"/usr/local/share/frt/packs/default", "/usr/share/frt/packs/default"};
+    char data[FRT_LOCATE_PATH_MAX];
+    const char *said = environment("FRT_PACK");
+    if (said != NULL) {
+        if (!join(out, said, ""))
+            return frt_fail(err, FRT_EINVAL, "FRT_PACK is longer than %d bytes", FRT_LOCATE_PATH_MAX - 1);
+        return FRT_OK;
+    }
+    enum frt_status status = frt_data_dir_locate(data, err);
+    if (status != FRT_OK)
+        return status;
+    if (join(out, data, "/packs/default") && holds(out, "manifest.json"))
+        return FRT_OK;
+    for (size_t i = 0; i < sizeof installed / sizeof *installed; i++)
+        if (holds(installed[i], "manifest.json") && join(out, installed[i], ""))
+            return FRT_OK;
+    return frt_fail(err, FRT_ENOTFOUND,
+                    "no model pack: neither %s/packs/default nor %s holds a manifest.json; make one with "
+                    "'frt models import', or name a pack with --pack or FRT_PACK",
+                    data, installed[0]);
+}

@@ -1,0 +1,26 @@
+/*
+ * Where the data folder and the default pack are when nobody says so.
+ * Threading: reads the environment; call before threads that change it.
+ */
+#ifndef FRT_ENGINE_PACK_LOCATE_H
+#define FRT_ENGINE_PACK_LOCATE_H
+
+#include "core/status.h"
+
+#define FRT_LOCATE_PATH_MAX 1024
+
+/**
+ * The data folder: $FRT_DATA_DIR, else ./data when it holds packs/, else $XDG_DATA_HOME/frt or
+ * ~/.local/share/frt when that exists, else /var/lib/frt when that exists, else ./data.
+ * Errors: FRT_EINVAL (path too long).
+ */
+FRT_NODISCARD enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err);
+
+/**
+ * The pack folder: $FRT_PACK, else <data folder>/packs/default, else the pack installed beside the
+ * library's data (/usr/local/share/frt/packs/default, /usr/share/frt/packs/default).
+ * Errors: FRT_ENOTFOUND: the text lists where it looked and the command that makes a pack.
+ */
+FRT_NODISCARD enum frt_status frt_pack_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err);
+
+#endif
