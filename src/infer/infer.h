@@ -4,7 +4,7 @@
  *     frt_backend ──open──> frt_session ──run──> frt_outputs (released by the caller)
  *
  * Adapters: infer_onnxruntime.c (the field's runtime, loaded at run time), infer_fake.c (tests: a
- * function instead of a model). Nothing above this room knows which one runs.
+ * function instead of a model; infer_fake.h). Nothing above this room knows which one runs.
  *
  * Threading: a backend and a session are internally locked or immutable: frt_session_run may be called
  * from any number of threads at once. An frt_outputs has one owner.
@@ -87,14 +87,22 @@ void frt_outputs_release(struct frt_outputs *out);
 void frt_session_free(struct frt_session *session);
 void frt_backend_free(struct frt_backend *backend);
 
-/** Number of elements of a tensor; 0 when a dimension is 0, negative or the product overflows. */
+/** Number of elements of a tensor; 0 when a dimension is 0, negative or its bytes overflow. */
 size_t frt_tensor_size(const struct frt_tensor *tensor);
+
+/** "[1,3,?,?]" for texts; cut to fit. n_dims <= FRT_TENSOR_MAX_DIMS. */
+void frt_tensor_shape_text(const int64_t *dims, uint32_t n_dims, char *out, size_t capacity);
 
 struct frt_onnxruntime_options {
     uint32_t threads;         /* of one run; 0 = all the process may use */
-    const char *library_path; /* NULL: $FRT_RUNTIME, beside the program, the system's */
+    const char *library_path; /* library or its folder; NULL: $FRT_RUNTIME, beside the program, the
+                                 folders named at build time, the system's */
 };
-/** The ONNX Runtime backend. Errors: FRT_ERUNTIME (where it looked, what to install). */
+/**
+ * The ONNX Runtime backend. The library stays loaded until the process ends; backends made while one
+ * lives share its threads, so the first one's `threads` counts.
+ * Errors: FRT_ERUNTIME (where it looked, what to install), FRT_ENOMEM.
+ */
 FRT_NODISCARD enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options *options,
                                                           struct frt_backend **out, struct frt_error *err);
 

@@ -1,0 +1,98 @@
+/* What every backend shares: checks before a run, so that an adapter sees only tensors that fit. */
+#include "infer/infer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum frt_status frt_session_open(struct frt_backend *backend, const char *path, struct frt_session **out,
+                                 struct frt_error *err)
+{
+    if (backend == NULL || path == NULL || out == NULL)
+        return frt_fail(err, FRT_EINVAL, "opening a model takes a backend, a path and a place for the session");
+    return backend->ops->open(backend, path, out, err);
+}
+
+size_t frt_tensor_size(const struct frt_tensor *tensor)
+{
+    size_t size = 1;
+    if (tensor->n_dims == 0 || tensor->n_dims > FRT_TENSOR_MAX_DIMS)
+        return 0;
+    for (uint32_t i = 0; i < tensor->n_dims; i++) {
+        if (tensor->dims[i] <= 0 || __builtin_mul_overflow(size, (size_t)tensor->dims[i], &size))
+            return 0;
+    }
+    return size <= PTRDIFF_MAX / sizeof(float) ? size : 0;
+}
+
+void frt_tensor_shape_text(const int64_t *dims, uint32_t n_dims, char *out, size_t capacity)
+{
+    size_t used = 0;
+    if (capacity == 0)
+        return;
+    out[0] = '\0';
+    for (uint32_t i = 0; i <= n_dims && used + 1 < capacity; i++) {
+        int n;
+        if (i == n_dims)
+            n = snprintf(out + used, capacity - used, "%s", n_dims == 0 ? "[]" : "]");
+        else if (dims[i] < 0)
+            n = snprintf(out + used, capacity - used, "%s?", i == 0 ? "[" : ",");
+        else
+            n = snprintf(out + used, capacity - used, "%s%lld", i == 0 ? "[" : ",", (long long)dims[i]);
+        if (n < 0)
+            break;
+        used += (size_t)n;
+    }
+}
+
+static bool shape_fits(const struct frt_tensor_info *info, const struct frt_tensor *tensor)
+{
+    if (info->n_dims != tensor->n_dims)
+        return false;
+    for (uint32_t i = 0; i < info->n_dims; i++) {
+        if (info->dims[i] >= 0 && info->dims[i] != tensor->dims[i])
+            return false;
+    }
+    return true;
+}
+
+enum frt_status frt_session_run(const struct frt_session *session, const struct frt_tensor *inputs,
+                                uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err)
+{
+    const struct frt_session_info *info = &session->info;
+    if (n_inputs != info->n_inputs)
+        return frt_fail(err, FRT_EINVAL, "%u inputs given; the model takes %u", (unsigned)n_inputs,
+                        (unsigned)info->n_inputs);
+    for (uint32_t i = 0; i < n_inputs; i++) {
+        if (inputs[i].data != NULL && info->inputs[i].is_float && frt_tensor_size(&inputs[i]) != 0 &&
+            shape_fits(&info->inputs[i], &inputs[i]))
+            continue;
+        char found[96], wanted[96];
+        uint32_t n_dims = inputs[i].n_dims <= FRT_TENSOR_MAX_DIMS ? inputs[i].n_dims : FRT_TENSOR_MAX_DIMS;
+        frt_tensor_shape_text(inputs[i].dims, n_dims, found, sizeof found);
+        frt_tensor_shape_text(info->inputs[i].dims, info->inputs[i].n_dims, wanted, sizeof wanted);
+        return frt_fail(err, FRT_EINVAL, "input \"%s\" given as f32%s%s; the model takes %s%s", info->inputs[i].name,
+                        found, inputs[i].data == NULL ? " without data" : "",
+                        info->inputs[i].is_float ? "f32" : "a type other than f32, ", wanted);
+    }
+    return session->ops->run(session, inputs, n_inputs, out, err);
+}
+
+void frt_outputs_release(struct frt_outputs *out)
+{
+    if (out == NULL || out->session == NULL)
+        return;
+    out->session->ops->release(out->session, out);
+    memset(out, 0, sizeof *out);
+}
+
+void frt_session_free(struct frt_session *session)
+{
+    if (session != NULL)
+        session->ops->free(session);
+}
+
+void frt_backend_free(struct frt_backend *backend)
+{
+    if (backend != NULL)
+        backend->ops->free(backend);
+}

@@ -1,0 +1,572 @@
+/*
+ * Adapter over ONNX Runtime's C API, the only file that includes its header.
+ *
+ * The library is loaded at run time, so that one `frt` runs with the system's package, an unpacked
+ * release or the npm package's copy, and says what to install when there is none. It is never
+ * unloaded: it registers thread-local destructors and at-exit handlers that must find their code.
+ *
+ * Memory and threads: one environment with one thread pool and one CPU arena, shared by all sessions
+ * (a pool and an arena for each of eight models would cost idle threads and several times the memory).
+ * The pool does not spin: an idle service uses no CPU. Figures: docs/design/inference.md.
+ *
+ * Denormals are flushed to zero in the pool's threads by the runtime and in the calling thread around
+ * each run by us: a vanishing activation costs a hundred times a normal one otherwise.
+ *
+ * Threading: OrtSession::Run is thread-safe; everything else here is immutable after creation.
+ */
+#include "infer/infer.h"
+
+#include <dlfcn.h>
+#include <onnxruntime_c_api.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/mem.h"
+
+#ifndef FRT_RUNTIME_DIRS
+#define FRT_RUNTIME_DIRS "" /* colon-separated; src/infer/CMakeLists.txt */
+#endif
+
+/* The newest call that is used here, CreateArenaCfgV2, came with API version 7; 12 is the oldest
+ * release that was tried. */
+#define OLDEST_API 12
+#define PATH_TEXT_MAX 1024
+#define LOOKED_TEXT_MAX 1400
+
+#define STRING_OF(x) #x
+#define STRING(x) STRING_OF(x)
+
+static const char *const library_names[] = {
+    "libonnxruntime.so.1",
+    "libonnxruntime.so",
+    "libonnxruntime.so.1." STRING(ORT_API_VERSION), /* Debian's soname */
+};
+#define N_LIBRARY_NAMES (sizeof library_names / sizeof library_names[0])
+
+struct ort_backend {
+    struct frt_backend base;
+    const OrtApi *api;
+    OrtEnv *env;
+    OrtMemoryInfo *memory; /* describes the caller's memory, for zero-copy inputs */
+    char version[32];
+};
+
+struct ort_session {
+    struct frt_session base;
+    const struct ort_backend *backend;
+    OrtSession *session;
+    char *input_names[FRT_SESSION_MAX_INPUTS];
+    char *output_names[FRT_SESSION_MAX_OUTPUTS];
+};
+
+/* ------------------------------------------------------------- denormals */
+
+/* State of the calling thread's floating-point unit with denormals flushed, and how to put it back. */
+static uint64_t denormals_off(void)
+{
+#if defined(__x86_64__)
+    unsigned int old = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(old | 0x8040u); /* FTZ | DAZ */
+    return old;
+#elif defined(__aarch64__)
+    uint64_t old;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    __asm__ volatile("msr fpcr, %0" : : "r"(old | (UINT64_C(1) << 24))); /* FZ */
+    return old;
+#else
+    return 0;
+#endif
+}
+
+static void denormals_restore(uint64_t old)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr((unsigned int)old);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(old));
+#else
+    (void)old;
+#endif
+}
+
+/* ---------------------------------------------------------------- errors */
+
+/* Consume a runtime status: FRT_OK for NULL, else its text behind `what`. */
+static enum frt_status check(const OrtApi *api, OrtStatus *ort, enum frt_status otherwise, const char *what,
+                             struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    if (ort != NULL) {
+        status = api->GetErrorCode(ort) == ORT_NO_SUCHFILE ? FRT_ENOTFOUND : otherwise;
+        status = frt_fail(err, status, "%s: %s", what, api->GetErrorMessage(ort));
+        api->ReleaseStatus(ort);
+    }
+    return status;
+}
+
+/* For settings that an older runtime may lack and that only tune: their failure is no failure. */
+static void forgive(const OrtApi *api, OrtStatus *ort)
+{
+    if (ort != NULL)
+        api->ReleaseStatus(ort);
+}
+
+/* --------------------------------------------------------------- loading */
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void *load(const char *path, struct frt_buf *looked)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        const char *why = dlerror();
+        frt_buf_printf(looked, "%s%s", looked->size > 0 ? "; " : "", why != NULL ? why : path);
+    }
+    return library;
+}
+
+/* The library in a folder; files that are not there are not worth a line each, the folder is. */
+static void *load_from(const char *folder, size_t folder_size, struct frt_buf *looked)
+{
+    char path[PATH_TEXT_MAX];
+    void *library = NULL;
+    bool seen = false;
+    if (folder_size == 0 || folder_size > INT32_MAX)
+        return NULL;
+    for (size_t i = 0; i < N_LIBRARY_NAMES && library == NULL; i++) {
+        int n = snprintf(path, sizeof path, "%.*s/%s", (int)folder_size, folder, library_names[i]);
+        if (n < 0 || (size_t)n >= sizeof path || access(path, R_OK) != 0)
+            continue;
+        seen = true;
+        library = load(path, looked);
+    }
+    if (!seen)
+        frt_buf_printf(looked, "%snot in %.*s", looked->size > 0 ? "; " : "", (int)folder_size, folder);
+    return library;
+}
+
+static void *load_beside(const char *file, struct frt_buf *looked)
+{
+    static const char *const relative[] = {"", "/../lib", "/../lib/frt"};
+    char path[PATH_TEXT_MAX];
+    void *library = NULL;
+    const char *slash = strrchr(file, '/');
+    if (slash == NULL)
+        return NULL;
+    for (size_t i = 0; i < sizeof relative / sizeof relative[0] && library == NULL; i++) {
+        int n = snprintf(path, sizeof path, "%.*s%s", (int)(slash - file), file, relative[i]);
+        if (n > 0 && (size_t)n < sizeof path && is_folder(path))
+            library = load_from(path, (size_t)n, looked);
+    }
+    return library;
+}
+
+static void *find_library(const char *asked, struct frt_buf *looked)
+{
+    char self[PATH_TEXT_MAX];
+    void *library = NULL;
+
+    /* What was asked for by name is used or refused: a silent second choice would hide a mistake. */
+    if (asked == NULL || asked[0] == '\0')
+        asked = getenv("FRT_RUNTIME");
+    if (asked != NULL && asked[0] != '\0')
+        return is_folder(asked) ? load_from(asked, strlen(asked), looked) : load(asked, looked);
+
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n > 0) {
+        self[n] = '\0';
+        library = load_beside(self, looked);
+    }
+    Dl_info where; /* of libfrt.so, when a program elsewhere uses the library */
+    if (library == NULL && dladdr((const void *)library_names, &where) != 0 && where.dli_fname != NULL &&
+        (n <= 0 || strcmp(where.dli_fname, self) != 0))
+        library = load_beside(where.dli_fname, looked);
+    for (const char *dir = FRT_RUNTIME_DIRS; library == NULL && *dir != '\0';) {
+        size_t size = strcspn(dir, ":");
+        library = load_from(dir, size, looked);
+        dir += size + (dir[size] == ':');
+    }
+    for (size_t i = 0; i < N_LIBRARY_NAMES && library == NULL; i++)
+        library = load(library_names[i], looked);
+    return library;
+}
+
+/* The API table of a loaded library. Asked for by the library's own minor version: asking for a newer
+ * one than it has makes it complain on stderr. */
+static enum frt_status find_api(void *library, const OrtApi **api, char *version, size_t version_size,
+                                struct frt_error *err)
+{
+    const OrtApiBase *(*get_base)(void);
+    *(void **)&get_base = dlsym(library, "OrtGetApiBase"); /* POSIX's way around the cast ISO C forbids */
+    if (get_base == NULL)
+        return frt_fail(err, FRT_ERUNTIME, "the library found is not ONNX Runtime: it has no OrtGetApiBase");
+    const OrtApiBase *base = get_base();
+    const char *text = base->GetVersionString();
+    unsigned major = 0, minor = 0;
+    if (sscanf(text, "%u.%u", &major, &minor) != 2 || major != 1 || minor < OLDEST_API)
+        return frt_fail(err, FRT_ERUNTIME, "ONNX Runtime %s found; 1.%d or later is needed", text, OLDEST_API);
+    const OrtApi *found = base->GetApi(minor < ORT_API_VERSION ? minor : ORT_API_VERSION);
+    if (found == NULL)
+        return frt_fail(err, FRT_ERUNTIME, "ONNX Runtime %s does not offer API version %u", text,
+                        minor < ORT_API_VERSION ? minor : ORT_API_VERSION);
+    (void)snprintf(version, version_size, "%s", text);
+    *api = found;
+    return FRT_OK;
+}
+
+/* --------------------------------------------------------------- session */
+
+static void ort_session_free(struct frt_session *session)
+{
+    struct ort_session *self = (struct ort_session *)session;
+    if (self->session != NULL)
+        self->backend->api->ReleaseSession(self->session);
+    for (uint32_t i = 0; i < FRT_SESSION_MAX_INPUTS; i++)
+        frt_free(self->input_names[i]);
+    for (uint32_t i = 0; i < FRT_SESSION_MAX_OUTPUTS; i++)
+        frt_free(self->output_names[i]);
+    frt_free(self);
+}
+
+static enum frt_status read_tensor(const struct ort_backend *backend, const OrtTensorTypeAndShapeInfo *shape,
+                                   int64_t *dims, uint32_t *n_dims, bool *is_float, struct frt_error *err)
+{
+    const OrtApi *api = backend->api;
+    size_t n = 0;
+    ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    enum frt_status status = check(api, api->GetDimensionsCount(shape, &n), FRT_ERUNTIME, "tensor shape", err);
+    if (status == FRT_OK && n > FRT_TENSOR_MAX_DIMS)
+        status = frt_fail(err, FRT_EBAD_MODEL, "a tensor has %zu dimensions; at most %d fit", n, FRT_TENSOR_MAX_DIMS);
+    if (status == FRT_OK)
+        status = check(api, api->GetDimensions(shape, dims, n), FRT_ERUNTIME, "tensor shape", err);
+    if (status == FRT_OK)
+        status = check(api, api->GetTensorElementType(shape, &type), FRT_ERUNTIME, "tensor type", err);
+    if (status == FRT_OK) {
+        *n_dims = (uint32_t)n;
+        *is_float = type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    }
+    return status;
+}
+
+static enum frt_status read_info(struct ort_session *self, size_t i, bool input, struct frt_error *err)
+{
+    const OrtApi *api = self->backend->api;
+    struct frt_tensor_info *info = input ? &self->base.info.inputs[i] : &self->base.info.outputs[i];
+    char **kept = input ? &self->input_names[i] : &self->output_names[i];
+    OrtAllocator *allocator = NULL;
+    OrtTypeInfo *type = NULL;
+    const OrtTensorTypeAndShapeInfo *shape = NULL; /* borrowed from type */
+    char *name = NULL;
+    enum frt_status status;
+
+    status = check(api, api->GetAllocatorWithDefaultOptions(&allocator), FRT_ERUNTIME, "allocator", err);
+    if (status != FRT_OK)
+        return status;
+    status = check(api,
+                   input ? api->SessionGetInputName(self->session, i, allocator, &name)
+                         : api->SessionGetOutputName(self->session, i, allocator, &name),
+                   FRT_ERUNTIME, "tensor name", err);
+    if (status != FRT_OK)
+        return status;
+    *kept = frt_strdup(name);
+    (void)snprintf(info->name, sizeof info->name, "%s", name);
+    forgive(api, api->AllocatorFree(allocator, name));
+    if (*kept == NULL)
+        return frt_fail_nomem(err, "a tensor's name");
+    status = check(api,
+                   input ? api->SessionGetInputTypeInfo(self->session, i, &type)
+                         : api->SessionGetOutputTypeInfo(self->session, i, &type),
+                   FRT_ERUNTIME, "tensor type", err);
+    if (status == FRT_OK)
+        status = check(api, api->CastTypeInfoToTensorInfo(type, &shape), FRT_ERUNTIME, "tensor type", err);
+    if (status == FRT_OK && shape == NULL)
+        status = frt_fail(err, FRT_EBAD_MODEL, "\"%s\" is a sequence or map; tensors fit", info->name);
+    if (status == FRT_OK)
+        status = read_tensor(self->backend, shape, info->dims, &info->n_dims, &info->is_float, err);
+    if (type != NULL)
+        api->ReleaseTypeInfo(type);
+    return status;
+}
+
+static void ort_release(const struct frt_session *session, struct frt_outputs *out)
+{
+    const OrtApi *api = ((const struct ort_session *)session)->backend->api;
+    for (uint32_t i = 0; i < out->n; i++) {
+        if (out->owner[i] != NULL)
+            api->ReleaseValue(out->owner[i]);
+    }
+}
+
+static enum frt_status read_output(const struct ort_backend *backend, OrtValue *value, struct frt_tensor *out,
+                                   struct frt_error *err)
+{
+    const OrtApi *api = backend->api;
+    OrtTensorTypeAndShapeInfo *shape = NULL;
+    struct frt_tensor tensor = {0};
+    bool is_float = false;
+    void *data = NULL;
+    enum frt_status status = check(api, api->GetTensorTypeAndShape(value, &shape), FRT_ERUNTIME, "output", err);
+    if (status != FRT_OK)
+        return status;
+    status = read_tensor(backend, shape, tensor.dims, &tensor.n_dims, &is_float, err);
+    api->ReleaseTensorTypeAndShapeInfo(shape);
+    if (status == FRT_OK && is_float) {
+        status = check(api, api->GetTensorMutableData(value, &data), FRT_ERUNTIME, "output", err);
+        tensor.data = data;
+    }
+    if (status == FRT_OK)
+        *out = tensor;
+    return status;
+}
+
+static enum frt_status ort_run(const struct frt_session *session, const struct frt_tensor *inputs,
+                               uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err)
+{
+    const struct ort_session *self = (const struct ort_session *)session;
+    const OrtApi *api = self->backend->api;
+    OrtValue *in[FRT_SESSION_MAX_INPUTS] = {NULL};
+    OrtValue *results[FRT_SESSION_MAX_OUTPUTS] = {NULL};
+    struct frt_outputs filled = {.n = session->info.n_outputs, .session = session};
+    enum frt_status status = FRT_OK;
+
+    for (uint32_t i = 0; i < n_inputs && status == FRT_OK; i++) {
+        /* The API takes void * for memory that it only reads. */
+        void *data = (void *)(uintptr_t)inputs[i].data;
+        status = check(api,
+                       api->CreateTensorWithDataAsOrtValue(self->backend->memory, data,
+                                                           frt_tensor_size(&inputs[i]) * sizeof(float),
+                                                           inputs[i].dims, inputs[i].n_dims,
+                                                           ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in[i]),
+                       FRT_ERUNTIME, "input", err);
+    }
+    if (status == FRT_OK) {
+        const char *const *input_names = (const char *const *)self->input_names;
+        const char *const *output_names = (const char *const *)self->output_names;
+        int64_t start = frt_now_ns();
+        uint64_t fpu = denormals_off();
+        OrtStatus *ort = api->Run(self->session, NULL, input_names, (const OrtValue *const *)in, n_inputs,
+                                  output_names, filled.n, results);
+        denormals_restore(fpu);
+        filled.run_ms = frt_elapsed_ms(start);
+        status = check(api, ort, FRT_ERUNTIME, "inference", err);
+    }
+    for (uint32_t i = 0; i < filled.n; i++) {
+        filled.owner[i] = results[i];
+        if (status == FRT_OK)
+            status = read_output(self->backend, results[i], &filled.tensors[i], err);
+    }
+    for (uint32_t i = 0; i < n_inputs; i++) {
+        if (in[i] != NULL)
+            api->ReleaseValue(in[i]);
+    }
+    if (status == FRT_OK)
+        *out = filled;
+    else
+        ort_release(session, &filled);
+    return status;
+}
+
+static const struct frt_session_ops ort_session_ops = {
+    .run = ort_run, .release = ort_release, .free = ort_session_free};
+
+/* --------------------------------------------------------------- backend */
+
+static enum frt_status make_options(const OrtApi *api, OrtSessionOptions **out, struct frt_error *err)
+{
+    OrtSessionOptions *options = NULL;
+    enum frt_status status =
+        check(api, api->CreateSessionOptions(&options), FRT_ERUNTIME, "session options", err);
+    if (status != FRT_OK)
+        return status;
+    status = check(api, api->DisablePerSessionThreads(options), FRT_ERUNTIME, "session threads", err);
+    if (status == FRT_OK)
+        status = check(api, api->SetSessionGraphOptimizationLevel(options, ORT_ENABLE_ALL), FRT_ERUNTIME,
+                       "session options", err);
+    if (status == FRT_OK)
+        status = check(api, api->SetSessionLogSeverityLevel(options, ORT_LOGGING_LEVEL_ERROR), FRT_ERUNTIME,
+                       "session options", err);
+    if (status != FRT_OK) {
+        api->ReleaseSessionOptions(options);
+        return status;
+    }
+    forgive(api, api->AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
+    /* weights from plain malloc: in the arena they would keep a region's slack for ever */
+    forgive(api, api->AddSessionConfigEntry(options, "session.use_device_allocator_for_initializers", "1"));
+    *out = options;
+    return FRT_OK;
+}
+
+static enum frt_status ort_open(struct frt_backend *backend, const char *path, struct frt_session **out,
+                                struct frt_error *err)
+{
+    struct ort_backend *self = (struct ort_backend *)backend;
+    const OrtApi *api = self->api;
+    OrtSessionOptions *options = NULL;
+    struct ort_session *session = NULL;
+    size_t n_inputs = 0, n_outputs = 0;
+    enum frt_status status;
+
+    if (access(path, R_OK) != 0)
+        return frt_fail(err, FRT_ENOTFOUND, "the model file %s is not there or not readable", path);
+    session = frt_alloc_zero(1, sizeof *session);
+    if (session == NULL)
+        return frt_fail_nomem(err, "a session");
+    session->base.ops = &ort_session_ops;
+    session->backend = self;
+
+    status = make_options(api, &options, err);
+    if (status == FRT_OK)
+        status = check(api, api->CreateSession(self->env, path, options, &session->session), FRT_EBAD_MODEL,
+                       "the runtime refuses the model", err);
+    if (status == FRT_OK)
+        status = check(api, api->SessionGetInputCount(session->session, &n_inputs), FRT_ERUNTIME, "inputs", err);
+    if (status == FRT_OK)
+        status = check(api, api->SessionGetOutputCount(session->session, &n_outputs), FRT_ERUNTIME, "outputs", err);
+    if (status == FRT_OK && (n_inputs == 0 || n_inputs > FRT_SESSION_MAX_INPUTS || n_outputs == 0 ||
+                             n_outputs > FRT_SESSION_MAX_OUTPUTS))
+        status = frt_fail(err, FRT_EBAD_MODEL,
+                          "the model has %zu inputs and %zu outputs; 1 to %d inputs and 1 to %d outputs fit",
+                          n_inputs, n_outputs, FRT_SESSION_MAX_INPUTS, FRT_SESSION_MAX_OUTPUTS);
+    for (size_t i = 0; i < n_inputs && status == FRT_OK; i++)
+        status = read_info(session, i, true, err);
+    for (size_t i = 0; i < n_outputs && status == FRT_OK; i++)
+        status = read_info(session, i, false, err);
+    if (options != NULL)
+        api->ReleaseSessionOptions(options);
+    if (status == FRT_OK) {
+        session->base.info.n_inputs = (uint32_t)n_inputs;
+        session->base.info.n_outputs = (uint32_t)n_outputs;
+        *out = &session->base;
+    } else {
+        ort_session_free(&session->base);
+    }
+    return status;
+}
+
+static const char *ort_version(const struct frt_backend *backend)
+{
+    return ((const struct ort_backend *)backend)->version;
+}
+
+static void ort_backend_free(struct frt_backend *backend)
+{
+    struct ort_backend *self = (struct ort_backend *)backend;
+    if (self->memory != NULL)
+        self->api->ReleaseMemoryInfo(self->memory);
+    if (self->env != NULL)
+        self->api->ReleaseEnv(self->env);
+    frt_free(self);
+}
+
+static const struct frt_backend_ops ort_ops = {
+    .name = "onnxruntime", .version = ort_version, .open = ort_open, .free = ort_backend_free};
+
+/* Cores the process may run on: the affinity mask, which taskset and cpusets set. */
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : 1;
+}
+
+static enum frt_status make_env(struct ort_backend *self, uint32_t threads, struct frt_error *err)
+{
+    const OrtApi *api = self->api;
+    OrtThreadingOptions *threading = NULL;
+    int n_threads = threads > 0 && threads <= 1024 ? (int)threads : usable_cores();
+    enum frt_status status =
+        check(api, api->CreateThreadingOptions(&threading), FRT_ERUNTIME, "thread options", err);
+    if (status != FRT_OK)
+        return status;
+    status = check(api, api->SetGlobalIntraOpNumThreads(threading, n_threads), FRT_ERUNTIME, "threads", err);
+    if (status == FRT_OK)
+        status = check(api, api->SetGlobalInterOpNumThreads(threading, 1), FRT_ERUNTIME, "threads", err);
+    if (status == FRT_OK) {
+        forgive(api, api->SetGlobalSpinControl(threading, 0));
+        forgive(api, api->SetGlobalDenormalAsZero(threading));
+        status = check(api,
+                       api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "frt", threading, &self->env),
+                       FRT_ERUNTIME, "environment", err);
+    }
+    api->ReleaseThreadingOptions(threading);
+    return status;
+}
+
+/* One arena for all sessions, growing by what is asked for (the default doubles). A second backend of
+ * the process finds it registered already, which is as good. */
+static void share_arena(struct ort_backend *self)
+{
+    static const char *const keys[] = {"arena_extend_strategy", "initial_chunk_size_bytes"};
+    static const size_t values[] = {1 /* as requested */, 1 << 20};
+    const OrtApi *api = self->api;
+    OrtMemoryInfo *arena_memory = NULL;
+    OrtArenaCfg *arena = NULL;
+    OrtStatus *status = api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &arena_memory);
+    if (status == NULL)
+        status = api->CreateArenaCfgV2(keys, values, sizeof values / sizeof values[0], &arena);
+    if (status == NULL)
+        status = api->CreateAndRegisterAllocator(self->env, arena_memory, arena);
+    forgive(api, status);
+    if (arena != NULL)
+        api->ReleaseArenaCfg(arena);
+    if (arena_memory != NULL)
+        api->ReleaseMemoryInfo(arena_memory);
+}
+
+enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options *options,
+                                            struct frt_backend **out, struct frt_error *err)
+{
+    static const struct frt_onnxruntime_options defaults = {0};
+    struct frt_buf looked;
+    struct ort_backend *self = NULL;
+    enum frt_status status;
+
+    if (options == NULL)
+        options = &defaults;
+    frt_buf_init(&looked, LOOKED_TEXT_MAX);
+    void *library = find_library(options->library_path, &looked);
+    if (library == NULL) {
+        status = frt_fail(err, FRT_ERUNTIME,
+                          "ONNX Runtime not found; install the package libonnxruntime or set FRT_RUNTIME to its "
+                          "library (%s)",
+                          looked.data != NULL ? looked.data : "no place to look");
+        goto done;
+    }
+    self = frt_alloc_zero(1, sizeof *self);
+    if (self == NULL) {
+        status = frt_fail_nomem(err, "the inference backend");
+        goto done;
+    }
+    self->base.ops = &ort_ops;
+    status = find_api(library, &self->api, self->version, sizeof self->version, err);
+    if (status != FRT_OK) {
+        frt_free(self);
+        self = NULL;
+        goto done;
+    }
+    status = make_env(self, options->threads, err);
+    if (status != FRT_OK)
+        goto done;
+    forgive(self->api, self->api->DisableTelemetryEvents(self->env));
+    share_arena(self);
+    status = check(self->api, self->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &self->memory),
+                   FRT_ERUNTIME, "memory description", err);
+done:
+    frt_buf_deinit(&looked);
+    if (status == FRT_OK)
+        *out = &self->base;
+    else if (self != NULL)
+        ort_backend_free(&self->base);
+    return status;
+}
