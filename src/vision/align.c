@@ -1,0 +1,96 @@
+#include "vision/align.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Points in continuous chip pixels. */
+static const struct frt_align_template templates[] = {
+    /* Insightface's reference points (arcface_dst), which ArcFace, AdaFace, MobileFaceNet and SFace share.
+     * They are published as pixel indices and used so here: detectors trained with the same code give
+     * landmarks in the same convention. docs/design/alignment.md has the half pixel measured. */
+    {"arcface112",
+     112,
+     112,
+     {{38.2946f, 51.6963f}, {73.5318f, 51.5014f}, {56.0252f, 71.7366f}, {41.5493f, 92.3655f}, {70.7299f, 92.2041f}}},
+    /* dlib's aligned chips: mean shape (0.25 + v) / 1.5 × 150 for the eye centres, nose tip and mouth
+     * corners of the mean face. */
+    {"dlib150",
+     150,
+     150,
+     {{47.55f, 46.60f}, {100.48f, 46.60f}, {74.01f, 76.56f}, {50.41f, 103.02f}, {97.61f, 103.02f}}},
+};
+
+const struct frt_align_template *frt_align_template_find(const char *name)
+{
+    for (size_t i = 0; name != NULL && i < sizeof templates / sizeof *templates; i++) {
+        if (strcmp(name, templates[i].name) == 0)
+            return &templates[i];
+    }
+    return NULL;
+}
+
+const char *frt_align_template_names(void)
+{
+    return "arcface112, dlib150";
+}
+
+enum frt_status frt_align_fit(const struct frt_point *from, const struct frt_point *to, size_t n, double m[6],
+                              struct frt_error *err)
+{
+    if (n < 2)
+        return frt_fail(err, FRT_EINVAL, "%zu points given; a similarity needs at least 2", n);
+    double from_x = 0, from_y = 0, to_x = 0, to_y = 0;
+    for (size_t i = 0; i < n; i++) {
+        from_x += (double)from[i].x;
+        from_y += (double)from[i].y;
+        to_x += (double)to[i].x;
+        to_y += (double)to[i].y;
+    }
+    const double count = (double)n;
+    from_x /= count;
+    from_y /= count;
+    to_x /= count;
+    to_y /= count;
+
+    /* In two dimensions the SVD of the covariance has a closed form: the best rotation-and-scale
+     * [a -b; b a] is a complex regression. It never reflects. */
+    double a = 0, b = 0, spread = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double px = (double)from[i].x - from_x, py = (double)from[i].y - from_y;
+        const double qx = (double)to[i].x - to_x, qy = (double)to[i].y - to_y;
+        a += px * qx + py * qy;
+        b += px * qy - py * qx;
+        spread += px * px + py * py;
+    }
+    const double reach = hypot(from_x, from_y) + 1;
+    if (!isfinite(spread) || !isfinite(a) || !isfinite(b))
+        return frt_fail(err, FRT_EINVAL, "points are not finite or too large to align");
+    if (!(spread > 1e-12 * reach * reach) || !(hypot(a, b) > 0))
+        return frt_fail(err, FRT_EINVAL, "points coincide; alignment needs distinct ones");
+    a /= spread;
+    b /= spread;
+    m[0] = a;
+    m[1] = -b;
+    m[2] = to_x - (a * from_x - b * from_y);
+    m[3] = b;
+    m[4] = a;
+    m[5] = to_y - (b * from_x + a * from_y);
+    return FRT_OK;
+}
+
+enum frt_status frt_align_invert(const double m[6], double inverse[6], struct frt_error *err)
+{
+    const double det = m[0] * m[4] - m[1] * m[3];
+    const double r[4] = {m[4] / det, -m[1] / det, -m[3] / det, m[0] / det};
+    const double x = -(r[0] * m[2] + r[1] * m[5]), y = -(r[2] * m[2] + r[3] * m[5]);
+    if (det == 0 || !isfinite(r[0]) || !isfinite(r[1]) || !isfinite(r[2]) || !isfinite(r[3]) || !isfinite(x) ||
+        !isfinite(y))
+        return frt_fail(err, FRT_EINVAL, "affine map cannot be inverted (determinant %g)", det);
+    inverse[0] = r[0];
+    inverse[1] = r[1];
+    inverse[2] = x;
+    inverse[3] = r[2];
+    inverse[4] = r[3];
+    inverse[5] = y;
+    return FRT_OK;
+}
