@@ -1,0 +1,74 @@
+# Short names for what one does often. The build system is CMake (CMakePresets.json); this file forwards.
+PORT ?= 8080
+PREFIX ?= /usr/local
+BENCH ?= all
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+build = cmake --preset $(1) $(2) >/dev/null && cmake --build --preset $(1) -j $(JOBS)
+
+.PHONY: help setup build serve pack test check format asan tsan valgrind fuzz bench install clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: ## install what building and running needs (apt, npm)
+	@scripts/setup
+
+build: setup ## release build in build/release
+	@$(call build,release)
+
+pack: build # import the default models into data/packs/default, if absent or outdated
+	@scripts/import-pack build/release/frt data/packs/default
+
+serve: pack ## set up, build, import the default pack and serve on 127.0.0.1:PORT (8080)
+	@exec scripts/serve build/release/frt $(PORT)
+
+test: ## set up, build with -Werror and run every test
+	@scripts/setup --test
+	@$(call build,debug)
+	@scripts/import-pack build/debug/frt data/packs/default
+	@scripts/run-tests debug
+
+check: ## formatting, clang-tidy, cppcheck, include rules
+	@scripts/setup --dev
+	@scripts/check
+
+format: ## rewrite the sources with clang-format
+	@scripts/setup --dev
+	@scripts/check --format
+
+asan: ## every test under AddressSanitizer and UBSan
+	@scripts/setup --test
+	@$(call build,asan)
+	@scripts/run-tests asan
+
+tsan: ## the tests that use threads under ThreadSanitizer
+	@scripts/setup --test
+	@$(call build,tsan)
+	@scripts/run-tests tsan
+
+valgrind: ## the unit tests under valgrind's memcheck
+	@scripts/setup --dev
+	@$(call build,debug)
+	@scripts/run-tests debug --valgrind
+
+fuzz: ## every fuzzer for FUZZ_SECONDS (60) in turn
+	@scripts/setup --dev
+	@$(call build,fuzz)
+	@scripts/fuzz build/fuzz $(FUZZ_SECONDS)
+
+bench: pack ## benchmarks as JSON lines; BENCH=name runs one
+	@bench/run $(BENCH)
+
+install: build ## install under PREFIX (/usr/local); DESTDIR is honoured
+	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null && cmake --build --preset release -j $(JOBS)
+	@cmake --install build/release
+
+clean: ## remove build/
+	rm -rf build
+
+distclean: clean ## also remove what set-up fetched and the service's data
+	rm -rf .deps node_modules data
