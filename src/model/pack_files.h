@@ -5,6 +5,7 @@
 #ifndef FRT_MODEL_PACK_FILES_H
 #define FRT_MODEL_PACK_FILES_H
 
+#include "core/buf.h"
 #include "core/crypto.h"
 #include "infer/model_spec.h"
 
@@ -26,12 +27,23 @@ struct frt_manifest {
  */
 FRT_NODISCARD enum frt_status frt_manifest_load(const char *folder, struct frt_manifest **out, struct frt_error *err);
 void frt_manifest_free(struct frt_manifest *manifest);
-/** Write <folder>/manifest.json atomically (temporary file, fsync, rename). */
+/** As frt_manifest_load, from the bytes of a manifest.json. */
+FRT_NODISCARD enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out,
+                                                 struct frt_error *err);
+/** Append the text of manifest.json to `out`. Errors: FRT_ENOMEM, FRT_EBODY_TOO_LARGE (the buffer's limit). */
+FRT_NODISCARD enum frt_status frt_manifest_print(const struct frt_manifest *manifest, struct frt_buf *out);
+/**
+ * Write <folder>/manifest.json atomically (temporary file, fsync, rename).
+ * Errors: FRT_EBAD_MODEL (the manifest would not pass frt_manifest_load), FRT_EIO, FRT_ENOMEM.
+ */
 FRT_NODISCARD enum frt_status frt_manifest_save(const struct frt_manifest *manifest, const char *folder,
                                                 struct frt_error *err);
-/** Default model of a role; NULL when the pack has none. */
+/**
+ * Model of a role by name; with `name` NULL the one marked as default, else the first of its role.
+ * NULL when the pack has none. Borrowed.
+ */
 const struct frt_model_spec *frt_manifest_find(const struct frt_manifest *manifest, enum frt_model_role role,
-                                               const char *name /* NULL = default */);
+                                               const char *name);
 /** Compare each pinned file with its SHA-256. Errors: FRT_EBAD_MODEL names the file. */
 FRT_NODISCARD enum frt_status frt_manifest_verify(const struct frt_manifest *manifest, const char *folder,
                                                   struct frt_error *err);
