@@ -27,6 +27,7 @@
 
 #define FRT_EVAL_MAX_PAIRS 1000000u
 #define FRT_EVAL_MAX_POINTS 4u
+#define FRT_EVAL_MAX_ALL 20000u
 
 enum frt_eval_face { FRT_EVAL_FACE_CENTRAL = 0, FRT_EVAL_FACE_LARGEST };
 
@@ -75,6 +76,11 @@ struct frt_eval_options {
     void *cancelled_arg;
 };
 
+struct frt_eval_roc_point {
+    float threshold;
+    double far, tar;
+};
+
 struct frt_eval_failure {
     char *file;  /* relative to the folder, owned */
     char *cause; /* owned */
@@ -97,11 +103,14 @@ struct frt_eval_report {
     struct frt_eval_point points[2]; /* FAR 1e-2 and 1e-3 over the listed pairs */
     double eer, auc;
 
-    /* every photo against every other: far more different pairs than a protocol lists */
+    /* every photo against every other: far more different pairs than a protocol lists. Left out, with
+     * counts of 0, above FRT_EVAL_MAX_ALL photos. Scores are counted in steps of 1e-4. */
     uint64_t all_same, all_different;
     struct frt_eval_point all_points[FRT_EVAL_MAX_POINTS]; /* FAR 1e-2, 1e-3, 1e-4, 1e-5 */
     uint32_t n_all_points;                                 /* only those with 10 or more false accepts */
     double all_far_at_default, all_tar_at_default;
+    struct frt_eval_roc_point *all_roc; /* from low FAR to high; owned; NULL when not computed */
+    size_t n_all_roc;
 
     struct frt_timing mean; /* over the photos that were decoded, milliseconds each */
     double wall_ms;
