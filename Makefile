@@ -21,15 +21,15 @@ build: setup ## release build in build/release
 	@$(call build,release)
 
 pack: build # import the default models into data/packs/default, if absent or outdated
-	@scripts/import-pack build/release/frt data/packs/default
+	@scripts/import-pack build/release/frt data
 
 serve: pack ## set up, build, import the default pack and serve on 127.0.0.1:PORT (8080)
-	@exec scripts/serve build/release/frt $(PORT)
+	@exec scripts/serve build/release/frt data $(PORT)
 
 test: ## set up, build with -Werror and run every test
 	@scripts/setup --test
 	@$(call build,debug)
-	@scripts/import-pack build/debug/frt data/packs/default
+	@scripts/import-pack build/debug/frt data
 	@scripts/run-tests debug
 
 check: ## formatting, clang-tidy, cppcheck, include rules
