@@ -57,10 +57,3 @@ struct frt_timing frt_faces_timing(const struct frt_faces *faces)
 {
     return faces->timing;
 }
-
-const char *frt_expression_name(enum frt_expression expression)
-{
-    static const char *const names[FRT_EXPRESSION_COUNT] = {"neutral", "happy",     "sad",      "angry",
-                                                            "fearful", "disgusted", "surprised"};
-    return (unsigned)expression < FRT_EXPRESSION_COUNT ? names[expression] : "unknown";
-}

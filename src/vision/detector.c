@@ -14,8 +14,8 @@
 #define FITS_TEXT_MAX 384
 
 static const struct frt_detector_family *const families[] = {
-    &frt_detector_scrfd,          &frt_detector_yunet,      &frt_detector_ssd_mobilenetv1,
-    &frt_detector_ultralight_rfb, &frt_detector_retinaface,
+    &frt_detector_scrfd,      &frt_detector_yunet,          &frt_detector_ssd_mobilenetv1,
+    &frt_detector_tiny_yolo2, &frt_detector_ultralight_rfb, &frt_detector_retinaface,
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
@@ -226,22 +226,19 @@ static struct placement place(const struct frt_detector *detector, const struct 
     const struct frt_detector_family *family = detector->family;
     struct placement p = {.canvas_width_px = detector->canvas_width_px,
                           .canvas_height_px = detector->canvas_height_px};
-    double width = (double)frame->width_px, height = (double)frame->height_px;
-    if (p.canvas_width_px == 0) {
-        double scale = (double)detector->max_input_px / fmax(width, height);
-        if (scale > 1)
-            scale = 1;
-        p.width_px = scaled(frame->width_px, scale, detector->max_input_px);
-        p.height_px = scaled(frame->height_px, scale, detector->max_input_px);
+    bool dynamic = p.canvas_width_px == 0;
+    uint32_t limit_x = dynamic ? detector->max_input_px : p.canvas_width_px;
+    uint32_t limit_y = dynamic ? detector->max_input_px : p.canvas_height_px;
+    double scale =
+        fmin((double)limit_x / (double)frame->width_px, (double)limit_y / (double)frame->height_px);
+    if (family->max_upscale > 0 && scale > (double)family->max_upscale)
+        scale = (double)family->max_upscale;
+    p.width_px = scaled(frame->width_px, scale, limit_x);
+    p.height_px = scaled(frame->height_px, scale, limit_y);
+    if (dynamic) {
         p.canvas_width_px = round_up(clamp_side(p.width_px), family->multiple_px);
         p.canvas_height_px = round_up(clamp_side(p.height_px), family->multiple_px);
-        return p;
     }
-    double scale = fmin((double)p.canvas_width_px / width, (double)p.canvas_height_px / height);
-    if (family->max_upscale > 0 && scale > family->max_upscale)
-        scale = family->max_upscale;
-    p.width_px = scaled(frame->width_px, scale, p.canvas_width_px);
-    p.height_px = scaled(frame->height_px, scale, p.canvas_height_px);
     return p;
 }
 

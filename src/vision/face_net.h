@@ -28,4 +28,11 @@ FRT_NODISCARD enum frt_status frt_face_net_run(const struct frt_face_net *net, c
 /** Pixels of the full-size image per pixel of the net's input, for this box: how fine a frame it needs. */
 double frt_face_net_step(const struct frt_face_net *net, const struct frt_box *box);
 
+/**
+ * How much of the photo the net looks at: sides of its crop in sides of the box (2.7 or 4 for MiniFASNet).
+ * The frame given to frt_face_net_run should reach that far around the box's centre or to the photo's
+ * edge; what lies beyond the frame is taken to lie beyond the photo.
+ */
+double frt_face_net_margin(const struct frt_face_net *net);
+
 #endif
