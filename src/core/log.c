@@ -8,7 +8,9 @@
 #include "core/clock.h"
 #include "core/json_write.h"
 
-enum { MAX_LINE_BYTES = 8192 };
+/* One line is one write(2); up to PIPE_BUF (4,096) the kernel does not mix it with another process's.
+ * TAIL_BYTES: kept free for the mark of a cut line and its end. */
+enum { MAX_LINE_BYTES = 8192, MAX_TEXT_BYTES = 2048, TAIL_BYTES = 32 };
 
 /* Set once before threads start, read without a lock afterwards; the level may change later. */
 static _Atomic int level_now = FRT_LOG_INFO;
@@ -63,14 +65,37 @@ static bool needs_quotes(const char *text)
     return false;
 }
 
-static void value(struct frt_json_writer *w, struct frt_buf *line, const struct frt_log_field *f)
+/* At most MAX_TEXT_BYTES of a text, whole characters. */
+static size_t text_length(const char *text)
 {
+    size_t n = strnlen(text, MAX_TEXT_BYTES + 1);
+    if (n <= MAX_TEXT_BYTES)
+        return n;
+    n = MAX_TEXT_BYTES;
+    while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
+        n--;
+    return n;
+}
+
+static void string(struct frt_json_writer *w, struct frt_buf *line, const char *text)
+{
+    if (text == NULL)
+        frt_json_null(w);
+    else if (!as_json && !needs_quotes(text))
+        frt_buf_append(line, text, text_length(text));
+    else
+        frt_json_string_n(w, text, text_length(text));
+}
+
+static void field(struct frt_json_writer *w, struct frt_buf *line, const struct frt_log_field *f)
+{
+    if (as_json)
+        frt_json_key(w, f->key);
+    else
+        frt_buf_printf(line, "%s%s=", line->size > 0 ? " " : "", f->key);
     switch (f->kind) {
     case FRT_LOG_IS_STR:
-        if (w->depth == 0 && f->text != NULL && !needs_quotes(f->text))
-            frt_buf_append_text(line, f->text);
-        else
-            frt_json_string(w, f->text);
+        string(w, line, f->text);
         break;
     case FRT_LOG_IS_INT:
         frt_json_int(w, f->integer);
@@ -78,6 +103,24 @@ static void value(struct frt_json_writer *w, struct frt_buf *line, const struct 
     case FRT_LOG_IS_NUM:
         frt_json_fixed(w, f->number, 3);
         break;
+    }
+}
+
+/* A field whole or not at all: a line that is too long stays one valid line, and says so. */
+static void fields_that_fit(struct frt_json_writer *w, struct frt_buf *line, const struct frt_log_field *fields)
+{
+    for (const struct frt_log_field *f = fields; f->key != NULL; f++) {
+        struct frt_json_writer writer_before = *w;
+        size_t size_before = line->size;
+        field(w, line, f);
+        if (line->failed == FRT_EBODY_TOO_LARGE ||
+            (line->failed == FRT_OK && line->size > MAX_LINE_BYTES - TAIL_BYTES)) {
+            *w = writer_before;
+            line->size = size_before;
+            line->failed = FRT_OK;
+            field(w, line, &FRT_LOG_INT("cut", 1));
+            return;
+        }
     }
 }
 
@@ -91,30 +134,25 @@ void frt_log_fields(enum frt_log_level level, const char *event, const struct fr
     frt_buf_init(&line, MAX_LINE_BYTES);
     frt_json_writer_init(&w, &line, false);
     timestamp(now);
-    if (as_json) {
+    const struct frt_log_field head[] = {FRT_LOG_STR("time", now), FRT_LOG_STR("level", level_names[level]),
+                                         FRT_LOG_STR("event", event), FRT_LOG_END};
+    if (as_json)
         frt_json_object(&w);
-        frt_json_key(&w, "time");
-        frt_json_string(&w, now);
-        frt_json_key(&w, "level");
-        frt_json_string(&w, level_names[level]);
-        frt_json_key(&w, "event");
-        frt_json_string(&w, event);
-        for (const struct frt_log_field *f = fields; f->key != NULL; f++) {
-            frt_json_key(&w, f->key);
-            value(&w, &line, f);
-        }
+    fields_that_fit(&w, &line, head);
+    fields_that_fit(&w, &line, fields);
+    if (as_json)
         frt_json_end(&w);
-    } else {
-        frt_buf_printf(&line, "time=%s level=%s event=%s", now, level_names[level], event);
-        for (const struct frt_log_field *f = fields; f->key != NULL; f++) {
-            frt_buf_printf(&line, " %s=", f->key);
-            value(&w, &line, f);
-        }
-    }
     frt_buf_append_char(&line, '\n');
-    if (line.data != NULL) {
-        ssize_t written = write(out_fd, line.data, line.size);
-        (void)written; /* nowhere left to report a log that cannot be written */
+    ssize_t written; /* unused: nowhere is left to report a log that cannot be written */
+    if (frt_buf_status(&line) == FRT_OK) {
+        written = write(out_fd, line.data, line.size);
+    } else {
+        static const char no_memory[] = "level=error event=log_line_lost reason=memory\n";
+        static const char no_memory_json[] =
+            "{\"level\":\"error\",\"event\":\"log_line_lost\",\"reason\":\"memory\"}\n";
+        written = as_json ? write(out_fd, no_memory_json, sizeof no_memory_json - 1)
+                          : write(out_fd, no_memory, sizeof no_memory - 1);
     }
+    (void)written;
     frt_buf_deinit(&line);
 }

@@ -3,6 +3,9 @@
  *
  *     frt_log(FRT_LOG_INFO, "request", FRT_LOG_STR("route", r), FRT_LOG_INT("status", 200), FRT_LOG_END);
  *
+ * A text is cut to 2,048 bytes and a line to 8,192: fields that do not fit are left out and cut=1 says so.
+ * A line stays valid whatever the values hold.
+ *
  * No embedding, image byte, password or token is ever passed in; URLs go without their query.
  *
  * Threading: internally locked; a line is one write(2).
@@ -35,7 +38,6 @@ bool frt_log_enabled(enum frt_log_level level);
 bool frt_log_level_parse(const char *word, enum frt_log_level *out);
 
 void frt_log_fields(enum frt_log_level level, const char *event, const struct frt_log_field *fields);
-#define frt_log(level, event, ...) \
-    frt_log_fields((level), (event), (const struct frt_log_field[]){__VA_ARGS__})
+#define frt_log(level, event, ...) frt_log_fields((level), (event), (const struct frt_log_field[]){__VA_ARGS__})
 
 #endif

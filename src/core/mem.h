@@ -28,10 +28,11 @@ char *frt_strdup(const char *text) __attribute__((malloc));
 /** Copy of `size` bytes plus a NUL. */
 char *frt_strndup(const char *text, size_t size) __attribute__((malloc));
 
-/** Let the next `count` allocations of the process succeed and fail the one after; -1 = never fail.
- *  For tests. */
+/** Let the next `count` allocations of the process succeed, fail the one after, and let those after that
+ *  succeed again; -1 = never fail. For tests. */
 void frt_mem_fail_after(int64_t count);
-/** Allocations asked for since the last frt_mem_fail_after. For tests. */
+/** Allocations asked for since the last frt_mem_fail_after (INT64_MAX: count only); not counted while
+ *  that was -1. For tests. */
 int64_t frt_mem_asked(void);
 
 /** a + b and a × b; false (out untouched) when it does not fit. */

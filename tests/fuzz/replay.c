@@ -52,7 +52,8 @@ static long replay_folder(const char *folder)
         char path[4096];
         struct stat st;
         int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
-        if (count >= 0 && length > 0 && (size_t)length < sizeof path && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+        if (count >= 0 && length > 0 && (size_t)length < sizeof path && stat(path, &st) == 0 &&
+            S_ISREG(st.st_mode))
             count = replay_file(path, (size_t)st.st_size) ? count + 1 : -1;
         free(entries[i]);
     }
