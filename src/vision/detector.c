@@ -221,7 +221,8 @@ static uint32_t round_up(uint32_t side, uint32_t multiple)
     return (side + multiple - 1) / multiple * multiple;
 }
 
-static struct placement place(const struct frt_detector *detector, const struct frt_frame *frame)
+/* shrink: 1, or less to look again for faces too large for the net */
+static struct placement place(const struct frt_detector *detector, const struct frt_frame *frame, double shrink)
 {
     const struct frt_detector_family *family = detector->family;
     struct placement p = {.canvas_width_px = detector->canvas_width_px,
@@ -233,6 +234,7 @@ static struct placement place(const struct frt_detector *detector, const struct 
         fmin((double)limit_x / (double)frame->width_px, (double)limit_y / (double)frame->height_px);
     if (family->max_upscale > 0 && scale > (double)family->max_upscale)
         scale = (double)family->max_upscale;
+    scale *= shrink;
     p.width_px = scaled(frame->width_px, scale, limit_x);
     p.height_px = scaled(frame->height_px, scale, limit_y);
     if (dynamic) {
@@ -276,26 +278,21 @@ static float *make_canvas(const struct frt_detector *detector, const struct frt_
     return data;
 }
 
-enum frt_status frt_detector_run(const struct frt_detector *detector, const struct frt_frame *frame,
-                                 const struct frt_detector_params *params, struct frt_detection *out,
-                                 size_t capacity, size_t *n, double *inference_ms, struct frt_error *err)
+/* One look at the frame. *n is 0 when nothing was found. */
+static enum frt_status look(const struct frt_detector *detector, const struct frt_frame *frame, double shrink,
+                            const struct frt_detector_params *params, struct frt_detection *out, size_t capacity,
+                            size_t *n, double *inference_ms, struct frt_error *err)
 {
+    const struct placement p = place(detector, frame, shrink);
     struct frt_candidates candidates;
     struct frt_outputs outputs = {0};
-    float *canvas = NULL;
     size_t kept = 0;
     enum frt_status status;
 
-    if (frame->width_px == 0 || frame->height_px == 0 || frame->pixels == NULL)
-        return frt_fail(err, FRT_EINVAL, "a frame of %ux%u pixels given; at least one is needed",
-                        (unsigned)frame->width_px, (unsigned)frame->height_px);
     frt_candidates_init(&candidates);
-    const struct placement p = place(detector, frame);
-    canvas = make_canvas(detector, frame, &p);
-    if (canvas == NULL) {
-        status = frt_fail_nomem(err, "the detector's input");
-        goto done;
-    }
+    float *canvas = make_canvas(detector, frame, &p);
+    if (canvas == NULL)
+        return frt_fail_nomem(err, "the detector's input");
     const struct frt_tensor input = {
         .data = canvas, .dims = {1, 3, (int64_t)p.canvas_height_px, (int64_t)p.canvas_width_px}, .n_dims = 4};
     status = frt_session_run(detector->session, &input, 1, &outputs, err);
@@ -309,14 +306,12 @@ enum frt_status frt_detector_run(const struct frt_detector *detector, const stru
         .outputs = &outputs,
         .canvas_width_px = p.canvas_width_px,
         .canvas_height_px = p.canvas_height_px,
-        .min_confidence = params != NULL && params->min_confidence > 0 ? params->min_confidence
-                                                                        : detector->min_confidence,
+        .min_confidence = params->min_confidence,
         .candidates = &candidates,
     };
     status = detector->family->decode(&decode, err);
     if (status == FRT_OK)
-        status = frt_nms(&candidates, params != NULL && params->nms_iou > 0 ? params->nms_iou : detector->nms_iou,
-                         out, capacity, &kept, err);
+        status = frt_nms(&candidates, params->nms_iou, out, capacity, &kept, err);
     if (status != FRT_OK)
         goto done;
 
@@ -335,5 +330,28 @@ done:
     frt_outputs_release(&outputs);
     frt_candidates_deinit(&candidates);
     frt_free(canvas);
+    return status;
+}
+
+enum frt_status frt_detector_run(const struct frt_detector *detector, const struct frt_frame *frame,
+                                 const struct frt_detector_params *params, struct frt_detection *out,
+                                 size_t capacity, size_t *n, double *inference_ms, struct frt_error *err)
+{
+    const float looks[] = {detector->family->looks[0], detector->family->looks[1]};
+    struct frt_detector_params p = {.min_confidence = detector->min_confidence, .nms_iou = detector->nms_iou};
+    size_t found = 0;
+    if (frame->width_px == 0 || frame->height_px == 0 || frame->pixels == NULL)
+        return frt_fail(err, FRT_EINVAL, "a frame of %ux%u pixels given; at least one is needed",
+                        (unsigned)frame->width_px, (unsigned)frame->height_px);
+    if (params != NULL && params->min_confidence > 0)
+        p.min_confidence = params->min_confidence;
+    if (params != NULL && params->nms_iou > 0)
+        p.nms_iou = params->nms_iou;
+    enum frt_status status = look(detector, frame, 1, &p, out, capacity, &found, inference_ms, err);
+    /* Nets of this kind overlook a face that fills the photo: look again from further away. */
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0] && status == FRT_OK && found == 0 && looks[i] > 0; i++)
+        status = look(detector, frame, (double)looks[i], &p, out, capacity, &found, inference_ms, err);
+    if (status == FRT_OK)
+        *n = found;
     return status;
 }

@@ -43,6 +43,7 @@ struct frt_detector_family {
     uint32_t multiple_px; /* sides of the canvas are multiples of this */
     uint32_t max_input_px; /* dynamic graphs, when the spec says nothing; 0 = fixed sizes only */
     float max_upscale;    /* a small photo is enlarged at most this much; 0 = to fill the canvas */
+    float looks[2];       /* when nothing is found, look again at the photo shrunk by these; 0 = do not */
     uint8_t pad;          /* pixel value around the photo */
     float min_confidence, nms_iou;
     struct frt_model_input input; /* when the spec gives no scale */

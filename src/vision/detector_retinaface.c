@@ -105,6 +105,7 @@ const struct frt_detector_family frt_detector_retinaface = {
     .multiple_px = 32,
     .max_input_px = 640,
     .max_upscale = 1,
+    .looks = {0.4f},
     .pad = 114,
     .min_confidence = 0.6f,
     .nms_iou = 0.4f,

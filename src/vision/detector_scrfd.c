@@ -122,6 +122,7 @@ const struct frt_detector_family frt_detector_scrfd = {
     .multiple_px = 32,
     .max_input_px = 640,
     .max_upscale = 1,
+    .looks = {0.4f},
     .pad = 0,
     .min_confidence = 0.5f,
     .nms_iou = 0.4f,

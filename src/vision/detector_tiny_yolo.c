@@ -71,6 +71,7 @@ const struct frt_detector_family frt_detector_tiny_yolo2 = {
     .multiple_px = STRIDE,
     .max_input_px = 416,
     .max_upscale = 0,
+    .looks = {0.5f, 0.3f},
     .pad = 0,
     .min_confidence = 0.5f,
     .nms_iou = 0.4f,
