@@ -30,52 +30,121 @@ static const struct {
 } packages[PACKAGE_COUNT] = {{"@vladmandic/face-api", "model"}, {"@vladmandic/human", "models"}};
 
 /* Mean colour of dlib's training photos, used by the nets that came from there. */
-#define DLIB_MEAN {122.782F, 117.001F, 104.298F}
-#define EACH(v) {(v), (v), (v)}
+#define DLIB_MEAN                                                                                              \
+    {                                                                                                          \
+        122.782F, 117.001F, 104.298F                                                                           \
+    }
+#define EACH(v)                                                                                                \
+    {                                                                                                          \
+        (v), (v), (v)                                                                                          \
+    }
 
 struct import_model {
     enum package package;
-    const char *source;                         /* file name without ending */
-    void (*build)(struct frt_import_net *net);  /* NULL: a graph model, read as it is */
-    const char *output;                         /* graph models: name to give the output */
-    struct frt_model_spec spec;                 /* version, provenance and sha256 are filled in */
+    const char *source;                        /* file name without ending */
+    void (*build)(struct frt_import_net *net); /* NULL: a graph model, read as it is */
+    const char *output;                        /* graph models: name to give the output */
+    struct frt_model_spec spec;                /* version, provenance and sha256 are filled in */
 };
 
 static const struct import_model models[] = {
-    {FACE_API, "ssd_mobilenetv1_model", frt_import_ssd, NULL,
-     {.role = FRT_ROLE_DETECTOR, .name = "ssd_mobilenetv1", .family = "ssd_mobilenetv1",
-      .file = "ssd_mobilenetv1.onnx", .is_default = true, .min_confidence = 0.5F, .nms_iou = 0.5F,
+    {FACE_API,
+     "ssd_mobilenetv1_model",
+     frt_import_ssd,
+     NULL,
+     {.role = FRT_ROLE_DETECTOR,
+      .name = "ssd_mobilenetv1",
+      .family = "ssd_mobilenetv1",
+      .file = "ssd_mobilenetv1.onnx",
+      .is_default = true,
+      .min_confidence = 0.5F,
+      .nms_iou = 0.5F,
       .input = {512, 512, FRT_COLOR_RGB, EACH(127.5F), EACH(1 / 127.5F)}}},
-    {FACE_API, "tiny_face_detector_model", frt_import_tiny_yolo, NULL,
-     {.role = FRT_ROLE_DETECTOR, .name = "tiny_face_detector", .family = "tiny_yolo2",
-      .file = "tiny_face_detector.onnx", .max_input_px = 416, .min_confidence = 0.5F, .nms_iou = 0.4F,
+    {FACE_API,
+     "tiny_face_detector_model",
+     frt_import_tiny_yolo,
+     NULL,
+     {.role = FRT_ROLE_DETECTOR,
+      .name = "tiny_face_detector",
+      .family = "tiny_yolo2",
+      .file = "tiny_face_detector.onnx",
+      .max_input_px = 416,
+      .min_confidence = 0.5F,
+      .nms_iou = 0.4F,
       .input = {0, 0, FRT_COLOR_RGB, {117.001F, 114.697F, 97.404F}, EACH(1 / 255.0F)}}},
-    {FACE_API, "face_landmark_68_model", frt_import_landmarks, NULL,
-     {.role = FRT_ROLE_LANDMARKS, .name = "face_landmark_68", .family = "landmarks68",
-      .file = "face_landmark_68.onnx", .is_default = true,
+    {FACE_API,
+     "face_landmark_68_model",
+     frt_import_landmarks,
+     NULL,
+     {.role = FRT_ROLE_LANDMARKS,
+      .name = "face_landmark_68",
+      .family = "landmarks68",
+      .file = "face_landmark_68.onnx",
+      .is_default = true,
       .input = {112, 112, FRT_COLOR_RGB, DLIB_MEAN, EACH(1 / 255.0F)}}},
     /* the net was trained with 1/256; the JavaScript divides by 255 (docs/design/default-pack.md) */
-    {FACE_API, "face_recognition_model", frt_import_recognition, NULL,
-     {.role = FRT_ROLE_EMBEDDER, .name = "face_recognition", .family = "dlib_resnet",
-      .file = "face_recognition.onnx", .is_default = true, .template_name = "dlib150", .dim = 128,
-      .map = FRT_MAP_L2, .threshold = 0.93F,
+    {FACE_API,
+     "face_recognition_model",
+     frt_import_recognition,
+     NULL,
+     {.role = FRT_ROLE_EMBEDDER,
+      .name = "face_recognition",
+      .family = "dlib_resnet",
+      .file = "face_recognition.onnx",
+      .is_default = true,
+      .template_name = "dlib150",
+      .dim = 128,
+      .map = FRT_MAP_L2,
+      .threshold = 0.93F,
       .input = {150, 150, FRT_COLOR_RGB, DLIB_MEAN, EACH(1 / 256.0F)}}},
-    {FACE_API, "age_gender_model", frt_import_age_gender, NULL,
-     {.role = FRT_ROLE_AGE_GENDER, .name = "age_gender", .family = "age_gender", .file = "age_gender.onnx",
-      .is_default = true, .n_labels = 2, .labels = {"male", "female"},
+    {FACE_API,
+     "age_gender_model",
+     frt_import_age_gender,
+     NULL,
+     {.role = FRT_ROLE_AGE_GENDER,
+      .name = "age_gender",
+      .family = "age_gender",
+      .file = "age_gender.onnx",
+      .is_default = true,
+      .n_labels = 2,
+      .labels = {"male", "female"},
       .input = {112, 112, FRT_COLOR_RGB, DLIB_MEAN, EACH(1 / 255.0F)}}},
-    {FACE_API, "face_expression_model", frt_import_expression, NULL,
-     {.role = FRT_ROLE_EXPRESSION, .name = "face_expression", .family = "expression",
-      .file = "face_expression.onnx", .is_default = true, .n_labels = 7,
+    {FACE_API,
+     "face_expression_model",
+     frt_import_expression,
+     NULL,
+     {.role = FRT_ROLE_EXPRESSION,
+      .name = "face_expression",
+      .family = "expression",
+      .file = "face_expression.onnx",
+      .is_default = true,
+      .n_labels = 7,
       .labels = {"neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"},
       .input = {112, 112, FRT_COLOR_RGB, DLIB_MEAN, EACH(1 / 255.0F)}}},
-    {HUMAN, "antispoof", NULL, "real",
-     {.role = FRT_ROLE_LIVENESS, .name = "antispoof", .family = "antispoof", .file = "antispoof.onnx",
-      .is_default = true, .crop_scale = 1.4F, .n_labels = 1, .labels = {"real"},
+    {HUMAN,
+     "antispoof",
+     NULL,
+     "real",
+     {.role = FRT_ROLE_LIVENESS,
+      .name = "antispoof",
+      .family = "antispoof",
+      .file = "antispoof.onnx",
+      .is_default = true,
+      .crop_scale = 1.4F,
+      .n_labels = 1,
+      .labels = {"real"},
       .input = {128, 128, FRT_COLOR_RGB, EACH(0), EACH(1 / 255.0F)}}},
-    {HUMAN, "liveness", NULL, "live",
-     {.role = FRT_ROLE_LIVENESS, .name = "liveness", .family = "liveness", .file = "liveness.onnx",
-      .crop_scale = 1.4F, .n_labels = 2, .labels = {"real", "spoof"},
+    {HUMAN,
+     "liveness",
+     NULL,
+     "live",
+     {.role = FRT_ROLE_LIVENESS,
+      .name = "liveness",
+      .family = "liveness",
+      .file = "liveness.onnx",
+      .crop_scale = 1.4F,
+      .n_labels = 2,
+      .labels = {"real", "spoof"},
       .input = {32, 32, FRT_COLOR_RGB, EACH(0), EACH(1 / 255.0F)}}},
 };
 enum { N_MODELS = sizeof models / sizeof *models };
@@ -111,7 +180,8 @@ static enum frt_status package_check(struct import *import, enum package package
         return status;
     status = json_load(path, &json, err);
     if (status == FRT_ENOTFOUND) {
-        status = frt_fail(err, FRT_ENOTFOUND, "%s: the npm package %s is not there; bring it with: npm ci --ignore-scripts",
+        status = frt_fail(err, FRT_ENOTFOUND,
+                          "%s: the npm package %s is not there; bring it with: npm ci --ignore-scripts",
                           import->dirs[package], packages[package].name);
         goto done;
     }
@@ -137,8 +207,9 @@ done:
 }
 
 /* Weights and, for a graph model, nodes → an ONNX file's bytes. */
-static enum frt_status model_build(const struct import_model *model, const char *folder, const struct frt_json *json,
-                                   uint8_t **bytes, size_t *size, struct frt_error *err)
+static enum frt_status model_build(const struct import_model *model, const char *folder,
+                                   const struct frt_json *json, uint8_t **bytes, size_t *size,
+                                   struct frt_error *err)
 {
     struct frt_tfjs_weights *weights = NULL;
     struct frt_onnx_graph *graph = NULL;
@@ -161,7 +232,8 @@ done:
     return status;
 }
 
-static enum frt_status model_import(struct import *import, size_t index, const char *out_dir, struct frt_error *err)
+static enum frt_status model_import(struct import *import, size_t index, const char *out_dir,
+                                    struct frt_error *err)
 {
     const struct import_model *model = &models[index];
     char *folder = NULL, *path = NULL, file[96];
@@ -172,7 +244,8 @@ static enum frt_status model_import(struct import *import, size_t index, const c
         frt_model_path_join(import->dirs[model->package], packages[model->package].models, &folder, err);
     if (status != FRT_OK)
         goto done;
-    (void)snprintf(file, sizeof file, "%s%s.json", model->source, model->build != NULL ? "-weights_manifest" : "");
+    (void)snprintf(file, sizeof file, "%s%s.json", model->source,
+                   model->build != NULL ? "-weights_manifest" : "");
     status = frt_model_path_join(folder, file, &path, err);
     if (status == FRT_OK)
         status = json_load(path, &json, err);
@@ -204,7 +277,8 @@ enum frt_status frt_model_import(const struct frt_import_options *options, struc
 {
     struct import import = {.dirs = {options->face_api_dir, options->human_dir}};
     if (options->face_api_dir == NULL || options->human_dir == NULL || options->out_dir == NULL)
-        return frt_fail(err, FRT_EINVAL, "import: the two packages' folders and the pack's folder must be given");
+        return frt_fail(err, FRT_EINVAL,
+                        "import: the two packages' folders and the pack's folder must be given");
     import.manifest = frt_alloc_zero(1, sizeof *import.manifest);
     if (import.manifest == NULL)
         return frt_fail_nomem(err, "a manifest");
@@ -222,8 +296,8 @@ enum frt_status frt_model_import(const struct frt_import_options *options, struc
         status = frt_staged_file_commit(&import.staged[i], err);
     if (status == FRT_OK) {
         (void)snprintf(import.manifest->name, sizeof import.manifest->name, "default");
-        (void)snprintf(import.manifest->version, sizeof import.manifest->version, "%s+%s", import.versions[FACE_API],
-                       import.versions[HUMAN]);
+        (void)snprintf(import.manifest->version, sizeof import.manifest->version, "%s+%s",
+                       import.versions[FACE_API], import.versions[HUMAN]);
         status = frt_manifest_save(import.manifest, options->out_dir, err);
     }
     for (size_t i = 0; i < N_MODELS; i++)

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 static void dims_text(uint32_t n_dims, const int64_t *dims, char *text, size_t size)
 {
     size_t at = 1;
@@ -41,15 +40,15 @@ const struct frt_tfjs_tensor *frt_import_tensor(struct frt_import_net *net, cons
     }
     if (tensor->shape.n_dims != n_dims || memcmp(tensor->shape.dims, dims, n_dims * sizeof *dims) != 0) {
         dims_text(tensor->shape.n_dims, tensor->shape.dims, found, sizeof found);
-        (void)frt_onnx_fail(net->graph, FRT_EBAD_MODEL, "weights %s: shape %s; the topology expects %s", name, found,
-                            expected);
+        (void)frt_onnx_fail(net->graph, FRT_EBAD_MODEL, "weights %s: shape %s; the topology expects %s", name,
+                            found, expected);
         return NULL;
     }
     return tensor;
 }
 
-void frt_import_lay_out(const float *from, const struct frt_onnx_shape *shape, bool depthwise, const double *scale,
-                        float *to)
+void frt_import_lay_out(const float *from, const struct frt_onnx_shape *shape, bool depthwise,
+                        const double *scale, float *to)
 {
     int64_t out = shape->dims[0], in = shape->dims[1], positions = shape->dims[2] * shape->dims[3];
     for (int64_t o = 0; o < out; o++) {
@@ -63,8 +62,8 @@ void frt_import_lay_out(const float *from, const struct frt_onnx_shape *shape, b
     }
 }
 
-static int conv(struct frt_import_net *net, int x, const char *filters_name, const char *bias_name, bool depthwise,
-                int64_t kernel, int64_t out, const struct frt_onnx_window *window,
+static int conv(struct frt_import_net *net, int x, const char *filters_name, const char *bias_name,
+                bool depthwise, int64_t kernel, int64_t out, const struct frt_onnx_window *window,
                 const struct frt_import_affine *affine)
 {
     struct frt_onnx_shape sx = frt_onnx_shape_of(net->graph, x);

@@ -45,10 +45,11 @@ const struct frt_tfjs_tensor *frt_import_tensor(struct frt_import_net *net, cons
  * shape  of the result: out, in (1 with `depthwise`), height, width.
  * scale  f64[out] to multiply with, NULL = none.
  */
-void frt_import_lay_out(const float *from, const struct frt_onnx_shape *shape, bool depthwise, const double *scale,
-                        float *to);
+void frt_import_lay_out(const float *from, const struct frt_onnx_shape *shape, bool depthwise,
+                        const double *scale, float *to);
 
-/** Convolution with filters `filters_name` [kernel,kernel,C of x,out] and bias `bias_name` [out] (NULL = none). */
+/** Convolution with filters `filters_name` [kernel,kernel,C of x,out] and bias `bias_name` [out] (NULL = none).
+ */
 int frt_import_conv(struct frt_import_net *net, int x, const char *filters_name, const char *bias_name,
                     int64_t kernel, int64_t out, const struct frt_onnx_window *window,
                     const struct frt_import_affine *affine);

@@ -21,8 +21,8 @@ enum { MAX_MANIFEST_BYTES = 4 << 20, MAX_DIM = 4096, MAX_SIDE_PX = 16384, FORMAT
 static const char format_name[] = "frt-pack";
 static const char manifest_file[] = "manifest.json";
 
-static const char *const role_names[FRT_ROLE_COUNT] = {"detector",   "landmarks",  "embedder",
-                                                       "liveness",   "age_gender", "expression"};
+static const char *const role_names[FRT_ROLE_COUNT] = {"detector", "landmarks",  "embedder",
+                                                       "liveness", "age_gender", "expression"};
 static const char *const color_names[] = {"rgb", "bgr"};
 static const char *const map_names[] = {"l2", "center_l2"};
 
@@ -37,7 +37,8 @@ enum key_kind { KEY_TEXT, KEY_COUNT, KEY_NUMBER, KEY_BOOL, KEY_STRUCTURED };
 
 #define ROLE(r) (1U << (r))
 #define ALL_ROLES (ROLE(FRT_ROLE_COUNT) - 1)
-#define CROP_ROLES (ROLE(FRT_ROLE_LANDMARKS) | ROLE(FRT_ROLE_LIVENESS) | ROLE(FRT_ROLE_AGE_GENDER) | ROLE(FRT_ROLE_EXPRESSION))
+#define CROP_ROLES                                                                                             \
+    (ROLE(FRT_ROLE_LANDMARKS) | ROLE(FRT_ROLE_LIVENESS) | ROLE(FRT_ROLE_AGE_GENDER) | ROLE(FRT_ROLE_EXPRESSION))
 #define LABEL_ROLES (ROLE(FRT_ROLE_LIVENESS) | ROLE(FRT_ROLE_AGE_GENDER) | ROLE(FRT_ROLE_EXPRESSION))
 #define FIELD(f) offsetof(struct frt_model_spec, f), sizeof((struct frt_model_spec *)0)->f
 
@@ -132,14 +133,14 @@ static enum frt_status unknown_key(const char *where, const char *key, const cha
                                    struct frt_error *err)
 {
     if (best != NULL && distance <= 3)
-        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: unknown key \"%s\"; did you mean \"%s\"?", where, key,
-                        best);
+        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: unknown key \"%s\"; did you mean \"%s\"?", where,
+                        key, best);
     return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: unknown key \"%s\"", where, key);
 }
 
 /* Members of an object are those of the list, each once. */
-static enum frt_status check_keys(const struct frt_json_value *object, const char *where, const char *const *keys,
-                                  size_t n_keys, struct frt_error *err)
+static enum frt_status check_keys(const struct frt_json_value *object, const char *where,
+                                  const char *const *keys, size_t n_keys, struct frt_error *err)
 {
     if (!frt_json_is_object(object))
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: an object would be right", where);
@@ -200,13 +201,14 @@ static enum frt_status read_text(const struct frt_json_value *value, const char 
     return FRT_OK;
 }
 
-static enum frt_status read_number(const struct frt_json_value *value, const char *where, const char *key, double min,
-                                   double max, bool whole, double *out, struct frt_error *err)
+static enum frt_status read_number(const struct frt_json_value *value, const char *where, const char *key,
+                                   double min, double max, bool whole, double *out, struct frt_error *err)
 {
     double number = frt_json_double(value, NAN);
     if (!(number >= min && number <= max) || (whole && number != floor(number)))
-        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"%s\" is %s; a %snumber from %g to %g would be right",
-                        where, key, value == NULL ? "missing" : "another value", whole ? "whole " : "", min, max);
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "manifest, %s: \"%s\" is %s; a %snumber from %g to %g would be right", where, key,
+                        value == NULL ? "missing" : "another value", whole ? "whole " : "", min, max);
     *out = number;
     return FRT_OK;
 }
@@ -252,8 +254,8 @@ static enum frt_status read_channels(const struct frt_json_value *value, const c
     return FRT_OK;
 }
 
-static enum frt_status read_input(const struct frt_json_value *value, const char *where, struct frt_model_input *out,
-                                  struct frt_error *err)
+static enum frt_status read_input(const struct frt_json_value *value, const char *where,
+                                  struct frt_model_input *out, struct frt_error *err)
 {
     char place[sizeof(struct place) + 16];
     struct frt_model_input input = {0};
@@ -277,23 +279,23 @@ static enum frt_status read_input(const struct frt_json_value *value, const char
         status = read_channels(frt_json_get(value, "scale"), place, "scale", input.scale, err);
     for (int c = 0; status == FRT_OK && c < 3; c++) {
         if (input.scale[c] == 0)
-            status = frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"scale\" holds 0, which would erase a colour",
-                              place);
+            status = frt_fail(err, FRT_EBAD_MODEL,
+                              "manifest, %s: \"scale\" holds 0, which would erase a colour", place);
     }
     if (status == FRT_OK)
         *out = input;
     return status;
 }
 
-static enum frt_status read_labels(const struct frt_json_value *value, const char *where, struct frt_model_spec *spec,
-                                   struct frt_error *err)
+static enum frt_status read_labels(const struct frt_json_value *value, const char *where,
+                                   struct frt_model_spec *spec, struct frt_error *err)
 {
     if (value == NULL)
         return FRT_OK;
     size_t n = frt_json_count(value);
     if (!frt_json_is_array(value) || n < 1 || n > FRT_SPEC_MAX_LABELS)
-        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"labels\" would be right with 1 to %d texts", where,
-                        FRT_SPEC_MAX_LABELS);
+        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"labels\" would be right with 1 to %d texts",
+                        where, FRT_SPEC_MAX_LABELS);
     for (const struct frt_json_value *v = frt_json_first(value); v != NULL; v = frt_json_next(v)) {
         enum frt_status status =
             read_text(v, where, "labels", true, sizeof spec->labels[0], spec->labels[spec->n_labels], err);
@@ -305,8 +307,8 @@ static enum frt_status read_labels(const struct frt_json_value *value, const cha
 }
 
 /* The map and, where it needs one, the centre. */
-static enum frt_status read_map(const struct frt_json_value *object, const char *where, struct frt_model_spec *spec,
-                                struct frt_error *err)
+static enum frt_status read_map(const struct frt_json_value *object, const char *where,
+                                struct frt_model_spec *spec, struct frt_error *err)
 {
     const struct frt_json_value *word = frt_json_get(object, "map"), *centre = frt_json_get(object, "centre");
     unsigned map = 0;
@@ -317,12 +319,14 @@ static enum frt_status read_map(const struct frt_json_value *object, const char 
         return status;
     spec->map = map == 0 ? FRT_MAP_L2 : FRT_MAP_CENTER_L2;
     if (spec->map == FRT_MAP_L2)
-        return centre == NULL ? FRT_OK
-                              : frt_fail(err, FRT_EBAD_MODEL,
-                                         "manifest, %s: \"centre\" stands without \"map\": \"center_l2\"", where);
+        return centre == NULL
+                   ? FRT_OK
+                   : frt_fail(err, FRT_EBAD_MODEL,
+                              "manifest, %s: \"centre\" stands without \"map\": \"center_l2\"", where);
     if (!frt_json_is_array(centre) || frt_json_count(centre) != spec->dim)
-        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"centre\" would be right with %u numbers, found %zu",
-                        where, spec->dim, frt_json_count(centre));
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "manifest, %s: \"centre\" would be right with %u numbers, found %zu", where, spec->dim,
+                        frt_json_count(centre));
     spec->centre = frt_alloc_array(spec->dim, sizeof *spec->centre);
     if (spec->centre == NULL)
         return frt_fail_nomem(err, "a manifest");
@@ -330,7 +334,8 @@ static enum frt_status read_map(const struct frt_json_value *object, const char 
     for (const struct frt_json_value *v = frt_json_first(centre); v != NULL; v = frt_json_next(v)) {
         double number = frt_json_double(v, NAN);
         if (!(fabs(number) <= 1e6))
-            return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: number %zu of \"centre\" is not finite", where, i);
+            return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: number %zu of \"centre\" is not finite", where,
+                            i);
         spec->centre[i++] = (float)number;
     }
     return FRT_OK;
@@ -354,17 +359,19 @@ static enum frt_status check_model(const struct frt_model_spec *spec, const char
 {
     size_t digits = strspn(spec->sha256, "0123456789abcdef");
     if (!path_stays_inside(spec->file))
-        return frt_fail(err, FRT_EBAD_MODEL,
-                        "manifest, %s: the file \"%s\" leads out of the pack's folder; a plain relative path would be "
-                        "right",
-                        where, spec->file);
+        return frt_fail(
+            err, FRT_EBAD_MODEL,
+            "manifest, %s: the file \"%s\" leads out of the pack's folder; a plain relative path would be "
+            "right",
+            where, spec->file);
     if (strcmp(spec->file, manifest_file) == 0)
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: the file is the manifest itself", where);
     if (spec->sha256[0] != '\0' && (digits != 64 || spec->sha256[64] != '\0'))
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"sha256\" would be right with 64 digits of 0-9a-f",
                         where);
     if ((spec->input.width_px == 0) != (spec->input.height_px == 0))
-        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: input width and height are given both or neither", where);
+        return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: input width and height are given both or neither",
+                        where);
     if (spec->role == FRT_ROLE_LIVENESS && spec->n_labels > 0 && spec->real_index >= spec->n_labels)
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"real_index\" is %u, there are %u labels", where,
                         spec->real_index, spec->n_labels);
@@ -383,7 +390,8 @@ static enum frt_status read_plain_key(const struct frt_json_value *object, const
         return FRT_OK;
     if (key->kind == KEY_BOOL) {
         if (!frt_json_is_bool(value))
-            return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"%s\" is neither true nor false", where, key->key);
+            return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"%s\" is neither true nor false", where,
+                            key->key);
         *(bool *)field_of(spec, key) = frt_json_truth(value, false);
         return FRT_OK;
     }
@@ -397,8 +405,8 @@ static enum frt_status read_plain_key(const struct frt_json_value *object, const
     return FRT_OK;
 }
 
-static enum frt_status read_model(const struct frt_json_value *object, uint32_t index, struct frt_model_spec *spec,
-                                  struct frt_error *err)
+static enum frt_status read_model(const struct frt_json_value *object, uint32_t index,
+                                  struct frt_model_spec *spec, struct frt_error *err)
 {
     struct place place;
     unsigned role = 0;
@@ -407,8 +415,8 @@ static enum frt_status read_model(const struct frt_json_value *object, uint32_t 
                    FRT_SPEC_NAME_MAX, name != NULL ? name : "", name != NULL ? ")" : "");
     if (!frt_json_is_object(object))
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: an object would be right", place.text);
-    enum frt_status status = read_word(frt_json_get(object, "role"), place.text, "role", role_names, FRT_ROLE_COUNT,
-                                       &role, err);
+    enum frt_status status =
+        read_word(frt_json_get(object, "role"), place.text, "role", role_names, FRT_ROLE_COUNT, &role, err);
     if (status != FRT_OK)
         return status;
     spec->role = (enum frt_model_role)role;
@@ -436,17 +444,18 @@ static enum frt_status check_models(const struct frt_manifest *manifest, struct 
         for (uint32_t j = 0; j < i; j++) {
             const struct frt_model_spec *b = &manifest->models[j];
             if (strcmp(a->name, b->name) == 0)
-                return frt_fail(err, FRT_EBAD_MODEL, "manifest: models %u and %u are both named \"%s\"", j + 1, i + 1,
-                                a->name);
+                return frt_fail(err, FRT_EBAD_MODEL, "manifest: models %u and %u are both named \"%s\"", j + 1,
+                                i + 1, a->name);
             if (a->role == b->role && a->is_default && b->is_default)
-                return frt_fail(err, FRT_EBAD_MODEL, "manifest: \"%s\" and \"%s\" are both the default %s", b->name,
-                                a->name, role_names[a->role]);
+                return frt_fail(err, FRT_EBAD_MODEL, "manifest: \"%s\" and \"%s\" are both the default %s",
+                                b->name, a->name, role_names[a->role]);
         }
     }
     return FRT_OK;
 }
 
-enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out, struct frt_error *err)
+enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out,
+                                   struct frt_error *err)
 {
     struct frt_json *json = NULL;
     struct frt_manifest *manifest = NULL;
@@ -469,7 +478,8 @@ enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_ma
                          FORMAT_VERSION, true, &version, err);
     if (status != FRT_OK)
         goto done;
-    if (!frt_json_is_array(models) || frt_json_count(models) < 1 || frt_json_count(models) > FRT_PACK_MAX_MODELS) {
+    if (!frt_json_is_array(models) || frt_json_count(models) < 1 ||
+        frt_json_count(models) > FRT_PACK_MAX_MODELS) {
         status = frt_fail(err, FRT_EBAD_MODEL, "manifest: \"models\" would be right with 1 to %d models",
                           FRT_PACK_MAX_MODELS);
         goto done;
@@ -479,12 +489,13 @@ enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_ma
         status = frt_fail_nomem(err, "a manifest");
         goto done;
     }
-    status = read_text(frt_json_get(root, "name"), "top level", "name", true, sizeof manifest->name, manifest->name,
-                       err);
+    status = read_text(frt_json_get(root, "name"), "top level", "name", true, sizeof manifest->name,
+                       manifest->name, err);
     if (status == FRT_OK)
-        status = read_text(frt_json_get(root, "version"), "top level", "version", true, sizeof manifest->version,
-                           manifest->version, err);
-    for (const struct frt_json_value *m = frt_json_first(models); m != NULL && status == FRT_OK; m = frt_json_next(m)) {
+        status = read_text(frt_json_get(root, "version"), "top level", "version", true,
+                           sizeof manifest->version, manifest->version, err);
+    for (const struct frt_json_value *m = frt_json_first(models); m != NULL && status == FRT_OK;
+         m = frt_json_next(m)) {
         struct frt_model_spec *spec = &manifest->models[manifest->n_models];
         status = read_model(m, manifest->n_models++, spec, err); /* counted first: the free sees its centre */
     }
@@ -546,7 +557,8 @@ const struct frt_model_spec *frt_manifest_find(const struct frt_manifest *manife
     return name == NULL ? first : NULL; /* none is marked: the first of its role */
 }
 
-enum frt_status frt_manifest_verify(const struct frt_manifest *manifest, const char *folder, struct frt_error *err)
+enum frt_status frt_manifest_verify(const struct frt_manifest *manifest, const char *folder,
+                                    struct frt_error *err)
 {
     for (uint32_t i = 0; i < manifest->n_models; i++) {
         const struct frt_model_spec *spec = &manifest->models[i];
@@ -558,8 +570,9 @@ enum frt_status frt_manifest_verify(const struct frt_manifest *manifest, const c
             return status;
         status = frt_sha256_file(path, digest, err);
         if (status == FRT_OK && strcmp(digest, spec->sha256) != 0)
-            status = frt_fail(err, FRT_EBAD_MODEL, "%s: SHA-256 is %s, the manifest pins %s; import or fetch it again",
-                              path, digest, spec->sha256);
+            status = frt_fail(err, FRT_EBAD_MODEL,
+                              "%s: SHA-256 is %s, the manifest pins %s; import or fetch it again", path, digest,
+                              spec->sha256);
         frt_free(path);
         if (status != FRT_OK)
             return status;
@@ -630,7 +643,8 @@ static void write_plain_key(struct frt_json_writer *writer, const struct model_k
     }
 }
 
-static void write_structured_key(struct frt_json_writer *writer, const char *key, const struct frt_model_spec *spec)
+static void write_structured_key(struct frt_json_writer *writer, const char *key,
+                                 const struct frt_model_spec *spec)
 {
     if (strcmp(key, "role") == 0) {
         frt_json_key(writer, key);
@@ -685,7 +699,8 @@ enum frt_status frt_manifest_print(const struct frt_manifest *manifest, struct f
     return frt_buf_status(out);
 }
 
-enum frt_status frt_manifest_save(const struct frt_manifest *manifest, const char *folder, struct frt_error *err)
+enum frt_status frt_manifest_save(const struct frt_manifest *manifest, const char *folder,
+                                  struct frt_error *err)
 {
     struct frt_buf text;
     struct frt_staged_file staged = {0};

@@ -40,13 +40,11 @@ enum frt_status frt_model_folder_make(const char *path, struct frt_error *err)
 
 enum frt_status frt_model_path_join(const char *folder, const char *name, char **out, struct frt_error *err)
 {
-    size_t a = strlen(folder), b = strlen(name);
-    char *path = frt_alloc(a + b + 2);
+    size_t room = strlen(folder) + strlen(name) + 2;
+    char *path = frt_alloc(room);
     if (path == NULL)
         return frt_fail_nomem(err, "a path");
-    memcpy(path, folder, a);
-    path[a] = '/';
-    memcpy(path + a + 1, name, b + 1);
+    (void)snprintf(path, room, "%s/%s", folder, name);
     *out = path;
     return FRT_OK;
 }
@@ -66,7 +64,8 @@ enum frt_status frt_model_file_read(const char *path, size_t max, uint8_t **byte
         goto done;
     }
     if ((uint64_t)st.st_size > max) {
-        status = frt_fail(err, FRT_EBAD_MODEL, "%s: %lld bytes; at most %zu fit", path, (long long)st.st_size, max);
+        status =
+            frt_fail(err, FRT_EBAD_MODEL, "%s: %lld bytes; at most %zu fit", path, (long long)st.st_size, max);
         goto done;
     }
     size_t n = (size_t)st.st_size, have = 0;
@@ -80,7 +79,8 @@ enum frt_status frt_model_file_read(const char *path, size_t max, uint8_t **byte
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
-            status = frt_fail(err, FRT_EIO, "%s: %s", path, got < 0 ? strerror(errno) : "the file shrank while read");
+            status = frt_fail(err, FRT_EIO, "%s: %s", path,
+                              got < 0 ? strerror(errno) : "the file shrank while read");
             goto done;
         }
         have += (size_t)got;
@@ -95,7 +95,8 @@ done:
     return status;
 }
 
-static enum frt_status write_all(int fd, const char *path, const void *bytes, size_t size, struct frt_error *err)
+static enum frt_status write_all(int fd, const char *path, const void *bytes, size_t size,
+                                 struct frt_error *err)
 {
     const unsigned char *at = bytes;
     while (size > 0) {
@@ -152,7 +153,8 @@ done:
 enum frt_status frt_staged_file_commit(struct frt_staged_file *file, struct frt_error *err)
 {
     if (rename(file->temporary, file->final) != 0)
-        return frt_fail(err, FRT_EIO, "%s: cannot put the new file in its place: %s", file->final, strerror(errno));
+        return frt_fail(err, FRT_EIO, "%s: cannot put the new file in its place: %s", file->final,
+                        strerror(errno));
     file->committed = true;
     return FRT_OK;
 }

@@ -34,9 +34,11 @@ struct frt_staged_file {
     bool committed;
 };
 
-/** Write `bytes` beside the file they will become. Nothing is left behind on failure. Errors: FRT_EIO, FRT_ENOMEM. */
+/** Write `bytes` beside the file they will become. Nothing is left behind on failure. Errors: FRT_EIO,
+ * FRT_ENOMEM. */
 FRT_NODISCARD enum frt_status frt_staged_file_write(const char *folder, const char *name, const void *bytes,
-                                                    size_t size, struct frt_staged_file *out, struct frt_error *err);
+                                                    size_t size, struct frt_staged_file *out,
+                                                    struct frt_error *err);
 /** Put it in its place. Errors: FRT_EIO. */
 FRT_NODISCARD enum frt_status frt_staged_file_commit(struct frt_staged_file *file, struct frt_error *err);
 /** Remove the temporary file unless committed, and free. Zeroes the struct. */

@@ -51,7 +51,8 @@ static int dense_extractor(struct frt_import_net *net)
     for (int i = 0; i < 4; i++) {
         const char *block = blocks[i].name;
         int64_t out = blocks[i].channels;
-        int a = i == 0 ? frt_import_conv(net, x, "dense0/conv0/filters", "dense0/conv0/bias", 3, out, &same_half, NULL)
+        int a = i == 0 ? frt_import_conv(net, x, "dense0/conv0/filters", "dense0/conv0/bias", 3, out,
+                                         &same_half, NULL)
                        : separable(net, x, block, "conv0", out, &same_half);
         a = relu(net, a);
         int b = separable(net, a, block, "conv1", out, &same);
@@ -85,8 +86,9 @@ static int reduction(struct frt_import_net *net, int x, const char *block, int64
     y = separable(net, y, block, "separable_conv0", out, &same);
     y = separable(net, relu(net, y), block, "separable_conv1", out, &same);
     y = frt_op_max_pool(net->graph, y, &pool);
-    int beside = frt_import_conv(net, x, frt_import_name(net, block, "expansion_conv/filters", filters),
-                                 frt_import_name(net, block, "expansion_conv/bias", bias), 1, out, &same_half, NULL);
+    int beside =
+        frt_import_conv(net, x, frt_import_name(net, block, "expansion_conv/filters", filters),
+                        frt_import_name(net, block, "expansion_conv/bias", bias), 1, out, &same_half, NULL);
     return add(net, y, beside);
 }
 
@@ -95,8 +97,8 @@ void frt_import_age_gender(struct frt_import_net *net)
     static const char *const layers[3] = {"separable_conv0", "separable_conv1", "separable_conv2"};
     static const char *const blocks[2] = {"middle_flow/main_block_0", "middle_flow/main_block_1"};
     int x = crop_input(net);
-    x = relu(net, frt_import_conv(net, x, "entry_flow/conv_in/filters", "entry_flow/conv_in/bias", 3, 32, &same_half,
-                                  NULL));
+    x = relu(net, frt_import_conv(net, x, "entry_flow/conv_in/filters", "entry_flow/conv_in/bias", 3, 32,
+                                  &same_half, NULL));
     x = reduction(net, x, "entry_flow/reduction_block_0", 64, false);
     x = reduction(net, x, "entry_flow/reduction_block_1", 128, true);
     for (int i = 0; i < 2; i++) {
@@ -109,5 +111,6 @@ void frt_import_age_gender(struct frt_import_net *net)
     x = relu(net, frt_import_separable(net, x, "exit_flow/separable_conv", 512, &same));
     x = frt_import_mean(net, x);
     frt_onnx_output(net->graph, frt_import_dense(net, x, "fc/age", 1), "age");
-    frt_onnx_output(net->graph, frt_op_softmax(net->graph, frt_import_dense(net, x, "fc/gender", 2), 1), "gender");
+    frt_onnx_output(net->graph, frt_op_softmax(net->graph, frt_import_dense(net, x, "fc/gender", 2), 1),
+                    "gender");
 }

@@ -79,9 +79,10 @@ void frt_import_recognition(struct frt_import_net *net)
         int64_t channels;
         bool down;
     } blocks[] = {
-        {"conv32_1", 32, false},   {"conv32_2", 32, false},   {"conv32_3", 32, false},       {"conv64_down", 64, true},
-        {"conv64_1", 64, false},   {"conv64_2", 64, false},   {"conv64_3", 64, false},       {"conv128_down", 128, true},
-        {"conv128_1", 128, false}, {"conv128_2", 128, false}, {"conv256_down", 256, true},   {"conv256_1", 256, false},
+        {"conv32_1", 32, false},   {"conv32_2", 32, false},         {"conv32_3", 32, false},
+        {"conv64_down", 64, true}, {"conv64_1", 64, false},         {"conv64_2", 64, false},
+        {"conv64_3", 64, false},   {"conv128_down", 128, true},     {"conv128_1", 128, false},
+        {"conv128_2", 128, false}, {"conv256_down", 256, true},     {"conv256_1", 256, false},
         {"conv256_2", 256, false}, {"conv256_down_out", 256, true},
     };
     struct frt_onnx_graph *graph = net->graph;

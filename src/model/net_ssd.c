@@ -19,14 +19,15 @@ enum { N_ANCHORS = 5118, MAX_CHANNELS = 1024, N_PREDICTORS = 6 };
 
 /* filters "<prefix>/weights", offset "<prefix>/convolution_bn_offset", relu6; named pointwise also
  * where the kernel is 3 × 3 */
-static int pointwise(struct frt_import_net *net, int x, const char *scope, int index, int64_t kernel, int64_t out,
-                     int64_t stride)
+static int pointwise(struct frt_import_net *net, int x, const char *scope, int index, int64_t kernel,
+                     int64_t out, int64_t stride)
 {
     char prefix[FRT_IMPORT_NAME_MAX], weights[FRT_IMPORT_NAME_MAX], offset[FRT_IMPORT_NAME_MAX];
     (void)snprintf(prefix, sizeof prefix, "%s/Conv2d_%d_pointwise", scope, index);
     struct frt_onnx_window window = {.stride = {stride, stride}, .padding = FRT_ONNX_SAME};
     x = frt_import_conv(net, x, frt_import_name(net, prefix, "weights", weights),
-                        frt_import_name(net, prefix, "convolution_bn_offset", offset), kernel, out, &window, NULL);
+                        frt_import_name(net, prefix, "convolution_bn_offset", offset), kernel, out, &window,
+                        NULL);
     return frt_op_relu6(net->graph, x);
 }
 
@@ -51,8 +52,9 @@ static int depthwise(struct frt_import_net *net, int x, int index, int64_t strid
     for (int64_t c = 0; c < channels; c++) {
         double variance = (double)bn[3]->f32[c];
         if (variance + epsilon <= 0)
-            return frt_onnx_fail(net->graph, FRT_EBAD_MODEL, "weights %s: variance %g of channel %lld is negative",
-                                 name, variance, (long long)c);
+            return frt_onnx_fail(net->graph, FRT_EBAD_MODEL,
+                                 "weights %s: variance %g of channel %lld is negative", name, variance,
+                                 (long long)c);
         scale[c] = (double)bn[0]->f32[c] / sqrt(variance + epsilon);
         shift[c] = (double)bn[1]->f32[c] - (double)bn[2]->f32[c] * scale[c];
     }
@@ -80,9 +82,10 @@ static int predictor(struct frt_import_net *net, int x, int index, const char *k
     if (weights == NULL || biases == NULL)
         return FRT_ONNX_NONE;
     int w, b;
-    float *to_w = frt_onnx_const_space(
-        graph, weights_name, &(struct frt_onnx_shape){.n_dims = 4, .dims = {out, in, 1, 1}}, &w);
-    float *to_b = frt_onnx_const_space(graph, biases_name, &(struct frt_onnx_shape){.n_dims = 1, .dims = {out}}, &b);
+    float *to_w = frt_onnx_const_space(graph, weights_name,
+                                       &(struct frt_onnx_shape){.n_dims = 4, .dims = {out, in, 1, 1}}, &w);
+    float *to_b =
+        frt_onnx_const_space(graph, biases_name, &(struct frt_onnx_shape){.n_dims = 1, .dims = {out}}, &b);
     if (to_w == NULL || to_b == NULL)
         return FRT_ONNX_NONE;
     for (int64_t o = 0; o < out; o++) {

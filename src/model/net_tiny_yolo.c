@@ -24,8 +24,8 @@ void frt_import_tiny_yolo(struct frt_import_net *net)
         char name[FRT_IMPORT_NAME_MAX];
         (void)snprintf(name, sizeof name, "conv%d", i);
         if (i == 0)
-            x = frt_import_conv(net, x, "conv0/filters", "conv0/bias", 3, widths[0], &(struct frt_onnx_window){0},
-                                NULL);
+            x = frt_import_conv(net, x, "conv0/filters", "conv0/bias", 3, widths[0],
+                                &(struct frt_onnx_window){0}, NULL);
         else
             x = frt_import_separable(net, x, name, widths[i], &around);
         int64_t stride = i == 5 ? 1 : 2, far_end = i == 1 || i == 5 ? 1 : 0;

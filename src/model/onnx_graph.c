@@ -72,12 +72,13 @@ void frt_onnx_free(struct frt_onnx_graph *graph)
 
 int frt_onnx_fail(struct frt_onnx_graph *graph, enum frt_status status, const char *fmt, ...)
 {
-    if (graph->failure.status != FRT_OK)
-        return FRT_ONNX_NONE;
     char text[FRT_ERROR_TEXT_MAX];
     va_list args;
+    if (graph->failure.status != FRT_OK)
+        return FRT_ONNX_NONE;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    /* clang-tidy 14 loses sight of va_start when it checks several files in one run */
+    (void)vsnprintf(text, sizeof text, fmt, args); // NOLINT(clang-analyzer-valist.Uninitialized)
     va_end(args);
     graph->failure.status = frt_fail(&graph->failure, status, "%s", text);
     return FRT_ONNX_NONE;
@@ -183,7 +184,8 @@ void frt_onnx_output(struct frt_onnx_graph *graph, int value, const char *name)
         return;
     if (value < 0 || (uint32_t)value >= graph->n_values || graph->values[value].kind != VALUE_RESULT ||
         graph->values[value].is_output) {
-        (void)frt_onnx_fail(graph, FRT_EBAD_MODEL, "the output %s is not the result of a node of its own", name);
+        (void)frt_onnx_fail(graph, FRT_EBAD_MODEL, "the output %s is not the result of a node of its own",
+                            name);
         return;
     }
     if (find_named(graph, name) != FRT_ONNX_NONE) {
@@ -208,8 +210,10 @@ static int const_add(struct frt_onnx_graph *graph, enum value_kind kind, const c
         return FRT_ONNX_NONE;
     int64_t n = frt_onnx_shape_size(shape);
     size_t bytes;
-    if (n <= 0 || !frt_mul_size((size_t)n, item_bytes, &bytes) || bytes > max_weight_bytes - graph->weight_bytes)
-        return frt_onnx_fail(graph, FRT_EBAD_MODEL, "the weights %s are empty or too large for one ONNX file", name);
+    if (n <= 0 || !frt_mul_size((size_t)n, item_bytes, &bytes) ||
+        bytes > max_weight_bytes - graph->weight_bytes)
+        return frt_onnx_fail(graph, FRT_EBAD_MODEL, "the weights %s are empty or too large for one ONNX file",
+                             name);
     int standing = find_named(graph, name);
     if (standing != FRT_ONNX_NONE) {
         const struct value *value = &graph->values[standing];
@@ -262,7 +266,8 @@ int frt_onnx_node_add(struct frt_onnx_graph *graph, const struct frt_onnx_node *
             return frt_onnx_fail(graph, FRT_EINTERNAL, "node %s: operand %u does not exist", node->op, i);
     }
     if (graph->n_nodes >= MAX_NODES)
-        return frt_onnx_fail(graph, FRT_EBAD_MODEL, "the graph %s has more than %d nodes", graph->name, MAX_NODES);
+        return frt_onnx_fail(graph, FRT_EBAD_MODEL, "the graph %s has more than %d nodes", graph->name,
+                             MAX_NODES);
     uint32_t capacity = graph->nodes_capacity;
     void *nodes = graph->nodes, *results = graph->node_results;
     bool grown = grow(&nodes, &capacity, graph->n_nodes, sizeof *graph->nodes);
@@ -295,7 +300,7 @@ struct arena {
     struct block {
         struct block *next;
         max_align_t bytes[];
-    } *blocks;
+    } * blocks;
     bool failed;
 };
 
@@ -315,6 +320,12 @@ static void *take(struct arena *arena, size_t count, size_t size)
     block->next = arena->blocks;
     arena->blocks = block;
     return block->bytes;
+}
+
+/* A list of `count` pointers. */
+static void *take_list(struct arena *arena, size_t count)
+{
+    return take(arena, count, sizeof(void *));
 }
 
 static void arena_free(struct arena *arena)
@@ -354,7 +365,7 @@ static Onnx__ValueInfoProto *draw_value_info(struct arena *arena, const struct f
     Onnx__TypeProto__Tensor *tensor = take(arena, 1, sizeof *tensor);
     Onnx__TensorShapeProto *dims = take(arena, 1, sizeof *dims);
     Onnx__TensorShapeProto__Dimension *dim = take(arena, shape->n_dims, sizeof *dim);
-    Onnx__TensorShapeProto__Dimension **list = take(arena, shape->n_dims, sizeof *list);
+    Onnx__TensorShapeProto__Dimension **list = take_list(arena, shape->n_dims);
     if (arena->failed)
         return NULL;
     for (uint32_t i = 0; i < shape->n_dims; i++) {
@@ -395,8 +406,8 @@ static Onnx__TensorProto *draw_weights(struct arena *arena, const struct frt_onn
     tensor->n_dims = value->shape.n_dims;
     tensor->dims = value->shape.dims;
     tensor->has_data_type = 1;
-    tensor->data_type = value->kind == VALUE_F32 ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
-                                                 : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    tensor->data_type =
+        value->kind == VALUE_F32 ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     tensor->has_raw_data = 1;
     tensor->raw_data.data = value->data;
     tensor->raw_data.len = value->data_bytes;
@@ -431,10 +442,10 @@ static Onnx__NodeProto *draw_node(struct arena *arena, const struct frt_onnx_gra
 {
     struct frt_onnx_node *from = &graph->nodes[index];
     Onnx__NodeProto *node = take(arena, 1, sizeof *node);
-    char **inputs = take(arena, from->n_inputs, sizeof *inputs);
-    char **outputs = take(arena, from->n_outputs, sizeof *outputs);
+    char **inputs = take_list(arena, from->n_inputs);
+    char **outputs = take_list(arena, from->n_outputs);
     Onnx__AttributeProto *attributes = take(arena, from->n_attributes, sizeof *attributes);
-    Onnx__AttributeProto **list = take(arena, from->n_attributes, sizeof *list);
+    Onnx__AttributeProto **list = take_list(arena, from->n_attributes);
     char *name = take(arena, 1, 64);
     if (arena->failed)
         return NULL;
@@ -464,10 +475,10 @@ static Onnx__NodeProto *draw_node(struct arena *arena, const struct frt_onnx_gra
 static Onnx__GraphProto *draw_graph(struct arena *arena, const struct frt_onnx_graph *graph)
 {
     Onnx__GraphProto *proto = take(arena, 1, sizeof *proto);
-    Onnx__NodeProto **nodes = take(arena, graph->n_nodes, sizeof *nodes);
-    Onnx__TensorProto **weights = take(arena, graph->n_values, sizeof *weights);
-    Onnx__ValueInfoProto **inputs = take(arena, graph->n_values, sizeof *inputs);
-    Onnx__ValueInfoProto **outputs = take(arena, graph->n_values, sizeof *outputs);
+    Onnx__NodeProto **nodes = take_list(arena, graph->n_nodes);
+    Onnx__TensorProto **weights = take_list(arena, graph->n_values);
+    Onnx__ValueInfoProto **inputs = take_list(arena, graph->n_values);
+    Onnx__ValueInfoProto **outputs = take_list(arena, graph->n_values);
     if (arena->failed)
         return NULL;
     onnx__graph_proto__init(proto);

@@ -58,7 +58,8 @@ struct frt_onnx_node {
 };
 
 /** Empty graph. `name` is copied. `out` is owned; free with frt_onnx_free. Errors: FRT_ENOMEM. */
-FRT_NODISCARD enum frt_status frt_onnx_new(const char *name, struct frt_onnx_graph **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_onnx_new(const char *name, struct frt_onnx_graph **out,
+                                           struct frt_error *err);
 void frt_onnx_free(struct frt_onnx_graph *graph);
 
 /** Let the graph fail with this text, unless it has failed already. Answers FRT_ONNX_NONE. */
@@ -91,7 +92,7 @@ struct frt_onnx_shape frt_onnx_shape_of(const struct frt_onnx_graph *graph, int 
 int64_t frt_onnx_shape_size(const struct frt_onnx_shape *shape);
 
 /** The file's bytes. `bytes` is owned (frt_free). Errors: the graph's own failure, FRT_ENOMEM. */
-FRT_NODISCARD enum frt_status frt_onnx_serialise(const struct frt_onnx_graph *graph, uint8_t **bytes, size_t *size,
-                                                 struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_onnx_serialise(const struct frt_onnx_graph *graph, uint8_t **bytes,
+                                                 size_t *size, struct frt_error *err);
 
 #endif

@@ -12,9 +12,9 @@ static const char *shape_text(const struct frt_onnx_shape *shape, char text[SHAP
     size_t at = 0;
     text[at++] = '[';
     for (uint32_t i = 0; i < shape->n_dims && at < SHAPE_TEXT - 24; i++) {
-        int n = shape->dims[i] < 0 ? snprintf(text + at, SHAPE_TEXT - at, "%s?", i == 0 ? "" : ",")
-                                   : snprintf(text + at, SHAPE_TEXT - at, "%s%" PRId64, i == 0 ? "" : ",",
-                                              shape->dims[i]);
+        int n = shape->dims[i] < 0
+                    ? snprintf(text + at, SHAPE_TEXT - at, "%s?", i == 0 ? "" : ",")
+                    : snprintf(text + at, SHAPE_TEXT - at, "%s%" PRId64, i == 0 ? "" : ",", shape->dims[i]);
         at += (size_t)n;
     }
     text[at++] = ']';
@@ -103,9 +103,11 @@ static bool slide(int64_t size, int64_t kernel, int64_t stride, enum frt_onnx_pa
 
 /* Attributes kernel_shape, strides and pads, and the result's height and width. */
 static bool window_apply(struct frt_onnx_node *node, const struct frt_onnx_shape *x,
-                         const struct frt_onnx_window *window, const int64_t kernel[2], struct frt_onnx_shape *out)
+                         const struct frt_onnx_window *window, const int64_t kernel[2],
+                         struct frt_onnx_shape *out)
 {
-    int64_t stride[2] = {window->stride[0] == 0 ? 1 : window->stride[0], window->stride[1] == 0 ? 1 : window->stride[1]};
+    int64_t stride[2] = {window->stride[0] == 0 ? 1 : window->stride[0],
+                         window->stride[1] == 0 ? 1 : window->stride[1]};
     int64_t pads[4];
     memcpy(pads, window->pads, sizeof pads);
     for (int axis = 0; axis < 2; axis++) {
@@ -175,7 +177,8 @@ int frt_op_unary(struct frt_onnx_graph *graph, const char *op, int x)
 {
     if (x == FRT_ONNX_NONE)
         return x;
-    struct frt_onnx_node node = {.op = op, .n_inputs = 1, .inputs = {x}, .outputs = {frt_onnx_shape_of(graph, x)}};
+    struct frt_onnx_node node = {
+        .op = op, .n_inputs = 1, .inputs = {x}, .outputs = {frt_onnx_shape_of(graph, x)}};
     return frt_onnx_node_add(graph, &node);
 }
 
@@ -303,7 +306,8 @@ int frt_op_transpose(struct frt_onnx_graph *graph, int x, uint32_t n_dims, const
 int frt_op_concat(struct frt_onnx_graph *graph, const int *xs, uint32_t n, int64_t axis)
 {
     if (n < 1 || n > FRT_ONNX_MAX_NODE_INPUTS)
-        return frt_onnx_fail(graph, FRT_EINVAL, "Concat of %u values; 1 to %d fit", n, FRT_ONNX_MAX_NODE_INPUTS);
+        return frt_onnx_fail(graph, FRT_EINVAL, "Concat of %u values; 1 to %d fit", n,
+                             FRT_ONNX_MAX_NODE_INPUTS);
     struct frt_onnx_shape out = frt_onnx_shape_of(graph, xs[0]);
     if (axis < 0 || axis >= (int64_t)out.n_dims)
         return misfit_one(graph, "Concat", xs[0], "no such axis");
@@ -329,11 +333,11 @@ int frt_op_slice(struct frt_onnx_graph *graph, int x, int64_t axis, int64_t star
     if (axis < 0 || axis >= (int64_t)shape.n_dims || start < 0 || end <= start || end > shape.dims[axis])
         return misfit_one(graph, "Slice", x, "the slice is not inside");
     shape.dims[axis] = end - start;
-    struct frt_onnx_node node = {.op = "Slice",
-                                 .n_inputs = 4,
-                                 .inputs = {x, int_list(graph, 1, &start), int_list(graph, 1, &end),
-                                            int_list(graph, 1, &axis)},
-                                 .outputs = {shape}};
+    struct frt_onnx_node node = {
+        .op = "Slice",
+        .n_inputs = 4,
+        .inputs = {x, int_list(graph, 1, &start), int_list(graph, 1, &end), int_list(graph, 1, &axis)},
+        .outputs = {shape}};
     return frt_onnx_node_add(graph, &node);
 }
 

@@ -25,7 +25,8 @@ struct frt_manifest {
  * Errors: FRT_ENOTFOUND, FRT_EBAD_MODEL (which key, what was found, what would be right), FRT_EIO,
  *         FRT_ENOMEM. `out` is owned; free with frt_manifest_free.
  */
-FRT_NODISCARD enum frt_status frt_manifest_load(const char *folder, struct frt_manifest **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_manifest_load(const char *folder, struct frt_manifest **out,
+                                                struct frt_error *err);
 void frt_manifest_free(struct frt_manifest *manifest);
 /** As frt_manifest_load, from the bytes of a manifest.json. */
 FRT_NODISCARD enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out,

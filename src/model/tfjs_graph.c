@@ -22,7 +22,7 @@ struct tf_node {
     const char *name, *op; /* borrowed from the JSON */
     const struct frt_json_value *attributes;
     uint32_t n_inputs;
-    uint32_t inputs[MAX_INPUTS];           /* positions of nodes */
+    uint32_t inputs[MAX_INPUTS]; /* positions of nodes */
     enum { UNSEEN, OPEN, DONE } state;
     int value;                             /* in the ONNX graph; FRT_ONNX_NONE for a Const */
     const struct frt_tfjs_tensor *weights; /* of a Const, else NULL */
@@ -38,16 +38,16 @@ struct converter {
 };
 
 /* Every refusal names the op and the node. */
-#define refuse(c, node, ...) refuse_node((c)->graph, (node), __VA_ARGS__)
 FRT_PRINTF(3, 4)
-static int refuse_node(struct frt_onnx_graph *graph, const struct tf_node *node, const char *fmt, ...)
+static int refuse(struct converter *c, const struct tf_node *node, const char *fmt, ...)
 {
     char text[256];
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    /* clang-tidy 14 loses sight of va_start when it checks several files in one run */
+    (void)vsnprintf(text, sizeof text, fmt, args); // NOLINT(clang-analyzer-valist.Uninitialized)
     va_end(args);
-    return frt_onnx_fail(graph, FRT_EBAD_MODEL, "graph model: node %s (%s): %s", node->name, node->op, text);
+    return frt_onnx_fail(c->graph, FRT_EBAD_MODEL, "graph model: node %s (%s): %s", node->name, node->op, text);
 }
 
 /* ---------------------------------------------------------- attributes */
@@ -156,8 +156,8 @@ static int operand_value(struct converter *c, const struct tf_node *node, uint32
 }
 
 /* Operand i as float weights of a rank. */
-static const struct frt_tfjs_tensor *operand_weights(struct converter *c, const struct tf_node *node, uint32_t i,
-                                                     uint32_t rank)
+static const struct frt_tfjs_tensor *operand_weights(struct converter *c, const struct tf_node *node,
+                                                     uint32_t i, uint32_t rank)
 {
     const struct frt_tfjs_tensor *weights = operand(c, node, i)->weights;
     if (weights != NULL && weights->f32 != NULL && weights->shape.n_dims == rank)
@@ -172,8 +172,8 @@ static int vector_constant(struct converter *c, const struct frt_tfjs_tensor *we
 }
 
 /* Constant as the second operand of an element-wise op on x: per channel, or the same for all. */
-static int broadcast_constant(struct converter *c, const struct tf_node *node, const struct frt_tfjs_tensor *weights,
-                              int x)
+static int broadcast_constant(struct converter *c, const struct tf_node *node,
+                              const struct frt_tfjs_tensor *weights, int x)
 {
     struct frt_onnx_shape sx = frt_onnx_shape_of(c->graph, x), shape = {.n_dims = sx.n_dims};
     char name[600];
@@ -200,7 +200,8 @@ static int convert_placeholder(struct converter *c, const struct tf_node *node)
     uint32_t n = 0;
     for (const struct frt_json_value *d = frt_json_first(dims); d != NULL && n < 5; d = frt_json_next(d), n++) {
         int64_t size;
-        if (n == 4 || !whole_number(frt_json_get(d, "size"), &size) || size == 0 || size < -1 || size > MAX_SIDE) {
+        if (n == 4 || !whole_number(frt_json_get(d, "size"), &size) || size == 0 || size < -1 ||
+            size > MAX_SIDE) {
             n = 5;
             break;
         }
@@ -244,7 +245,8 @@ static bool fused_read(struct converter *c, const struct tf_node *node, bool *bi
         bool fits = n == 0 ? strcmp(word, "BiasAdd") == 0
                            : n == 1 && (strcmp(word, "Relu") == 0 || strcmp(word, "Relu6") == 0);
         if (!fits) {
-            (void)refuse(c, node, "fused operation %u is \"%s\"; BiasAdd, then Relu or Relu6 are read", n, word);
+            (void)refuse(c, node, "fused operation %u is \"%s\"; BiasAdd, then Relu or Relu6 are read", n,
+                         word);
             return false;
         }
         if (n == 1)
@@ -284,7 +286,8 @@ static int convert_conv(struct converter *c, const struct tf_node *node)
     if (!fused_read(c, node, &has_bias, activation) || !attribute_window(c, node, "strides", window.stride) ||
         !attribute_padding(c, node, &window.padding))
         return FRT_ONNX_NONE;
-    if (frt_json_get(node->attributes, "dilations") != NULL && !attribute_window(c, node, "dilations", dilations))
+    if (frt_json_get(node->attributes, "dilations") != NULL &&
+        !attribute_window(c, node, "dilations", dilations))
         return FRT_ONNX_NONE;
     if (dilations[0] != 1 || dilations[1] != 1)
         return refuse(c, node, "dilated filters are not read");
@@ -339,7 +342,8 @@ static int convert_binary(struct converter *c, const struct tf_node *node)
             values[i] = broadcast_constant(c, node, sides[i]->weights, values[1 - i]);
     }
     if (sides[0]->weights == NULL && sides[1]->weights == NULL) {
-        struct frt_onnx_shape a = frt_onnx_shape_of(c->graph, values[0]), b = frt_onnx_shape_of(c->graph, values[1]);
+        struct frt_onnx_shape a = frt_onnx_shape_of(c->graph, values[0]),
+                              b = frt_onnx_shape_of(c->graph, values[1]);
         if (a.n_dims != b.n_dims || memcmp(a.dims, b.dims, a.n_dims * sizeof *a.dims) != 0)
             return refuse(c, node, "operands of different shapes");
     }
@@ -363,12 +367,24 @@ static const struct {
     const char *op;
     int (*convert)(struct converter *c, const struct tf_node *node);
 } op_table[] = {
-    {"Placeholder", convert_placeholder}, {"Identity", convert_identity}, {"Conv2D", convert_conv},
-    {"_FusedConv2D", convert_conv},       {"MaxPool", convert_pool},      {"AvgPool", convert_pool},
-    {"MatMul", convert_matmul},           {"_FusedMatMul", convert_matmul}, {"BiasAdd", convert_binary},
-    {"Add", convert_binary},              {"AddV2", convert_binary},      {"Sub", convert_binary},
-    {"Mul", convert_binary},              {"Relu", convert_unary},        {"Relu6", convert_unary},
-    {"Sigmoid", convert_unary},           {"Softmax", convert_unary},     {"Reshape", convert_reshape},
+    {"Placeholder", convert_placeholder},
+    {"Identity", convert_identity},
+    {"Conv2D", convert_conv},
+    {"_FusedConv2D", convert_conv},
+    {"MaxPool", convert_pool},
+    {"AvgPool", convert_pool},
+    {"MatMul", convert_matmul},
+    {"_FusedMatMul", convert_matmul},
+    {"BiasAdd", convert_binary},
+    {"Add", convert_binary},
+    {"AddV2", convert_binary},
+    {"Sub", convert_binary},
+    {"Mul", convert_binary},
+    {"Relu", convert_unary},
+    {"Relu6", convert_unary},
+    {"Sigmoid", convert_unary},
+    {"Softmax", convert_unary},
+    {"Reshape", convert_reshape},
 };
 
 static void convert_node(struct converter *c, struct tf_node *node)
@@ -407,19 +423,20 @@ static uint32_t node_find(const struct converter *c, const char *reference)
     return i;
 }
 
-static void nodes_read(struct converter *c, const struct frt_json_value *list)
+/* False when the graph has failed. */
+static bool nodes_read(struct converter *c, const struct frt_json_value *list)
 {
     size_t count = frt_json_count(list);
     if (!frt_json_is_array(list) || count < 1 || count > MAX_NODES) {
-        (void)frt_onnx_fail(c->graph, FRT_EBAD_MODEL, "graph model: modelTopology.node has %zu nodes; 1 to %d fit",
-                            count, MAX_NODES);
-        return;
+        (void)frt_onnx_fail(c->graph, FRT_EBAD_MODEL,
+                            "graph model: modelTopology.node has %zu nodes; 1 to %d fit", count, MAX_NODES);
+        return false;
     }
     c->nodes = frt_alloc_zero(count, sizeof *c->nodes);
     c->stack = frt_alloc_array(count, sizeof *c->stack);
     if (c->nodes == NULL || c->stack == NULL) {
         (void)frt_onnx_fail(c->graph, FRT_ENOMEM, "out of memory for a graph model");
-        return;
+        return false;
     }
     for (const struct frt_json_value *v = frt_json_first(list); v != NULL; v = frt_json_next(v)) {
         struct tf_node node = {.name = frt_json_text(frt_json_get(v, "name")),
@@ -429,10 +446,11 @@ static void nodes_read(struct converter *c, const struct frt_json_value *list)
         if (node.name == NULL || node.op == NULL || node_find(c, node.name) != c->n_nodes) {
             (void)frt_onnx_fail(c->graph, FRT_EBAD_MODEL, "graph model: node %u has no name and op of its own",
                                 c->n_nodes);
-            return;
+            return false;
         }
         c->nodes[c->n_nodes++] = node;
     }
+    return true;
 }
 
 /* Resolve a node's references; "^name" only orders execution and is skipped. */
@@ -499,16 +517,18 @@ void frt_tfjs_graph_convert(const struct frt_json_value *model, const struct frt
     if (format == NULL || strcmp(format, "graph-model") != 0)
         (void)frt_onnx_fail(graph, FRT_EBAD_MODEL, "graph model: format \"%s\"; \"graph-model\" would be right",
                             format == NULL ? "" : format);
-    if (!failed(&c))
-        nodes_read(&c, list);
+    if (failed(&c) || !nodes_read(&c, list))
+        goto done;
     uint32_t i = 0;
     for (const struct frt_json_value *v = frt_json_first(list); v != NULL && !failed(&c); v = frt_json_next(v))
         inputs_read(&c, &c.nodes[i++], frt_json_get(v, "input"));
-    uint32_t output = failed(&c) ? 0 : output_find(&c, model);
-    if (!failed(&c))
-        visit(&c, output);
+    uint32_t output = failed(&c) ? c.n_nodes : output_find(&c, model);
+    if (output == c.n_nodes)
+        goto done;
+    visit(&c, output);
     if (!failed(&c))
         frt_onnx_output(graph, c.nodes[output].value, output_name);
+done:
     frt_free(c.nodes);
     frt_free(c.stack);
 }

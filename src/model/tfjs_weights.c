@@ -29,7 +29,7 @@ void frt_tfjs_weights_free(struct frt_tfjs_weights *weights)
 {
     if (weights == NULL)
         return;
-    for (size_t i = 0; i < weights->n; i++) {
+    for (size_t i = 0; weights->tensors != NULL && i < weights->n; i++) {
         frt_free(weights->tensors[i].name);
         frt_free(weights->tensors[i].f32);
         frt_free(weights->tensors[i].i32);
@@ -86,22 +86,23 @@ static enum frt_status encoding_read(const struct frt_json_value *entry, const c
             e.item_bytes = 2;
         } else {
             return frt_fail(err, FRT_EBAD_MODEL,
-                            "weights %s: quantised as %s; uint8, uint16 and, for float32, float16 are read", name,
-                            stored == NULL ? "(no dtype)" : stored);
+                            "weights %s: quantised as %s; uint8, uint16 and, for float32, float16 are read",
+                            name, stored == NULL ? "(no dtype)" : stored);
         }
         if (e.storage != STORED_F16) {
             e.scale = frt_json_double(frt_json_get(quantization, "scale"), NAN);
             e.min = frt_json_double(frt_json_get(quantization, "min"), NAN);
             if (!isfinite(e.scale) || !isfinite(e.min))
-                return frt_fail(err, FRT_EBAD_MODEL, "weights %s: quantised without a finite scale and min", name);
+                return frt_fail(err, FRT_EBAD_MODEL, "weights %s: quantised without a finite scale and min",
+                                name);
         }
     }
     *out = e;
     return FRT_OK;
 }
 
-static enum frt_status shape_read(const struct frt_json_value *list, const char *name, struct frt_onnx_shape *out,
-                                  size_t *elements, struct frt_error *err)
+static enum frt_status shape_read(const struct frt_json_value *list, const char *name,
+                                  struct frt_onnx_shape *out, size_t *elements, struct frt_error *err)
 {
     struct frt_onnx_shape shape = {0};
     size_t n = 1;
@@ -110,10 +111,12 @@ static enum frt_status shape_read(const struct frt_json_value *list, const char 
     for (const struct frt_json_value *v = frt_json_first(list); v != NULL; v = frt_json_next(v)) {
         double dim = frt_json_double(v, -1);
         if (shape.n_dims == FRT_ONNX_MAX_DIMS)
-            return frt_fail(err, FRT_EBAD_MODEL, "weights %s: more than %d dimensions", name, FRT_ONNX_MAX_DIMS);
+            return frt_fail(err, FRT_EBAD_MODEL, "weights %s: more than %d dimensions", name,
+                            FRT_ONNX_MAX_DIMS);
         if (!(dim >= 1 && dim <= INT32_MAX) || dim != floor(dim))
-            return frt_fail(err, FRT_EBAD_MODEL, "weights %s: dimension %u is %g; a whole number from 1 would fit",
-                            name, shape.n_dims, dim);
+            return frt_fail(err, FRT_EBAD_MODEL,
+                            "weights %s: dimension %u is %g; a whole number from 1 would fit", name,
+                            shape.n_dims, dim);
         shape.dims[shape.n_dims++] = (int64_t)dim;
         if (!frt_mul_size(n, (size_t)dim, &n) || n > max_elements)
             return frt_fail(err, FRT_EBAD_MODEL, "weights %s: more than %zu elements", name, max_elements);
@@ -143,8 +146,8 @@ static double stored_value(const struct encoding *e, const uint8_t *at)
     return 0;
 }
 
-static enum frt_status values_read(const struct encoding *e, const uint8_t *bytes, struct frt_tfjs_tensor *tensor,
-                                   struct frt_error *err)
+static enum frt_status values_read(const struct encoding *e, const uint8_t *bytes,
+                                   struct frt_tfjs_tensor *tensor, struct frt_error *err)
 {
     if (e->is_float) {
         tensor->f32 = frt_alloc_array(tensor->n, sizeof(float));
@@ -157,7 +160,8 @@ static enum frt_status values_read(const struct encoding *e, const uint8_t *byte
                 tensor->f32[i] = (float)stored_value(e, bytes + i * e->item_bytes);
         for (size_t i = 0; i < tensor->n; i++) {
             if (!isfinite(tensor->f32[i]))
-                return frt_fail(err, FRT_EBAD_MODEL, "weights %s: value %zu is not a finite number", tensor->name, i);
+                return frt_fail(err, FRT_EBAD_MODEL, "weights %s: value %zu is not a finite number",
+                                tensor->name, i);
         }
         return FRT_OK;
     }
@@ -178,15 +182,15 @@ static enum frt_status values_read(const struct encoding *e, const uint8_t *byte
 }
 
 /* One entry of a group; advances *at. */
-static enum frt_status tensor_read(const struct frt_json_value *entry, const uint8_t *bytes, size_t size, size_t *at,
-                                   struct frt_tfjs_weights *weights, struct frt_error *err)
+static enum frt_status tensor_read(const struct frt_json_value *entry, const uint8_t *bytes, size_t size,
+                                   size_t *at, struct frt_tfjs_weights *weights, struct frt_error *err)
 {
     const char *name = frt_json_text(frt_json_get(entry, "name"));
     struct frt_tfjs_tensor *tensor = &weights->tensors[weights->n];
-    struct encoding encoding;
+    struct encoding encoding = {0};
     if (name == NULL || name[0] == '\0' || strlen(name) > MAX_NAME)
-        return frt_fail(err, FRT_EBAD_MODEL, "weights manifest: tensor %zu has no name of 1 to %d bytes", weights->n,
-                        MAX_NAME);
+        return frt_fail(err, FRT_EBAD_MODEL, "weights manifest: tensor %zu has no name of 1 to %d bytes",
+                        weights->n, MAX_NAME);
     if (frt_tfjs_weights_find(weights, name) != NULL)
         return frt_fail(err, FRT_EBAD_MODEL, "weights manifest: two tensors are named %s", name);
     enum frt_status status = encoding_read(entry, name, &encoding, err);
@@ -197,8 +201,9 @@ static enum frt_status tensor_read(const struct frt_json_value *entry, const uin
         return status;
     size_t need = tensor->n * encoding.item_bytes; /* both are bounded */
     if (need > size - *at)
-        return frt_fail(err, FRT_EBAD_MODEL, "weights %s: %zu bytes are left in the files, the tensor needs %zu", name,
-                        size - *at, need);
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "weights %s: %zu bytes are left in the files, the tensor needs %zu", name, size - *at,
+                        need);
     tensor->name = frt_strdup(name);
     if (tensor->name == NULL)
         return frt_fail_nomem(err, "weights");
@@ -216,6 +221,8 @@ enum frt_status frt_tfjs_weights_parse(const struct frt_json_value *groups, cons
     size_t count = 0, at = 0;
     if (!frt_json_is_array(groups))
         return frt_fail(err, FRT_EBAD_MODEL, "weights manifest: an array of groups would be right");
+    if (bytes == NULL)
+        return frt_fail(err, FRT_EBAD_MODEL, "weights manifest: it names no file");
     for (const struct frt_json_value *g = frt_json_first(groups); g != NULL; g = frt_json_next(g)) {
         if (!frt_json_is_array(frt_json_get(g, "weights")))
             return frt_fail(err, FRT_EBAD_MODEL, "weights manifest: a group has no array \"weights\"");
@@ -240,8 +247,8 @@ enum frt_status frt_tfjs_weights_parse(const struct frt_json_value *groups, cons
         }
     }
     if (at != size) {
-        status = frt_fail(err, FRT_EBAD_MODEL, "weights: the files hold %zu bytes, the manifest tells of %zu", size,
-                          at);
+        status = frt_fail(err, FRT_EBAD_MODEL, "weights: the files hold %zu bytes, the manifest tells of %zu",
+                          size, at);
         goto done;
     }
     *out = weights;

@@ -37,7 +37,8 @@ struct frt_tfjs_weights;
 FRT_NODISCARD enum frt_status frt_tfjs_weights_parse(const struct frt_json_value *groups, const uint8_t *bytes,
                                                      size_t size, struct frt_tfjs_weights **out,
                                                      struct frt_error *err);
-/** Read the files that `groups` names, all of them in `folder`, and parse. Further errors: FRT_ENOTFOUND, FRT_EIO. */
+/** Read the files that `groups` names, all of them in `folder`, and parse. Further errors: FRT_ENOTFOUND,
+ * FRT_EIO. */
 FRT_NODISCARD enum frt_status frt_tfjs_weights_load(const char *folder, const struct frt_json_value *groups,
                                                     struct frt_tfjs_weights **out, struct frt_error *err);
 void frt_tfjs_weights_free(struct frt_tfjs_weights *weights);

@@ -20,8 +20,9 @@
 static const char face_api[] = "node_modules/@vladmandic/face-api";
 static const char human[] = "node_modules/@vladmandic/human";
 
-static const char *const wanted[] = {"ssd_mobilenetv1", "tiny_face_detector", "face_landmark_68", "face_recognition",
-                                     "age_gender",      "face_expression",    "antispoof",        "liveness"};
+static const char *const wanted[] = {
+    "ssd_mobilenetv1", "tiny_face_detector", "face_landmark_68", "face_recognition",
+    "age_gender",      "face_expression",    "antispoof",        "liveness"};
 enum { N_WANTED = sizeof wanted / sizeof *wanted };
 
 static void count_progress(void *arg, const char *model, uint32_t done, uint32_t total)
@@ -36,7 +37,8 @@ static void count_progress(void *arg, const char *model, uint32_t done, uint32_t
 static enum frt_status import_to(const char *from_face_api, const char *from_human, const char *folder,
                                  struct frt_error *err)
 {
-    struct frt_import_options options = {.face_api_dir = from_face_api, .human_dir = from_human, .out_dir = folder};
+    struct frt_import_options options = {
+        .face_api_dir = from_face_api, .human_dir = from_human, .out_dir = folder};
     return frt_model_import(&options, err);
 }
 
@@ -168,14 +170,17 @@ static void damaged_weights_are_named(void **state)
         {"cut", NULL, 1000000, FRT_EBAD_MODEL, "ssd_mobilenetv1_model: weights MobilenetV1/Conv2d_"},
         {"no json", "{", 0, FRT_EBAD_MODEL, "ssd_mobilenetv1_model"},
         {"another net",
-         "[{\"paths\":[\"a.bin\"],\"weights\":[{\"name\":\"MobilenetV1/Conv2d_0_pointwise/weights\",\"shape\":[3,3,4,32],"
+         "[{\"paths\":[\"a.bin\"],\"weights\":[{\"name\":\"MobilenetV1/Conv2d_0_pointwise/"
+         "weights\",\"shape\":[3,3,4,32],"
          "\"dtype\":\"float32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":1,\"min\":0}}]}]",
-         3 * 3 * 4 * 32, FRT_EBAD_MODEL, "Conv2d_0_pointwise/weights: shape [3,3,4,32]; the topology expects [3,3,3,32]"},
+         3 * 3 * 4 * 32, FRT_EBAD_MODEL,
+         "Conv2d_0_pointwise/weights: shape [3,3,4,32]; the topology expects [3,3,3,32]"},
         {"a tensor is missing",
          "[{\"paths\":[\"a.bin\"],\"weights\":[{\"name\":\"x\",\"shape\":[250],\"dtype\":\"int32\"}]}]", 1000,
          FRT_EBAD_MODEL, "Conv2d_0_pointwise/weights: not there; the topology expects float32 [3,3,3,32]"},
         {"whole numbers",
-         "[{\"paths\":[\"a.bin\"],\"weights\":[{\"name\":\"MobilenetV1/Conv2d_0_pointwise/weights\",\"shape\":[250],"
+         "[{\"paths\":[\"a.bin\"],\"weights\":[{\"name\":\"MobilenetV1/Conv2d_0_pointwise/"
+         "weights\",\"shape\":[250],"
          "\"dtype\":\"int32\"}]}]",
          1000, FRT_EBAD_MODEL, "Conv2d_0_pointwise/weights: int32"},
     };
@@ -193,12 +198,14 @@ static void damaged_weights_are_named(void **state)
             model_test_write_file(model, "ssd_mobilenetv1_model-weights_manifest.json", damages[i].json,
                                   strlen(damages[i].json));
         else
-            copy_file("node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model-weights_manifest.json", model,
-                      "ssd_mobilenetv1_model-weights_manifest.json", 0);
-        copy_file("node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model.bin", model, name, damages[i].bin_bytes);
+            copy_file("node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model-weights_manifest.json",
+                      model, "ssd_mobilenetv1_model-weights_manifest.json", 0);
+        copy_file("node_modules/@vladmandic/face-api/model/ssd_mobilenetv1_model.bin", model, name,
+                  damages[i].bin_bytes);
         enum frt_status status = import_to(package, human, out, &err);
         if (status != damages[i].status || strstr(err.text, damages[i].says) == NULL)
-            fail_msg("%s: status %d, \"%s\"; \"%s\" expected", damages[i].what, status, err.text, damages[i].says);
+            fail_msg("%s: status %d, \"%s\"; \"%s\" expected", damages[i].what, status, err.text,
+                     damages[i].says);
         assert_int_equal(model_test_count_files(out), 0);
     }
     model_test_folder_empty(model);
@@ -216,14 +223,16 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(all_models_twice_the_same, model_test_folder_make, model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(all_models_twice_the_same, model_test_folder_make,
+                                        model_test_folder_remove),
         cmocka_unit_test_setup_teardown(a_disk_full_at_once_leaves_nothing, model_test_folder_make,
                                         model_test_folder_remove),
         cmocka_unit_test_setup_teardown(a_missing_package_is_named_with_its_cure, model_test_folder_make,
                                         model_test_folder_remove),
         cmocka_unit_test_setup_teardown(an_output_folder_that_cannot_be_is_refused, model_test_folder_make,
                                         model_test_folder_remove),
-        cmocka_unit_test_setup_teardown(damaged_weights_are_named, model_test_folder_make, model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(damaged_weights_are_named, model_test_folder_make,
+                                        model_test_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

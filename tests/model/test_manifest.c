@@ -207,7 +207,13 @@ static void each_rule_is_enforced(void **state)
 static void no_json_is_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "{", "[]", "null", "{}", "\xff", "{\"format\":\"frt-pack\",\"format_version\":1,"
+    static const char *const texts[] = {"",
+                                        "{",
+                                        "[]",
+                                        "null",
+                                        "{}",
+                                        "\xff",
+                                        "{\"format\":\"frt-pack\",\"format_version\":1,"
                                         "\"name\":\"a\",\"version\":\"1\",\"models\":[]}"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct frt_error err = {0};
@@ -379,9 +385,12 @@ int main(void)
         cmocka_unit_test(no_json_is_refused),
         cmocka_unit_test(truncation_is_refused),
         cmocka_unit_test(defaults_are_found),
-        cmocka_unit_test_setup_teardown(saved_whole_or_not_at_all, model_test_folder_make, model_test_folder_remove),
-        cmocka_unit_test_setup_teardown(loading_says_which_file, model_test_folder_make, model_test_folder_remove),
-        cmocka_unit_test_setup_teardown(pinned_files_are_compared, model_test_folder_make, model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(saved_whole_or_not_at_all, model_test_folder_make,
+                                        model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(loading_says_which_file, model_test_folder_make,
+                                        model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(pinned_files_are_compared, model_test_folder_make,
+                                        model_test_folder_remove),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(shipped_templates_load),
     };

@@ -35,7 +35,7 @@ static void assert_shape(const struct frt_onnx_graph *graph, int value, uint32_t
     for (uint32_t i = 0; i < n; i++)
         assert_int_equal(shape.dims[i], dims[i]);
 }
-#define ASSERT_SHAPE(graph, value, ...) \
+#define ASSERT_SHAPE(graph, value, ...)                                                                        \
     assert_shape(graph, value, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]){__VA_ARGS__})
 
 static int weights_of(struct frt_onnx_graph *graph, const char *name, uint32_t n_dims, const int64_t *dims)
@@ -48,7 +48,7 @@ static int weights_of(struct frt_onnx_graph *graph, const char *name, uint32_t n
         to[i] = (float)((i * 7 + 3) % 11 - 5) / 8;
     return value;
 }
-#define WEIGHTS(graph, name, ...) \
+#define WEIGHTS(graph, name, ...)                                                                              \
     weights_of(graph, name, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), (int64_t[]){__VA_ARGS__})
 
 static void shapes_follow_tensorflow(void **state)
@@ -57,7 +57,8 @@ static void shapes_follow_tensorflow(void **state)
     struct frt_onnx_graph *g = graph_new();
     int x = frt_onnx_input(g, "image", SHAPE4(-1, 3, 150, 149));
     int w = WEIGHTS(g, "w", 8, 3, 7, 7);
-    ASSERT_SHAPE(g, frt_op_conv(g, x, w, FRT_ONNX_NO_BIAS, 1, &(struct frt_onnx_window){.stride = {2, 2}}), -1, 8, 72, 72);
+    ASSERT_SHAPE(g, frt_op_conv(g, x, w, FRT_ONNX_NO_BIAS, 1, &(struct frt_onnx_window){.stride = {2, 2}}), -1,
+                 8, 72, 72);
     int same = frt_op_conv(g, x, w, FRT_ONNX_NO_BIAS, 1,
                            &(struct frt_onnx_window){.stride = {2, 2}, .padding = FRT_ONNX_SAME});
     ASSERT_SHAPE(g, same, -1, 8, 75, 75);
@@ -74,7 +75,8 @@ static void shapes_follow_tensorflow(void **state)
 
     g = graph_new(); /* dynamic height and width */
     x = frt_onnx_input(g, "image", SHAPE4(-1, 3, -1, -1));
-    ASSERT_SHAPE(g, frt_op_max_pool(g, x, &(struct frt_onnx_window){.kernel = {2, 2}, .stride = {2, 2}}), -1, 3, -1, -1);
+    ASSERT_SHAPE(g, frt_op_max_pool(g, x, &(struct frt_onnx_window){.kernel = {2, 2}, .stride = {2, 2}}), -1, 3,
+                 -1, -1);
     frt_onnx_free(g);
 }
 
@@ -84,43 +86,71 @@ static int misuse(struct frt_onnx_graph *g, int which)
     int x = frt_onnx_input(g, "image", SHAPE4(-1, 3, 8, 8));
     struct frt_onnx_window valid = {0};
     switch (which) {
-    case 0: return frt_op_conv(g, x, WEIGHTS(g, "w", 8, 4, 3, 3), FRT_ONNX_NO_BIAS, 1, &valid);
-    case 1: return frt_op_conv(g, x, WEIGHTS(g, "w", 8, 3, 9, 9), FRT_ONNX_NO_BIAS, 1, &valid);
-    case 2: return frt_op_conv(g, x, WEIGHTS(g, "w", 8, 3, 3, 3), WEIGHTS(g, "b", 7), 1, &valid);
-    case 3: return frt_op_binary(g, "Add", x, WEIGHTS(g, "w", 5));
-    case 4: return frt_op_dense(g, x, WEIGHTS(g, "w", 8, 2), FRT_ONNX_NO_BIAS);
-    case 5: return frt_op_reshape(g, x, 2, (int64_t[]){0, 191});
-    case 6: return frt_op_reshape(g, x, 3, (int64_t[]){-1, -1, 3});
-    case 7: return frt_op_slice(g, x, 1, 2, 4);
-    case 8: return frt_op_transpose(g, x, 4, (int64_t[]){0, 1, 1, 2});
-    case 9: return frt_op_concat(g, (int[]){x, WEIGHTS(g, "w", 1, 3, 8, 7)}, 2, 1);
-    case 10: return frt_op_softmax(g, x, 4);
-    case 11: return frt_op_pad_end(g, x, (int64_t[]){1, 0, 0, 0});
-    case 12: return frt_onnx_input(g, "image", SHAPE4(-1, 3, 8, 8));
-    case 13: frt_onnx_output(g, x, "out"); return FRT_ONNX_NONE;
-    case 14: return frt_op_max_pool(g, frt_onnx_input(g, "dynamic", SHAPE4(-1, 3, -1, -1)),
-                                    &(struct frt_onnx_window){.kernel = {2, 2}, .padding = FRT_ONNX_SAME});
+    case 0:
+        return frt_op_conv(g, x, WEIGHTS(g, "w", 8, 4, 3, 3), FRT_ONNX_NO_BIAS, 1, &valid);
+    case 1:
+        return frt_op_conv(g, x, WEIGHTS(g, "w", 8, 3, 9, 9), FRT_ONNX_NO_BIAS, 1, &valid);
+    case 2:
+        return frt_op_conv(g, x, WEIGHTS(g, "w", 8, 3, 3, 3), WEIGHTS(g, "b", 7), 1, &valid);
+    case 3:
+        return frt_op_binary(g, "Add", x, WEIGHTS(g, "w", 5));
+    case 4:
+        return frt_op_dense(g, x, WEIGHTS(g, "w", 8, 2), FRT_ONNX_NO_BIAS);
+    case 5:
+        return frt_op_reshape(g, x, 2, (int64_t[]){0, 191});
+    case 6:
+        return frt_op_reshape(g, x, 3, (int64_t[]){-1, -1, 3});
+    case 7:
+        return frt_op_slice(g, x, 1, 2, 4);
+    case 8:
+        return frt_op_transpose(g, x, 4, (int64_t[]){0, 1, 1, 2});
+    case 9:
+        return frt_op_concat(g, (int[]){x, WEIGHTS(g, "w", 1, 3, 8, 7)}, 2, 1);
+    case 10:
+        return frt_op_softmax(g, x, 4);
+    case 11:
+        return frt_op_pad_end(g, x, (int64_t[]){1, 0, 0, 0});
+    case 12:
+        return frt_onnx_input(g, "image", SHAPE4(-1, 3, 8, 8));
+    case 13:
+        frt_onnx_output(g, x, "out");
+        return FRT_ONNX_NONE;
+    case 14:
+        return frt_op_max_pool(g, frt_onnx_input(g, "dynamic", SHAPE4(-1, 3, -1, -1)),
+                               &(struct frt_onnx_window){.kernel = {2, 2}, .padding = FRT_ONNX_SAME});
     case 15: {
         float one = 1, two = 2;
         struct frt_onnx_shape row = {.n_dims = 1, .dims = {1}};
         (void)frt_onnx_const_f32(g, "same name", &row, &one);
         return frt_onnx_const_f32(g, "same name", &row, &two);
     }
-    case 16: return frt_op_global_average(g, WEIGHTS(g, "w", 8, 2));
-    default: return -2;
+    case 16:
+        return frt_op_global_average(g, WEIGHTS(g, "w", 8, 2));
+    default:
+        return -2;
     }
 }
 
 static void misuse_fails_the_graph(void **state)
 {
     (void)state;
-    static const char *const says[] = {
-        "Conv of [?,3,8,8] and [8,4,3,3]: the input has other channels", "the filter does not fit into the input",
-        "Conv bias of [8,3,3,3] and [7]", "Add of [?,3,8,8] and [5]: the shapes do not broadcast",
-        "[N,K] and [K,M] would fit", "another number of elements", "is no size", "the slice is not inside",
-        "names a dimension twice", "equal but for the axis", "no such axis", "only known dimensions grow",
-        "two values are named image", "not the result of a node", "the window does not fit",
-        "two different weights are named same name", "four dimensions would fit"};
+    static const char *const says[] = {"Conv of [?,3,8,8] and [8,4,3,3]: the input has other channels",
+                                       "the filter does not fit into the input",
+                                       "Conv bias of [8,3,3,3] and [7]",
+                                       "Add of [?,3,8,8] and [5]: the shapes do not broadcast",
+                                       "[N,K] and [K,M] would fit",
+                                       "another number of elements",
+                                       "is no size",
+                                       "the slice is not inside",
+                                       "names a dimension twice",
+                                       "equal but for the axis",
+                                       "no such axis",
+                                       "only known dimensions grow",
+                                       "two values are named image",
+                                       "not the result of a node",
+                                       "the window does not fit",
+                                       "two different weights are named same name",
+                                       "four dimensions would fit"};
     for (int i = 0; i < (int)(sizeof says / sizeof *says); i++) {
         struct frt_onnx_graph *g = graph_new();
         struct frt_error err = {0};
@@ -151,7 +181,7 @@ static void build_all(struct frt_onnx_graph *g)
     x = frt_op_relu6(g, frt_op_binary(g, "Mul", x, frt_op_scalar(g, 3)));
     int a = frt_op_average_pool(g, x, &(struct frt_onnx_window){.kernel = {2, 2}, .padding = FRT_ONNX_SAME});
     int m = frt_op_max_pool(g, x, &(struct frt_onnx_window){.kernel = {2, 2}, .padding = FRT_ONNX_SAME});
-    x = frt_op_concat(g, (int[]){a, m}, 2, 1); /* 8 × 3 × 3 */
+    x = frt_op_concat(g, (int[]){a, m}, 2, 1);                                   /* 8 × 3 × 3 */
     x = frt_op_slice(g, frt_op_pad_end(g, x, (int64_t[]){0, 0, 1, 1}), 1, 1, 7); /* 6 × 4 × 4 */
     x = frt_op_reshape(g, frt_op_transpose(g, x, 4, (int64_t[]){0, 2, 3, 1}), 2, (int64_t[]){0, 96});
     x = frt_op_dense(g, x, WEIGHTS(g, "w2", 96, 3), WEIGHTS(g, "b2", 3));

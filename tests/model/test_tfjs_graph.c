@@ -24,24 +24,26 @@
 #define BIAS "\"Qmlhc0FkZA==\""
 #define RELU "\"UmVsdQ==\""
 #define RELU6 "\"UmVsdTY=\""
-#define NODE(name, op, inputs, attr) \
+#define NODE(name, op, inputs, attr)                                                                           \
     "{\"name\":\"" name "\",\"op\":\"" op "\",\"input\":[" inputs "],\"attr\":{" attr "}}"
 #define CONST(name) NODE(name, "Const", "", "")
-#define INPUT NODE("x", "Placeholder", "", "\"shape\":{\"shape\":{\"dim\":[{\"size\":\"-1\"},{\"size\":\"3\"},{\"size\":\"3\"},{\"size\":\"2\"}]}}")
+#define INPUT                                                                                                  \
+    NODE("x", "Placeholder", "",                                                                               \
+         "\"shape\":{\"shape\":{\"dim\":[{\"size\":\"-1\"},{\"size\":\"3\"},{\"size\":\"3\"},{\"size\":\"2\"}" \
+         "]}}")
 #define SIGNATURE(out) "\"signature\":{\"outputs\":{\"o\":{\"name\":\"" out "\"}}}"
-#define MODEL(out, nodes) \
+#define MODEL(out, nodes)                                                                                      \
     "{\"format\":\"graph-model\"," SIGNATURE(out) ",\"modelTopology\":{\"node\":[" nodes "]}}"
 
 /* Weights every test model may use. */
-static const char groups[] =
-    "[{\"paths\":[],\"weights\":["
-    "{\"name\":\"filter\",\"shape\":[2,2,2,2],\"dtype\":\"float32\"},"
-    "{\"name\":\"bias\",\"shape\":[2],\"dtype\":\"float32\"},"
-    "{\"name\":\"one\",\"shape\":[],\"dtype\":\"float32\"},"
-    "{\"name\":\"matrix\",\"shape\":[18,3],\"dtype\":\"float32\"},"
-    "{\"name\":\"row\",\"shape\":[3],\"dtype\":\"float32\"},"
-    "{\"name\":\"flat\",\"shape\":[2],\"dtype\":\"int32\"},"
-    "{\"name\":\"wrong\",\"shape\":[2],\"dtype\":\"int32\"}]}]";
+static const char groups[] = "[{\"paths\":[],\"weights\":["
+                             "{\"name\":\"filter\",\"shape\":[2,2,2,2],\"dtype\":\"float32\"},"
+                             "{\"name\":\"bias\",\"shape\":[2],\"dtype\":\"float32\"},"
+                             "{\"name\":\"one\",\"shape\":[],\"dtype\":\"float32\"},"
+                             "{\"name\":\"matrix\",\"shape\":[18,3],\"dtype\":\"float32\"},"
+                             "{\"name\":\"row\",\"shape\":[3],\"dtype\":\"float32\"},"
+                             "{\"name\":\"flat\",\"shape\":[2],\"dtype\":\"int32\"},"
+                             "{\"name\":\"wrong\",\"shape\":[2],\"dtype\":\"int32\"}]}]";
 enum { FILTER = 0, BIAS_AT = 16, ONE_AT = 18, MATRIX = 19, ROW = 73, N_FLOATS = 76 };
 
 static float stored(int i)
@@ -69,8 +71,8 @@ static struct frt_tfjs_weights *weights_new(void)
 }
 
 /* The ONNX bytes of a model's JSON. */
-static enum frt_status convert(const char *text, const struct frt_tfjs_weights *weights, uint8_t **bytes, size_t *size,
-                               struct frt_error *err)
+static enum frt_status convert(const char *text, const struct frt_tfjs_weights *weights, uint8_t **bytes,
+                               size_t *size, struct frt_error *err)
 {
     struct frt_json *json = NULL;
     struct frt_onnx_graph *graph = NULL;
@@ -90,36 +92,57 @@ static enum frt_status convert(const char *text, const struct frt_tfjs_weights *
 
 /* fused convolution "same" with bias and ReLU6; per-channel multiply, subtract, a scalar added; mean pool
  * "valid" 1 × 1 (the identity) and "same" max pool; flatten; dense layer with bias and ReLU; softmax */
-static const char everything[] = MODEL("out:0",
-    NODE("out", "Identity", "\"soft\"", "") ","
-    NODE("soft", "Softmax", "\"dense\"", "") ","
-    NODE("dense", "_FusedMatMul", "\"reshaped\",\"matrix\",\"row\"", FUSED(BIAS "," RELU)) ","
-    NODE("reshaped", "Reshape", "\"pooled\",\"flat\"", "") ","
-    NODE("pooled", "MaxPool", "\"mean\"", INTS("ksize", 1, 2, 2, 1) "," INTS("strides", 1, 1, 1, 1) "," SAME "," NHWC) ","
-    NODE("mean", "AvgPool", "\"plus\"", INTS("ksize", 1, 1, 1, 1) "," INTS("strides", 1, 1, 1, 1) "," VALID) ","
-    NODE("plus", "AddV2", "\"one\",\"less\"", "") ","
-    NODE("less", "Sub", "\"times\",\"bias\"", "") ","
-    NODE("times", "Mul", "\"conv\",\"bias\"", "") ","
-    NODE("conv", "_FusedConv2D", "\"x\",\"filter\",\"bias\",\"^late\"",
-         INTS("strides", 1, 1, 1, 1) "," INTS("dilations", 1, 1, 1, 1) "," SAME "," NHWC "," FUSED(BIAS "," RELU6)) ","
-    CONST("filter") "," CONST("bias") "," CONST("one") "," CONST("matrix") "," CONST("row") "," CONST("flat") ","
-    NODE("unused", "MadeUpOp", "", "") "," INPUT);
+static const char everything[] = MODEL(
+    "out:0",
+    NODE("out", "Identity", "\"soft\"", "") "," NODE("soft", "Softmax", "\"dense\"", "") "," NODE(
+        "dense", "_FusedMatMul", "\"reshaped\",\"matrix\",\"row\"",
+        FUSED(BIAS "," RELU)) "," NODE("reshaped", "Reshape", "\"pooled\",\"flat\"",
+                                       "") "," NODE("pooled", "MaxPool", "\"mean\"",
+                                                    INTS("ksize", 1, 2, 2, 1) "," INTS(
+                                                        "strides", 1, 1, 1,
+                                                        1) "," SAME "," NHWC) "," NODE("mean", "AvgPool", "\"plus\"", INTS("ksize", 1, 1, 1, 1) "," INTS("strides", 1, 1, 1, 1) "," VALID) "," NODE("plus", "AddV2", "\"one\",\"less\"", "") "," NODE("less", "Sub", "\"times\",\"bias\"", "") "," NODE("times",
+                                                                                                                                                                                                                                                                                                        "Mul",
+                                                                                                                                                                                                                                                                                                        "\"conv\",\"bias\"", "") "," NODE("conv",
+                                                                                                                                                                                                                                                                                                                                          "_FusedConv2D", "\"x\",\"filter\",\"bias\",\"^late\"",
+                                                                                                                                                                                                                                                                                                                                          INTS("strides", 1, 1, 1, 1) "," INTS(
+                                                                                                                                                                                                                                                                                                                                              "dilations",
+                                                                                                                                                                                                                                                                                                                                              1,
+                                                                                                                                                                                                                                                                                                                                              1, 1, 1) "," SAME
+                                                                                                                                                                                                                                                                                                                                                       "," NHWC
+                                                                                                                                                                                                                                                                                                                                                       "," FUSED(BIAS
+                                                                                                                                                                                                                                                                                                                                                                 "," RELU6)) "," CONST("filter") "," CONST("bias") "," CONST("one") "," CONST("matrix") "," CONST("row") "," CONST("flat") "," NODE("unused", "MadeUpOp", "",
+                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    "") "," INPUT);
 
 /* the same net written with single ops */
-static const char unfused[] = MODEL("soft",
-    INPUT "," CONST("filter") "," CONST("bias") "," CONST("one") "," CONST("matrix") "," CONST("row") "," CONST("flat") ","
-    NODE("conv0", "Conv2D", "\"x:0\",\"filter\"", INTS("strides", 1, 1, 1, 1) "," SAME) ","
-    NODE("conv1", "BiasAdd", "\"conv0\",\"bias\"", "") ","
-    NODE("conv", "Relu6", "\"conv1\"", "") ","
-    NODE("times", "Mul", "\"bias\",\"conv\"", "") ","
-    NODE("less", "Sub", "\"times\",\"bias\"", "") ","
-    NODE("plus", "Add", "\"less\",\"one\"", "") ","
-    NODE("pooled", "MaxPool", "\"plus\"", INTS("ksize", 1, 2, 2, 1) "," INTS("strides", 1, 1, 1, 1) "," SAME) ","
-    NODE("reshaped", "Reshape", "\"pooled\",\"flat\"", "") ","
-    NODE("dense0", "MatMul", "\"reshaped\",\"matrix\"", "\"transpose_a\":{\"b\":false}") ","
-    NODE("dense1", "BiasAdd", "\"dense0\",\"row\"", "") ","
-    NODE("dense", "Relu", "\"dense1\"", "") ","
-    NODE("soft", "Softmax", "\"dense\"", ""));
+static const char unfused[] = MODEL(
+    "soft", INPUT
+    "," CONST("filter") "," CONST("bias") "," CONST("one") "," CONST("matrix") "," CONST("row") "," CONST("fla"
+                                                                                                          "t") "," NODE("conv0", "Conv2D", "\"x:0\",\"filter\"", INTS("strides", 1, 1, 1, 1) "," SAME) "," NODE(
+        "conv1", "BiasAdd", "\"conv0\",\"bias\"",
+        "") "," NODE("conv", "Relu6", "\"conv1\"",
+                     "") "," NODE("times", "Mul", "\"bias\",\"conv\"",
+                                  "") "," NODE("less", "Sub", "\"times\",\"bias\"",
+                                               "") "," NODE("plus", "Add", "\"less\",\"one\"",
+                                                            "") "," NODE("pooled", "MaxPool", "\"plus\"",
+                                                                         INTS("ksize", 1, 2, 2, 1) "," INTS(
+                                                                             "strides", 1, 1, 1,
+                                                                             1) "," SAME) "," NODE("reshaped",
+                                                                                                   "Reshape",
+                                                                                                   "\"pooled\","
+                                                                                                   "\"flat\"",
+                                                                                                   "") "," NODE("dense0",
+                                                                                                                "MatMul",
+                                                                                                                "\"reshaped\",\"matrix\"",
+                                                                                                                "\"transpose_a\":{\"b\":false}") "," NODE("dense1",
+                                                                                                                                                          "BiasAdd",
+                                                                                                                                                          "\"dense0\",\"row\"",
+                                                                                                                                                          "") "," NODE("dense",
+                                                                                                                                                                       "Relu",
+                                                                                                                                                                       "\"dense1\"",
+                                                                                                                                                                       "") "," NODE("soft",
+                                                                                                                                                                                    "Softmax",
+                                                                                                                                                                                    "\"dense\"",
+                                                                                                                                                                                    ""));
 
 /* image [2][3][3] in NCHW → 3 probabilities */
 static void expect(const float *image, double out[3])
@@ -132,7 +155,8 @@ static void expect(const float *image, double out[3])
                 for (int k = 0; k < 4; k++) { /* 2 × 2, the padding at the far side */
                     int row = r + k / 2, column = c + k % 2;
                     for (int i = 0; i < 2 && row < 3 && column < 3; i++)
-                        v += (double)stored(FILTER + (k * 2 + i) * 2 + o) * (double)image[i * 9 + row * 3 + column];
+                        v += (double)stored(FILTER + (k * 2 + i) * 2 + o) *
+                             (double)image[i * 9 + row * 3 + column];
                 }
                 v = fmin(fmax(v, 0), 6);
                 double b = (double)stored(BIAS_AT + o);
@@ -215,8 +239,9 @@ static void the_runtime_computes_what_is_meant(void **state)
 
 /* -------------------------------------------------------- what is refused */
 
-#define AFTER(nodes) MODEL("y", INPUT "," CONST("filter") "," CONST("bias") "," CONST("row") "," CONST("matrix") "," \
-                           CONST("flat") "," CONST("wrong") "," nodes)
+#define AFTER(nodes)                                                                                           \
+    MODEL("y", INPUT "," CONST("filter") "," CONST("bias") "," CONST("row") "," CONST("matrix") "," CONST(     \
+                   "flat") "," CONST("wrong") "," nodes)
 #define CONV_RAW(attr) AFTER(NODE("y", "_FusedConv2D", "\"x\",\"filter\",\"bias\"", attr))
 #define CONV(attr) CONV_RAW(FUSED(BIAS) "," attr)
 #define STRIDES INTS("strides", 1, 1, 1, 1)
@@ -228,9 +253,11 @@ static const struct {
     {"{\"format\":\"layers-model\"}", "format \"layers-model\""},
     {"{\"format\":\"graph-model\"}", "modelTopology.node has 0 nodes"},
     {"{\"format\":\"graph-model\",\"modelTopology\":{\"node\":[3]}}", "no name and op of its own"},
-    {MODEL("y", NODE("y", "Relu", "", "") "," NODE("y", "Relu", "", "")), "node 1 has no name and op of its own"},
+    {MODEL("y", NODE("y", "Relu", "", "") "," NODE("y", "Relu", "", "")),
+     "node 1 has no name and op of its own"},
     {MODEL("z", INPUT), "signature.outputs names 1 outputs; one that is a node"},
-    {"{\"format\":\"graph-model\",\"modelTopology\":{\"node\":[" INPUT "]}}", "signature.outputs names 0 outputs"},
+    {"{\"format\":\"graph-model\",\"modelTopology\":{\"node\":[" INPUT "]}}",
+     "signature.outputs names 0 outputs"},
     {MODEL("x", INPUT), "output out is not the result of a node"},
     {AFTER(NODE("y", "LeakyRelu", "\"x\"", "")), "node y (LeakyRelu): this operation is not read"},
     {AFTER(NODE("y", "Relu", "\"nowhere\"", "")), "node y (Relu): operand 0 (nowhere) is not there"},
@@ -243,9 +270,10 @@ static const struct {
      "node nothing (Const): the weights have no tensor"},
     {MODEL("y", NODE("x", "Placeholder", "", "") "," NODE("y", "Relu", "\"x\"", "")),
      "node x (Placeholder): its shape is not [batch, height, width, channels]"},
-    {MODEL("y", INPUT ","
-           NODE("x2", "Placeholder", "", "\"shape\":{\"shape\":{\"dim\":[{\"size\":1},{\"size\":1},{\"size\":1},{\"size\":1}]}}") ","
-           NODE("y", "Add", "\"x\",\"x2\"", "")), "node x2 (Placeholder): a second input"},
+    {MODEL("y", INPUT "," NODE("x2", "Placeholder", "",
+                               "\"shape\":{\"shape\":{\"dim\":[{\"size\":1},{\"size\":1},{\"size\":1},{"
+                               "\"size\":1}]}}") "," NODE("y", "Add", "\"x\",\"x2\"", "")),
+     "node x2 (Placeholder): a second input"},
     {CONV(SAME), "node y (_FusedConv2D): attribute strides is not [1, height, width, 1]"},
     {CONV(INTS("strides", 2, 1, 1, 1) "," SAME), "attribute strides is not"},
     {CONV(INTS("strides", 1, 0, 1, 1) "," SAME), "attribute strides is not"},
@@ -258,14 +286,17 @@ static const struct {
     {CONV_RAW(STRIDES "," SAME), "3 operands; 2 would be right"},
     {CONV_RAW(STRIDES "," SAME "," FUSED(RELU)), "fused operation 0 is \"Relu\""},
     {CONV_RAW(STRIDES "," SAME "," FUSED(BIAS ",\"UHJlbHU=\"")), "fused operation 1 is \"Prelu\""},
-    {AFTER(NODE("y", "Conv2D", "\"x\",\"bias\"", STRIDES "," SAME)), "operand 1 is not a float constant of 4 dimensions"},
-    {AFTER(NODE("y", "MaxPool", "\"x\"", STRIDES "," INTS("ksize", 1, 4, 4, 1) "," VALID)), "MaxPool of [?,2,3,3]"},
+    {AFTER(NODE("y", "Conv2D", "\"x\",\"bias\"", STRIDES "," SAME)),
+     "operand 1 is not a float constant of 4 dimensions"},
+    {AFTER(NODE("y", "MaxPool", "\"x\"", STRIDES "," INTS("ksize", 1, 4, 4, 1) "," VALID)),
+     "MaxPool of [?,2,3,3]"},
     {AFTER(NODE("y", "MatMul", "\"x\",\"matrix\"", "")), "MatMul of [?,2,3,3] and [18,3]"},
     {AFTER(NODE("y", "MatMul", "\"x\",\"matrix\"", "\"transpose_b\":{\"b\":true}")), "transposed operands"},
     {AFTER(NODE("y", "Mul", "\"x\",\"row\"", "")), "neither one number nor one per channel"},
     {AFTER(NODE("y", "Mul", "\"flat\",\"x\"", "")), "its constant is not float32"},
     {AFTER(NODE("y", "Mul", "\"row\",\"bias\"", "")), "both operands are constants"},
-    {AFTER(NODE("p", "MaxPool", "\"x\"", STRIDES "," INTS("ksize", 1, 2, 2, 1) "," VALID) "," NODE("y", "Add", "\"x\",\"p\"", "")),
+    {AFTER(NODE("p", "MaxPool", "\"x\"",
+                STRIDES "," INTS("ksize", 1, 2, 2, 1) "," VALID) "," NODE("y", "Add", "\"x\",\"p\"", "")),
      "operands of different shapes"},
     {AFTER(NODE("y", "Reshape", "\"x\",\"row\"", "")), "its shape is not [-1, elements]"},
     {AFTER(NODE("y", "Reshape", "\"x\",\"wrong\"", "")), "another number of elements"},
@@ -281,7 +312,8 @@ static void each_refusal_names_op_and_node(void **state)
         size_t size;
         enum frt_status status = convert(refusals[i].model, weights, &bytes, &size, &err);
         if (status != FRT_EBAD_MODEL || strstr(err.text, refusals[i].says) == NULL)
-            fail_msg("%s: status %d, \"%s\"; \"%s\" expected", refusals[i].model, status, err.text, refusals[i].says);
+            fail_msg("%s: status %d, \"%s\"; \"%s\" expected", refusals[i].model, status, err.text,
+                     refusals[i].says);
         assert_null(bytes);
     }
     frt_tfjs_weights_free(weights);
@@ -299,7 +331,8 @@ static void depth_is_no_danger(void **state)
         uint8_t *bytes = NULL;
         size_t size;
         frt_buf_init(&text, (size_t)1 << 20);
-        frt_buf_append_text(&text, "{\"format\":\"graph-model\"," SIGNATURE("n0") ",\"modelTopology\":{\"node\":[");
+        frt_buf_append_text(&text,
+                            "{\"format\":\"graph-model\"," SIGNATURE("n0") ",\"modelTopology\":{\"node\":[");
         for (int i = 0; i < lengths[t]; i++)
             frt_buf_printf(&text, "{\"name\":\"n%d\",\"op\":\"Relu\",\"input\":[\"n%d\"]},", i, i + 1);
         frt_buf_printf(&text, "{\"name\":\"n%d\",\"op\":\"Relu\",\"input\":[\"x\"]}," INPUT "]}}", lengths[t]);

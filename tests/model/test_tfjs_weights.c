@@ -33,15 +33,18 @@ static enum frt_status parse(const char *text, const void *bytes, size_t size, s
 static void every_encoding_is_decoded(void **state)
 {
     (void)state;
-    static const char text[] =
-        "[{\"paths\":[\"a\"],\"weights\":["
-        "{\"name\":\"plain\",\"shape\":[2],\"dtype\":\"float32\"},"
-        "{\"name\":\"u8\",\"shape\":[1,3],\"dtype\":\"float32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":0.25,\"min\":-1}},"
-        "{\"name\":\"u16\",\"shape\":[2],\"dtype\":\"float32\",\"quantization\":{\"dtype\":\"uint16\",\"scale\":2,\"min\":0.5}}]},"
-        "{\"paths\":[],\"weights\":["
-        "{\"name\":\"half\",\"shape\":[6],\"dtype\":\"float32\",\"quantization\":{\"dtype\":\"float16\",\"original_dtype\":\"float32\"}},"
-        "{\"name\":\"whole\",\"shape\":[],\"dtype\":\"int32\"},"
-        "{\"name\":\"whole8\",\"shape\":[2],\"dtype\":\"int32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":1,\"min\":-1.4}}]}]";
+    static const char text[] = "[{\"paths\":[\"a\"],\"weights\":["
+                               "{\"name\":\"plain\",\"shape\":[2],\"dtype\":\"float32\"},"
+                               "{\"name\":\"u8\",\"shape\":[1,3],\"dtype\":\"float32\",\"quantization\":{"
+                               "\"dtype\":\"uint8\",\"scale\":0.25,\"min\":-1}},"
+                               "{\"name\":\"u16\",\"shape\":[2],\"dtype\":\"float32\",\"quantization\":{"
+                               "\"dtype\":\"uint16\",\"scale\":2,\"min\":0.5}}]},"
+                               "{\"paths\":[],\"weights\":["
+                               "{\"name\":\"half\",\"shape\":[6],\"dtype\":\"float32\",\"quantization\":{"
+                               "\"dtype\":\"float16\",\"original_dtype\":\"float32\"}},"
+                               "{\"name\":\"whole\",\"shape\":[],\"dtype\":\"int32\"},"
+                               "{\"name\":\"whole8\",\"shape\":[2],\"dtype\":\"int32\",\"quantization\":{"
+                               "\"dtype\":\"uint8\",\"scale\":1,\"min\":-1.4}}]}]";
     const float plain[2] = {1.5F, -0.125F};
     const unsigned char u8[3] = {0, 4, 255};
     const unsigned char u16[4] = {1, 0, 0xff, 0xff};
@@ -114,21 +117,28 @@ static const struct {
     {ONE("{\"name\":\"t\",\"shape\":[1e300],\"dtype\":\"float32\"}"), "dimension 0 is 1e+300"},
     {ONE("{\"name\":\"t\",\"shape\":[1,1,1,1,1,1,1],\"dtype\":\"float32\"}"), "more than 6 dimensions"},
     {ONE("{\"name\":\"t\",\"shape\":[65536,65536],\"dtype\":\"float32\"}"), "elements"},
-    {ONE("{\"name\":\"t\",\"shape\":[2147483647,2147483647,2147483647,2147483647],\"dtype\":\"float32\"}"), "elements"},
-    {ONE("{\"name\":\"t\",\"shape\":[2],\"dtype\":\"float32\"}"), "4 bytes are left in the files, the tensor needs 8"},
-    {ONE("{\"name\":\"a\",\"shape\":[1],\"dtype\":\"float32\"},{\"name\":\"b\",\"shape\":[1],\"dtype\":\"float32\"}"),
+    {ONE("{\"name\":\"t\",\"shape\":[2147483647,2147483647,2147483647,2147483647],\"dtype\":\"float32\"}"),
+     "elements"},
+    {ONE("{\"name\":\"t\",\"shape\":[2],\"dtype\":\"float32\"}"),
+     "4 bytes are left in the files, the tensor needs 8"},
+    {ONE("{\"name\":\"a\",\"shape\":[1],\"dtype\":\"float32\"},{\"name\":\"b\",\"shape\":[1],\"dtype\":"
+         "\"float32\"}"),
      "weights b: 0 bytes are left"},
-    {ONE("{\"name\":\"t\",\"shape\":[3],\"dtype\":\"float32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":1,\"min\":0}}"),
+    {ONE("{\"name\":\"t\",\"shape\":[3],\"dtype\":\"float32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":"
+         "1,\"min\":0}}"),
      "the files hold 4 bytes, the manifest tells of 3"},
-    {ONE("{\"name\":\"t\",\"shape\":[1],\"dtype\":\"int32\"},{\"name\":\"t\",\"shape\":[1],\"dtype\":\"int32\"}"),
+    {ONE("{\"name\":\"t\",\"shape\":[1],\"dtype\":\"int32\"},{\"name\":\"t\",\"shape\":[1],\"dtype\":"
+         "\"int32\"}"),
      "two tensors are named t"},
     {Q("3"), "quantised as (no dtype)"},
     {Q("{\"dtype\":\"uint4\"}"), "quantised as uint4; uint8, uint16"},
     {Q("{\"dtype\":\"uint8\"}"), "without a finite scale and min"},
     {Q("{\"dtype\":\"uint8\",\"scale\":\"1\",\"min\":0}"), "without a finite scale and min"},
     {Q("{\"dtype\":\"uint8\",\"scale\":1e300,\"min\":1e300}"), "value 0 is not a finite number"},
-    {ONE("{\"name\":\"t\",\"shape\":[4],\"dtype\":\"int32\",\"quantization\":{\"dtype\":\"float16\"}}"), "quantised as float16"},
-    {ONE("{\"name\":\"t\",\"shape\":[4],\"dtype\":\"int32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":1,\"min\":1e12}}"),
+    {ONE("{\"name\":\"t\",\"shape\":[4],\"dtype\":\"int32\",\"quantization\":{\"dtype\":\"float16\"}}"),
+     "quantised as float16"},
+    {ONE("{\"name\":\"t\",\"shape\":[4],\"dtype\":\"int32\",\"quantization\":{\"dtype\":\"uint8\",\"scale\":1,"
+         "\"min\":1e12}}"),
      "value 0 does not fit int32"},
 };
 
@@ -141,19 +151,22 @@ static void each_mistake_is_named(void **state)
         struct frt_tfjs_weights *weights = NULL;
         enum frt_status status = parse(breaks[i].text, zeros, sizeof zeros, &weights, &err);
         if (status != FRT_EBAD_MODEL || strstr(err.text, breaks[i].says) == NULL)
-            fail_msg("%s: status %d, \"%s\"; \"%s\" expected", breaks[i].text, status, err.text, breaks[i].says);
+            fail_msg("%s: status %d, \"%s\"; \"%s\" expected", breaks[i].text, status, err.text,
+                     breaks[i].says);
         assert_null(weights);
     }
     struct frt_tfjs_weights *weights = NULL;
     struct frt_error err = {0};
     const float nan = NAN;
-    assert_int_equal(parse(ONE("{\"name\":\"t\",\"shape\":[1],\"dtype\":\"float32\"}"), &nan, sizeof nan, &weights, &err),
-                     FRT_EBAD_MODEL);
+    assert_int_equal(
+        parse(ONE("{\"name\":\"t\",\"shape\":[1],\"dtype\":\"float32\"}"), &nan, sizeof nan, &weights, &err),
+        FRT_EBAD_MODEL);
     assert_non_null(strstr(err.text, "value 0 is not a finite number"));
     assert_int_equal(frt_tfjs_weights_parse(NULL, zeros, 0, &weights, &err), FRT_EBAD_MODEL);
 }
 
-static enum frt_status load(const char *folder, const char *text, struct frt_tfjs_weights **out, struct frt_error *err)
+static enum frt_status load(const char *folder, const char *text, struct frt_tfjs_weights **out,
+                            struct frt_error *err)
 {
     struct frt_json *json = json_of(text);
     enum frt_status status = frt_tfjs_weights_load(folder, frt_json_root(json), out, err);
@@ -179,8 +192,8 @@ static void files_are_put_together(void **state)
     assert_int_equal(load(folder, FILES("[\"shard1\"]"), &weights, &err), FRT_EBAD_MODEL);
     assert_int_equal(load(folder, FILES("[\"shard1\",\"shard3\"]"), &weights, &err), FRT_ENOTFOUND);
     assert_non_null(strstr(err.text, "shard3"));
-    static const char *const hostile[] = {FILES("[\"../shard1\"]"), FILES("[\"/etc/passwd\"]"), FILES("[\"..\"]"),
-                                          FILES("[\"\"]"), FILES("[3]")};
+    static const char *const hostile[] = {FILES("[\"../shard1\"]"), FILES("[\"/etc/passwd\"]"),
+                                          FILES("[\"..\"]"), FILES("[\"\"]"), FILES("[3]")};
     for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         assert_int_equal(load(folder, hostile[i], &weights, &err), FRT_EBAD_MODEL);
         assert_non_null(strstr(err.text, "no plain file name"));
@@ -218,8 +231,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_encoding_is_decoded),
         cmocka_unit_test(each_mistake_is_named),
-        cmocka_unit_test_setup_teardown(files_are_put_together, model_test_folder_make, model_test_folder_remove),
-        cmocka_unit_test_setup_teardown(every_allocation_may_fail, model_test_folder_make, model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(files_are_put_together, model_test_folder_make,
+                                        model_test_folder_remove),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, model_test_folder_make,
+                                        model_test_folder_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
