@@ -15,9 +15,14 @@ pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 # ONNX Runtime: only its C header is needed to build; the library is loaded at run time.
 # Debian 13 installs it; on Debian 12 scripts/setup unpacks it under .deps/ (docs/design/setup.md).
 find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h
-  HINTS ${CMAKE_SOURCE_DIR}/.deps/onnxruntime-dev/usr/include PATH_SUFFIXES onnxruntime)
+  HINTS ${CMAKE_SOURCE_DIR}/.deps/onnxruntime-dev/usr/include PATH_SUFFIXES onnxruntime onnxruntime/core/session)
 if(NOT ONNXRUNTIME_INCLUDE_DIR)
   message(FATAL_ERROR "onnxruntime_c_api.h not found; run scripts/setup (or make setup) first")
+endif()
+# Where the system has the library, it is used, and the npm package's copy is not looked for (src/infer).
+find_library(ONNXRUNTIME_SYSTEM_LIBRARY onnxruntime)
+if(ONNXRUNTIME_SYSTEM_LIBRARY)
+  set(FRT_RUNTIME_DIRS "" CACHE STRING "Colon-separated folders in which to look for libonnxruntime.so.1")
 endif()
 find_path(ONNX_PROTO_DIR onnx/onnx.proto PATHS /usr/include)
 if(NOT ONNX_PROTO_DIR)

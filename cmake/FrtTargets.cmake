@@ -20,6 +20,9 @@ foreach(kind IN ITEMS shared static)
   set_target_properties(frt_lib_${kind} PROPERTIES OUTPUT_NAME frt LINKER_LANGUAGE C)
 endforeach()
 target_link_libraries(frt_lib_shared PRIVATE ${library_links} frt_flags)
+if(NOT FRT_SANITIZE)
+  target_link_options(frt_lib_shared PRIVATE -Wl,-z,defs) # a symbol that nobody defines fails here, not at the user's
+endif()
 target_link_libraries(frt_lib_static PUBLIC ${library_links})
 set_target_properties(frt_lib_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 
