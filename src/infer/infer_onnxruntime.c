@@ -17,6 +17,7 @@
 #include "infer/infer.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <onnxruntime_c_api.h>
 #include <sched.h>
 #include <stdio.h>
@@ -395,6 +396,10 @@ static enum frt_status make_options(const OrtApi *api, OrtSessionOptions **out, 
     if (status == FRT_OK)
         status = check(api, api->SetSessionLogSeverityLevel(options, ORT_LOGGING_LEVEL_ERROR), FRT_ERUNTIME,
                        "session options", err);
+    /* A memory pattern sets one block aside for a whole run's activations; without it the arena's
+     * regions are reused from layer to layer: 35 MB less with the default pack, and no slower. */
+    if (status == FRT_OK)
+        status = check(api, api->DisableMemPattern(options), FRT_ERUNTIME, "session options", err);
     if (status != FRT_OK) {
         api->ReleaseSessionOptions(options);
         return status;
@@ -404,6 +409,15 @@ static enum frt_status make_options(const OrtApi *api, OrtSessionOptions **out, 
     forgive(api, api->AddSessionConfigEntry(options, "session.use_device_allocator_for_initializers", "1"));
     *out = options;
     return FRT_OK;
+}
+
+/* Parsing and optimising a graph leaves the heap full of holes: 45 MB after the default pack's SSD and
+ * embedder. Costs 1 to 4 ms. */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 static enum frt_status ort_open(struct frt_backend *backend, const char *path, struct frt_session **out,
@@ -443,6 +457,7 @@ static enum frt_status ort_open(struct frt_backend *backend, const char *path, s
         status = read_info(session, i, false, err);
     if (options != NULL)
         api->ReleaseSessionOptions(options);
+    give_memory_back();
     if (status == FRT_OK) {
         session->base.info.n_inputs = (uint32_t)n_inputs;
         session->base.info.n_outputs = (uint32_t)n_outputs;
