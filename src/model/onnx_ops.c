@@ -260,7 +260,7 @@ int frt_op_reshape(struct frt_onnx_graph *graph, int x, uint32_t n_dims, const i
     struct frt_onnx_shape rest_in = in, rest_out = {0};
     int32_t wild = -1;
     for (uint32_t i = 0; i < n_dims; i++) {
-        if (dims[i] == 0 && i < in.n_dims) {
+        if (i < in.n_dims && dims[i] == 0) {
             out.dims[i] = in.dims[i];
             rest_in.dims[i] = 1;
         } else if (dims[i] == -1 && wild < 0) {
