@@ -36,7 +36,8 @@ void *frt_alloc(size_t size)
 
 void *frt_alloc_zero(size_t count, size_t size)
 {
-    if (count == 0 || size == 0 || refused())
+    size_t total;
+    if (count == 0 || size == 0 || !frt_mul_size(count, size, &total) || refused())
         return NULL;
     return calloc(count, size);
 }
