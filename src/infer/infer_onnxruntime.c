@@ -9,6 +9,10 @@
  * (a pool and an arena for each of eight models would cost idle threads and several times the memory).
  * The pool does not spin: an idle service uses no CPU. Figures: docs/design/inference.md.
  *
+ * Privacy: official builds since 1.2x carry a telemetry client. Left alone it makes a device id and a
+ * database below the home folder, writes to /tmp, reads the command line, and starts a thread that sends.
+ * It is switched off before the library is loaded, and again through the API.
+ *
  * Denormals are flushed to zero in the pool's threads by the runtime and in the calling thread around
  * each run by us: a vanishing activation costs a hundred times a normal one otherwise.
  *
@@ -42,12 +46,9 @@
 
 #define STRING_OF(x) #x
 #define STRING(x) STRING_OF(x)
+#define DEBIAN_SONAME "libonnxruntime.so.1." STRING(ORT_API_VERSION)
 
-static const char *const library_names[] = {
-    "libonnxruntime.so.1",
-    "libonnxruntime.so",
-    "libonnxruntime.so.1." STRING(ORT_API_VERSION), /* Debian's soname */
-};
+static const char *const library_names[] = {"libonnxruntime.so.1", "libonnxruntime.so", DEBIAN_SONAME};
 #define N_LIBRARY_NAMES (sizeof library_names / sizeof library_names[0])
 
 struct ort_backend {
@@ -539,6 +540,15 @@ static void share_arena(struct ort_backend *self)
         api->ReleaseMemoryInfo(arena_memory);
 }
 
+/* The library reads this variable when an environment is made. setenv is no call for a process with
+ * many threads, so it is made only when the value is not there yet: once. */
+static void telemetry_off(void)
+{
+    const char *now = getenv("ORT_DISABLE_TELEMETRY");
+    if (now == NULL || strcmp(now, "1") != 0)
+        (void)setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+}
+
 enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options *options,
                                             struct frt_backend **out, struct frt_error *err)
 {
@@ -550,6 +560,7 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
     if (options == NULL)
         options = &defaults;
     frt_buf_init(&looked, LOOKED_TEXT_MAX);
+    telemetry_off();
     void *library = find_library(options->library_path, &looked);
     if (library == NULL) {
         status = frt_fail(err, FRT_ERUNTIME,

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 
 static struct frt_backend *backend;
 static char model_path[1024];
+static char home[] = "/tmp/frt-test-home-XXXXXX";
 
 static void fill(float *image, unsigned seed)
 {
@@ -214,6 +216,28 @@ static void a_library_that_is_asked_for_is_used_or_refused(void **state)
     assert_null(other);
 }
 
+static bool is_empty_folder(const char *path)
+{
+    size_t n = 0;
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        n++;
+    assert_int_equal(closedir(folder), 0);
+    return n == 2; /* . and .. */
+}
+
+/* Runtimes with a telemetry client write a device id and a database below the home folder as soon as an
+ * environment is made; main() made one with `home` as that folder. */
+static void the_runtime_leaves_no_traces(void **state)
+{
+    (void)state;
+    char path[64];
+    assert_true(is_empty_folder(home));
+    (void)snprintf(path, sizeof path, "/tmp/mat-debug-%d.log", (int)getpid());
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void a_second_backend_lives_beside_the_first(void **state)
 {
     (void)state;
@@ -235,17 +259,22 @@ int main(void)
         cmocka_unit_test(a_truncated_model_is_refused),
         cmocka_unit_test(a_library_that_is_asked_for_is_used_or_refused),
         cmocka_unit_test(a_second_backend_lives_beside_the_first),
+        cmocka_unit_test(the_runtime_leaves_no_traces),
     };
     struct frt_error err = {0};
     const struct frt_onnxruntime_options options = {.threads = 2};
     const char *assets = getenv("FRT_TEST_ASSETS");
     (void)snprintf(model_path, sizeof model_path, "%s/models/liveness/fasnet_2_7.onnx",
                    assets != NULL ? assets : "../shared/assets");
+    if (mkdtemp(home) == NULL || setenv("HOME", home, 1) != 0 || setenv("XDG_CACHE_HOME", home, 1) != 0)
+        return 1;
     if (frt_backend_onnxruntime_new(&options, &backend, &err) != FRT_OK) {
+        (void)rmdir(home);
         (void)fprintf(stderr, "SKIP: %s\n", err.text);
         return 77;
     }
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     frt_backend_free(backend);
+    (void)rmdir(home);
     return failed;
 }

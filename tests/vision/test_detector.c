@@ -275,7 +275,8 @@ static void retinaface_by_hand(void **state)
         make_detector(&f, "retinaface");
         run_on(&f, &frame);
         assert_int_equal(f.n, 1);
-        assert_float_equal(f.found[0].score, logits ? 1 / (1 + expf(-2)) : 0.9f, 1e-5);
+        const float score = logits ? 1 / (1 + expf(-2)) : 0.9f;
+        assert_float_equal(f.found[0].score, score, 1e-5);
         /* prior (40, 24, 64): centre (46.4, 17.6), size (64, 128) */
         assert_box(&f.found[0], (46.4f - 32) * 2 + 10, (17.6f - 64) * 2 + 20, 128, 256);
         assert_float_equal(f.found[0].landmarks[FRT_LANDMARK_RIGHT_EYE].x, (40 - 2 * 0.1f * 64) * 2 + 10, 1e-3);
