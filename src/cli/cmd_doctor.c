@@ -1,0 +1,279 @@
+/* frt doctor: is everything here that FRT needs, and if not, what to do. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "core/json_write.h"
+#include "engine/context.h"
+#include "engine/pack_locate.h"
+#include "model/pack_files.h"
+#include "simd/cpu.h"
+
+enum { MAX_OUTPUT_BYTES = 1 << 20, MAX_CHECKS = 24, MIN_FILES = 1024 };
+
+#define MIN_MEMORY_BYTES (512ULL << 20)
+#define MIN_DISK_BYTES (256ULL << 20)
+
+enum verdict { GOOD = 0, WARN, BAD };
+
+struct check {
+    const char *name;
+    enum verdict verdict;
+    char found[FRT_ERROR_TEXT_MAX];
+    char mend[256];
+};
+
+struct checks {
+    struct check list[MAX_CHECKS];
+    size_t n;
+};
+
+static struct check *add(struct checks *c, const char *name, enum verdict verdict)
+{
+    struct check *check = &c->list[c->n < MAX_CHECKS - 1 ? c->n++ : c->n];
+    check->name = name;
+    check->verdict = verdict;
+    return check;
+}
+
+static void say(char *out, size_t size, const char *fmt, ...) FRT_PRINTF(3, 4);
+
+/* Texts are cut when they do not fit: they are for people. */
+static void say(char *out, size_t size, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(out, size, fmt, args);
+    va_end(args);
+}
+
+#define SAY(field, ...) say((field), sizeof(field), __VA_ARGS__)
+
+static void check_processor(struct checks *c)
+{
+    enum frt_simd_tier has = frt_simd_tier_detected(), uses = frt_simd_tier_active();
+    struct check *check = add(c, "processor", uses == has ? GOOD : WARN);
+    SAY(check->found, "%ld cores, %s%s%s", sysconf(_SC_NPROCESSORS_ONLN), frt_simd_tier_name(has),
+        uses == has ? "" : ", limited to ", uses == has ? "" : frt_simd_tier_name(uses));
+    if (uses != has)
+        SAY(check->mend, "unset FRT_SIMD for full speed");
+    if (has == FRT_SIMD_SCALAR || has == FRT_SIMD_SSE2) {
+        check->verdict = WARN;
+        SAY(check->mend, "no AVX2 here: everything works, more slowly");
+    }
+}
+
+/* Memory the process may use: the machine's, or the control group's limit when that is less. */
+static unsigned long long memory_limit(void)
+{
+    struct sysinfo info = {0};
+    unsigned long long limit = ~0ULL, group;
+    if (sysinfo(&info) == 0)
+        limit = (unsigned long long)info.totalram * info.mem_unit;
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (f != NULL) {
+        if (fscanf(f, "%llu", &group) == 1 && group < limit)
+            limit = group;
+        (void)fclose(f);
+    }
+    return limit;
+}
+
+static void check_limits(struct checks *c)
+{
+    struct rlimit files = {0};
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    struct check *check = add(c, "open files", files.rlim_cur >= MIN_FILES ? GOOD : WARN);
+    SAY(check->found, "at most %llu", (unsigned long long)files.rlim_cur);
+    if (files.rlim_cur < MIN_FILES)
+        SAY(check->mend, "raise it to %d or more: ulimit -n %d, or LimitNOFILE= in the systemd unit", MIN_FILES,
+            MIN_FILES);
+    unsigned long long memory = memory_limit();
+    check = add(c, "memory", memory >= MIN_MEMORY_BYTES ? GOOD : WARN);
+    SAY(check->found, "%llu MiB", memory >> 20);
+    if (memory < MIN_MEMORY_BYTES)
+        SAY(check->mend, "give it %llu MiB or more: the default pack needs about 200", MIN_MEMORY_BYTES >> 20);
+}
+
+static struct frt_context *check_runtime(struct checks *c, const struct frt_config *config)
+{
+    struct frt_context *context = NULL;
+    struct frt_error err = {0};
+    struct frt_context_options options = {.threads = 1,
+                                          .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime};
+    enum frt_status status = frt_context_new(&options, &context, &err);
+    struct check *check = add(c, "inference runtime", status == FRT_OK ? GOOD : BAD);
+    if (status == FRT_OK) {
+        SAY(check->found, "ONNX Runtime %s", context->backend->ops->version(context->backend));
+    } else {
+        SAY(check->found, "%s", err.text);
+        SAY(check->mend, "run 'make setup' in the source tree, install libonnxruntime, or set FRT_RUNTIME");
+    }
+    return context;
+}
+
+static void check_formats(struct checks *c)
+{
+    /* The smallest thing that is named AVIF: what matters is whether it is refused as unsupported. */
+    static const uint8_t avif[] = "\0\0\0\x18"
+                                  "ftypavif\0\0\0\0avifmif1";
+    struct frt_image *image = NULL;
+    struct frt_error err = {0};
+    bool heif = frt_image_open(NULL, avif, sizeof avif - 1, &image, &err) != FRT_EUNSUPPORTED_IMAGE;
+    frt_image_free(image);
+    struct check *check = add(c, "image formats", heif ? GOOD : WARN);
+    SAY(check->found, "JPEG, PNG, WebP%s", heif ? ", HEIC, AVIF" : "");
+    if (!heif)
+        SAY(check->mend, "phones send HEIC: install libheif-dev and build again");
+}
+
+static void check_pack(struct checks *c, const struct frt_config *config, struct frt_context *context)
+{
+    char folder[FRT_LOCATE_PATH_MAX];
+    struct frt_manifest *manifest = NULL;
+    struct frt_pack *pack = NULL;
+    struct frt_error err = {0};
+    struct frt_pack_options options = {.preload = true, .skip_checksums = true};
+    enum frt_status status = FRT_OK;
+    if (config->pack[0] != '\0')
+        SAY(folder, "%s", config->pack);
+    else if (config->data_dir[0] != '\0')
+        SAY(folder, "%s/packs/default", config->data_dir);
+    else
+        status = frt_pack_locate(folder, &err);
+    if (status == FRT_OK)
+        status = frt_manifest_load(folder, &manifest, &err);
+    if (status == FRT_OK)
+        status = frt_manifest_verify(manifest, folder, &err);
+    if (status == FRT_OK && context != NULL)
+        status = frt_pack_open(context, folder, &options, &pack, &err);
+    struct check *check = add(c, "model pack", status == FRT_OK ? GOOD : BAD);
+    if (status == FRT_OK) {
+        SAY(check->found, "%s %s, %u models in %s", manifest->name, manifest->version, manifest->n_models, folder);
+    } else {
+        SAY(check->found, "%s", err.text);
+        SAY(check->mend, "make it with 'frt models import', or name another with FRT_PACK");
+    }
+    frt_pack_free(pack);
+    frt_manifest_free(manifest);
+}
+
+static void check_data(struct checks *c, const struct frt_config *config)
+{
+    char folder[FRT_LOCATE_PATH_MAX];
+    struct statvfs fs;
+    if (config->data_dir[0] != '\0')
+        SAY(folder, "%s", config->data_dir);
+    else if (frt_data_dir_locate(folder, NULL) != FRT_OK)
+        return;
+    if (statvfs(folder, &fs) != 0) {
+        struct check *check = add(c, "data folder", BAD);
+        SAY(check->found, "%s: %s", folder, strerror(errno));
+        SAY(check->mend, "make it, or set FRT_DATA_DIR");
+        return;
+    }
+    unsigned long long free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
+    bool writable = access(folder, W_OK) == 0;
+    struct check *check = add(c, "data folder", !writable ? BAD : free_bytes < MIN_DISK_BYTES ? WARN : GOOD);
+    SAY(check->found, "%s, %s, %llu MiB free", folder, writable ? "writable" : "NOT writable", free_bytes >> 20);
+    if (!writable)
+        SAY(check->mend, "let this user write it: chown or chmod, or set FRT_DATA_DIR");
+    else if (free_bytes < MIN_DISK_BYTES)
+        SAY(check->mend, "make room: at least %llu MiB", MIN_DISK_BYTES >> 20);
+}
+
+static void check_port(struct checks *c, const struct frt_config *config)
+{
+    const char *colon = strrchr(config->listen, ':');
+    int port = colon == NULL ? 0 : atoi(colon + 1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    bool free_port = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    int why = errno;
+    (void)close(fd);
+    struct check *check = add(c, "port", free_port ? GOOD : WARN);
+    SAY(check->found, "%s: %s", config->listen, free_port ? "free" : strerror(why));
+    if (!free_port)
+        SAY(check->mend, "is the service running already? 'ss -ltnp' tells who has it; choose another with --listen");
+}
+
+static void render_text(const struct checks *c, struct frt_buf *out)
+{
+    static const char *const words[] = {"ok  ", "warn", "FAIL"};
+    static const char *const colours[] = {"\033[32m", "\033[33m", "\033[31m"};
+    bool colour = cli_colours();
+    for (size_t i = 0; i < c->n; i++) {
+        const struct check *k = &c->list[i];
+        frt_buf_printf(out, "%s%s%s  %-18s %s\n", colour ? colours[k->verdict] : "", words[k->verdict],
+                       colour ? "\033[0m" : "", k->name, k->found);
+        if (k->mend[0] != '\0')
+            frt_buf_printf(out, "      %-18s -> %s\n", "", k->mend);
+    }
+}
+
+static void render_json(const struct checks *c, struct frt_buf *out)
+{
+    static const char *const words[] = {"ok", "warn", "fail"};
+    struct frt_json_writer w;
+    frt_json_writer_init(&w, out, false);
+    frt_json_object(&w);
+    frt_json_key(&w, "checks");
+    frt_json_array(&w);
+    for (size_t i = 0; i < c->n; i++) {
+        frt_json_object(&w);
+        frt_json_key(&w, "name");
+        frt_json_string(&w, c->list[i].name);
+        frt_json_key(&w, "verdict");
+        frt_json_string(&w, words[c->list[i].verdict]);
+        frt_json_key(&w, "found");
+        frt_json_string(&w, c->list[i].found);
+        if (c->list[i].mend[0] != '\0') {
+            frt_json_key(&w, "mend");
+            frt_json_string(&w, c->list[i].mend);
+        }
+        frt_json_end(&w);
+    }
+    frt_json_end(&w);
+    frt_json_end(&w);
+    frt_buf_append_char(out, '\n');
+}
+
+int cli_doctor(struct cli_run *run)
+{
+    struct checks checks = {0};
+    struct frt_buf out;
+    bool bad = false;
+    frt_buf_init(&out, MAX_OUTPUT_BYTES);
+    check_processor(&checks);
+    check_limits(&checks);
+    struct frt_context *context = check_runtime(&checks, &run->config);
+    check_formats(&checks);
+    check_pack(&checks, &run->config, context);
+    frt_context_free(context);
+    check_data(&checks, &run->config);
+    check_port(&checks, &run->config);
+    for (size_t i = 0; i < checks.n; i++)
+        bad = bad || checks.list[i].verdict == BAD;
+    if (cli_has(run, "json"))
+        render_json(&checks, &out);
+    else
+        render_text(&checks, &out);
+    int code = cli_print_and_free(run, &out);
+    return code != FRT_EXIT_OK ? code : bad ? FRT_EXIT_ENVIRONMENT : FRT_EXIT_OK;
+}

@@ -1,0 +1,81 @@
+/* frt eval pairs. */
+#include "cli/commands.h"
+#include "cli/files.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "engine/eval_pairs.h"
+
+enum { MAX_OUTPUT_BYTES = 64 << 20 };
+
+static void on_photo(void *arg, size_t done, size_t total)
+{
+    cli_progress_update(arg, done, total);
+}
+
+static enum frt_status save(const struct cli_run *run, const char *option, const struct frt_eval_report *report,
+                            void (*render)(const struct frt_eval_report *, struct frt_buf *), struct frt_error *err)
+{
+    const char *path = cli_text(run, option);
+    struct frt_buf text;
+    if (path == NULL)
+        return FRT_OK;
+    frt_buf_init(&text, MAX_OUTPUT_BYTES);
+    render(report, &text);
+    enum frt_status status = frt_buf_status(&text);
+    if (status == FRT_OK)
+        status = cli_file_write(path, text.data, text.size, cli_has(run, "force"), err);
+    else
+        status = frt_fail(err, status, "the report does not fit in memory");
+    frt_buf_deinit(&text);
+    return status;
+}
+
+int cli_eval_pairs(struct cli_run *run)
+{
+    struct cli_models models = {0};
+    struct cli_progress progress;
+    struct frt_eval_report report = {0};
+    struct frt_error err = {0};
+    struct frt_buf out;
+    uint32_t jobs = 1;
+    frt_buf_init(&out, MAX_OUTPUT_BYTES);
+    cli_catch_interrupts();
+    enum frt_status status = FRT_OK;
+    if (cli_text(run, "images") == NULL)
+        status = frt_fail(&err, FRT_EINVAL, "--images FOLDER is needed; see 'frt eval pairs --help'");
+    if (status == FRT_OK)
+        status = cli_jobs(run, &jobs, &err);
+    if (status == FRT_OK)
+        status = cli_models_open(run, 1, &models, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    cli_progress_init(&progress, "photos", cli_has(run, "quiet") || cli_has(run, "json"));
+    struct frt_eval_options options = {.folder = cli_text(run, "images"),
+                                       .pairs = cli_text(run, "pairs"),
+                                       .threads = jobs,
+                                       .progress = on_photo,
+                                       .progress_arg = &progress,
+                                       .cancelled = cli_interrupted};
+    status = frt_eval_pairs(models.context, models.pack, &options, &report, &err);
+    cli_progress_deinit(&progress);
+    if (status == FRT_OK)
+        status = save(run, "out", &report, frt_eval_report_json, &err);
+    if (status == FRT_OK)
+        status = save(run, "roc", &report, frt_eval_report_svg, &err);
+    int code = FRT_EXIT_OK;
+    if (status == FRT_OK) {
+        if (cli_has(run, "json")) {
+            frt_eval_report_json(&report, &out);
+            if (out.size == 0 || out.data[out.size - 1] != '\n')
+                frt_buf_append_char(&out, '\n');
+        } else {
+            frt_eval_report_text(&report, &out);
+        }
+        code = cli_print_and_free(run, &out);
+    } else {
+        code = cli_complain(run, &err);
+    }
+    frt_eval_report_deinit(&report);
+    cli_models_close(&models);
+    return code;
+}

@@ -1,0 +1,224 @@
+/* frt models list|import|verify. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "core/json_write.h"
+#include "engine/pack_locate.h"
+#include "model/import.h"
+#include "model/pack_files.h"
+
+enum { MAX_OUTPUT_BYTES = 1 << 20, PATH_BYTES = FRT_LOCATE_PATH_MAX + FRT_SPEC_PATH_MAX };
+
+/* --pack, or where packs are found. */
+static enum frt_status pack_folder(const struct cli_run *run, char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
+{
+    const char *said = cli_text(run, "pack");
+    enum frt_status status = FRT_OK;
+    if (said == NULL)
+        status = frt_pack_locate(out, err);
+    else if ((size_t)snprintf(out, FRT_LOCATE_PATH_MAX, "%s", said) >= FRT_LOCATE_PATH_MAX)
+        status = frt_fail(err, FRT_EINVAL, "--pack is too long");
+    if (status == FRT_ENOTFOUND)
+        err->status = status = FRT_EBAD_MODEL; /* a missing pack, not a missing photo */
+    return status;
+}
+
+/* ------------------------------------------------------------------ list */
+
+struct row {
+    const struct frt_model_spec *spec;
+    long long bytes; /* -1: no such file */
+    const char *check; /* "ok", "CHANGED", "MISSING", "not pinned" */
+};
+
+static struct row look(const char *folder, const struct frt_model_spec *spec)
+{
+    char path[PATH_BYTES], digest[FRT_SHA256_HEX_SIZE];
+    struct stat st;
+    struct row row = {spec, -1, "MISSING"};
+    (void)snprintf(path, sizeof path, "%s/%s", folder, spec->file);
+    if (stat(path, &st) != 0)
+        return row;
+    row.bytes = (long long)st.st_size;
+    if (spec->sha256[0] == '\0')
+        row.check = "not pinned";
+    else if (frt_sha256_file(path, digest, NULL) == FRT_OK)
+        row.check = strcmp(digest, spec->sha256) == 0 ? "ok" : "CHANGED";
+    return row;
+}
+
+static void list_text(const struct frt_manifest *m, const char *folder, struct frt_buf *out)
+{
+    frt_buf_printf(out, "%s %s in %s\n\n%-11s %-24s %-16s %9s %9s  %-10s %s\n", m->name, m->version, folder, "role",
+                   "name", "family", "input", "size", "file", "licence");
+    for (uint32_t i = 0; i < m->n_models; i++) {
+        struct row row = look(folder, &m->models[i]);
+        char input[24] = "dynamic";
+        if (row.spec->input.width_px != 0)
+            (void)snprintf(input, sizeof input, "%ux%u", row.spec->input.width_px, row.spec->input.height_px);
+        frt_buf_printf(out, "%-11s %-24s %-16s %9s %6.1f MB  %-10s %s%s\n", frt_model_role_name(row.spec->role),
+                       row.spec->name, row.spec->family, input, row.bytes < 0 ? 0.0 : (double)row.bytes / 1e6,
+                       row.check, row.spec->licence, row.spec->is_default ? "  (default)" : "");
+    }
+}
+
+static void list_json(const struct frt_manifest *m, const char *folder, struct frt_buf *out)
+{
+    struct frt_json_writer w;
+    frt_json_writer_init(&w, out, false);
+    frt_json_object(&w);
+    frt_json_key(&w, "name");
+    frt_json_string(&w, m->name);
+    frt_json_key(&w, "version");
+    frt_json_string(&w, m->version);
+    frt_json_key(&w, "id");
+    frt_json_string(&w, m->id);
+    frt_json_key(&w, "folder");
+    frt_json_string(&w, folder);
+    frt_json_key(&w, "models");
+    frt_json_array(&w);
+    for (uint32_t i = 0; i < m->n_models; i++) {
+        struct row row = look(folder, &m->models[i]);
+        frt_json_object(&w);
+        frt_json_key(&w, "role");
+        frt_json_string(&w, frt_model_role_name(row.spec->role));
+        frt_json_key(&w, "name");
+        frt_json_string(&w, row.spec->name);
+        frt_json_key(&w, "family");
+        frt_json_string(&w, row.spec->family);
+        frt_json_key(&w, "default");
+        frt_json_bool(&w, row.spec->is_default);
+        frt_json_key(&w, "file");
+        frt_json_string(&w, row.spec->file);
+        frt_json_key(&w, "bytes");
+        if (row.bytes < 0)
+            frt_json_null(&w);
+        else
+            frt_json_int(&w, row.bytes);
+        frt_json_key(&w, "check");
+        frt_json_string(&w, row.check);
+        frt_json_key(&w, "licence");
+        frt_json_string(&w, row.spec->licence);
+        frt_json_end(&w);
+    }
+    frt_json_end(&w);
+    frt_json_end(&w);
+    frt_buf_append_char(out, '\n');
+}
+
+int cli_models_list(struct cli_run *run)
+{
+    char folder[FRT_LOCATE_PATH_MAX];
+    struct frt_manifest *manifest = NULL;
+    struct frt_error err = {0};
+    struct frt_buf out;
+    frt_buf_init(&out, MAX_OUTPUT_BYTES);
+    enum frt_status status = pack_folder(run, folder, &err);
+    if (status == FRT_OK)
+        status = frt_manifest_load(folder, &manifest, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    if (cli_has(run, "json"))
+        list_json(manifest, folder, &out);
+    else
+        list_text(manifest, folder, &out);
+    frt_manifest_free(manifest);
+    return cli_print_and_free(run, &out);
+}
+
+/* ---------------------------------------------------------------- verify */
+
+int cli_models_verify(struct cli_run *run)
+{
+    char folder[FRT_LOCATE_PATH_MAX];
+    struct frt_manifest *manifest = NULL;
+    struct cli_models models = {0};
+    struct frt_error err = {0};
+    struct frt_buf out;
+    frt_buf_init(&out, MAX_OUTPUT_BYTES);
+    enum frt_status status = pack_folder(run, folder, &err);
+    if (status == FRT_OK)
+        status = frt_manifest_load(folder, &manifest, &err);
+    if (status == FRT_OK)
+        status = frt_manifest_verify(manifest, folder, &err);
+    /* every detector in turn, and with the first everything else */
+    struct frt_context_options one_core = {.threads = 1};
+    if (status == FRT_OK)
+        status = frt_context_new(&one_core, &models.context, &err);
+    bool first = true;
+    for (uint32_t i = 0; status == FRT_OK && i < manifest->n_models; i++) {
+        if (manifest->models[i].role != FRT_ROLE_DETECTOR)
+            continue;
+        struct frt_pack_options options = {
+            .detector = manifest->models[i].name, .preload = first, .skip_checksums = true};
+        status = frt_pack_open(models.context, folder, &options, &models.pack, &err);
+        frt_pack_free(models.pack);
+        models.pack = NULL;
+        first = false;
+    }
+    if (status == FRT_OK && cli_has(run, "json"))
+        frt_buf_printf(&out, "{\"ok\":true,\"models\":%u,\"id\":\"%s\"}\n", manifest->n_models, manifest->id);
+    else if (status == FRT_OK)
+        frt_buf_printf(&out, "%u models of %s: files unchanged, all load\n", manifest->n_models, folder);
+    frt_manifest_free(manifest);
+    cli_models_close(&models);
+    if (status != FRT_OK) {
+        frt_buf_deinit(&out);
+        return cli_complain(run, &err);
+    }
+    return cli_print_and_free(run, &out);
+}
+
+/* ---------------------------------------------------------------- import */
+
+static void import_progress(void *arg, const char *model, uint32_t done, uint32_t total)
+{
+    const struct cli_run *run = arg;
+    if (!cli_has(run, "quiet") && !cli_has(run, "json"))
+        (void)fprintf(stderr, "imported %u of %u: %s\n", done, total, model);
+}
+
+int cli_models_import(struct cli_run *run)
+{
+    char face_api[PATH_BYTES], human[PATH_BYTES], to[PATH_BYTES], data[FRT_LOCATE_PATH_MAX];
+    const char *from = cli_text(run, "from") != NULL ? cli_text(run, "from") : "node_modules";
+    struct frt_error err = {0};
+    struct frt_buf out;
+    frt_buf_init(&out, MAX_OUTPUT_BYTES);
+    enum frt_status status = frt_data_dir_locate(data, &err);
+    if (status == FRT_OK && (strlen(from) >= FRT_LOCATE_PATH_MAX ||
+                             (cli_text(run, "to") != NULL && strlen(cli_text(run, "to")) >= FRT_LOCATE_PATH_MAX)))
+        status = frt_fail(&err, FRT_EINVAL, "--from or --to is too long");
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    (void)snprintf(face_api, sizeof face_api, "%s/@vladmandic/face-api", from);
+    (void)snprintf(human, sizeof human, "%s/@vladmandic/human", from);
+    if (cli_text(run, "to") != NULL)
+        (void)snprintf(to, sizeof to, "%s", cli_text(run, "to"));
+    else
+        (void)snprintf(to, sizeof to, "%s/packs/default", data);
+    struct frt_import_options options = {.face_api_dir = face_api,
+                                         .human_dir = human,
+                                         .out_dir = to,
+                                         .progress = import_progress,
+                                         .progress_arg = run};
+    status = frt_model_import(&options, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    if (cli_has(run, "json")) {
+        struct frt_json_writer w;
+        frt_json_writer_init(&w, &out, false);
+        frt_json_object(&w);
+        frt_json_key(&w, "folder");
+        frt_json_string(&w, to);
+        frt_json_end(&w);
+        frt_buf_append_char(&out, '\n');
+    } else {
+        frt_buf_printf(&out, "model pack written to %s\n", to);
+    }
+    return cli_print_and_free(run, &out);
+}

@@ -1,0 +1,15 @@
+/* Writing result files whole or not at all. Threading: pure functions over the file system. */
+#ifndef FRT_CLI_FILES_H
+#define FRT_CLI_FILES_H
+
+#include "core/status.h"
+
+/**
+ * Write `size` bytes to `path`: into a temporary file beside it, synced, then renamed.
+ * force  replace a file that exists.
+ * Errors: FRT_ECONFLICT (exists, without force), FRT_EIO (disk full, no such folder).
+ */
+FRT_NODISCARD enum frt_status cli_file_write(const char *path, const void *bytes, size_t size, bool force,
+                                             struct frt_error *err);
+
+#endif

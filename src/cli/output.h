@@ -1,0 +1,39 @@
+/*
+ * What the commands share in talking to people: errors on standard error, output that notices a full
+ * disk, an interrupt that is asked for between steps, the loaded pack. Threading: see each.
+ */
+#ifndef FRT_CLI_OUTPUT_H
+#define FRT_CLI_OUTPUT_H
+
+#include "cli/cli_parse.h"
+#include "core/buf.h"
+
+/** "frt COMMAND: TEXT" on standard error. Any thread. Returns the exit code of the status. */
+int cli_complain(const struct cli_run *run, const struct frt_error *err);
+
+/** Write to standard output now. Errors: FRT_EIO (disk full, reader gone). One owner. */
+FRT_NODISCARD enum frt_status cli_print(const struct frt_buf *text, struct frt_error *err);
+/** Print a finished buffer and free it; returns the exit code. */
+int cli_print_and_free(const struct cli_run *run, struct frt_buf *text);
+
+/** Has SIGINT or SIGTERM come? For frt_detect_options.cancelled; `arg` is not used. Any thread. */
+bool cli_interrupted(void *arg);
+void cli_catch_interrupts(void);
+
+/** Colours allowed on standard output? */
+bool cli_colours(void);
+
+/** Context and pack as --pack, --detector and --threads say. Both NULL on failure. */
+struct cli_models {
+    struct frt_context *context;
+    struct frt_pack *pack;
+};
+/** threads  what --threads defaults to; 0 = all cores. */
+FRT_NODISCARD enum frt_status cli_models_open(const struct cli_run *run, uint32_t threads, struct cli_models *out,
+                                              struct frt_error *err);
+void cli_models_close(struct cli_models *models);
+
+/** --jobs, or the cores this process may use. */
+FRT_NODISCARD enum frt_status cli_jobs(const struct cli_run *run, uint32_t *out, struct frt_error *err);
+
+#endif
