@@ -29,8 +29,15 @@ enum frt_color_order { FRT_COLOR_RGB = 0, FRT_COLOR_BGR };
 
 /** How a raw embedding becomes the L2-normalised one that the service compares by cosine. */
 enum frt_embedding_map {
-    FRT_MAP_L2 = 0,   /* x / |x| */
-    FRT_MAP_CENTER_L2 /* (x - centre) / |x - centre|; for nets trained for Euclidean distance */
+    FRT_MAP_L2 = 0,    /* x / |x| */
+    FRT_MAP_CENTER_L2, /* (x - centre) / |x - centre| */
+    /* For nets trained for Euclidean distance, whose embeddings lie in a narrow cap around `centre`: all
+     * cosines are high, and centring would blow up what is near the middle. The cap is laid over a
+     * smaller sphere, which spreads the angles and keeps the order of the distances. With the unit vector
+     * u = centre / |centre| and the radius r = |centre|:
+     *     z = x / sqrt(|x|),  t = z - (z.u) u, shortened to r where longer,  y = (t + sqrt(r² - |t|²) u) / r
+     * docs/design/alignment.md compares it with the others. */
+    FRT_MAP_CAP
 };
 
 /** Input tensor: NCHW float, value = (pixel - mean[c]) * scale[c], channels in `color` order. */
@@ -64,7 +71,7 @@ struct frt_model_spec {
     char template_name[FRT_SPEC_NAME_MAX]; /* "arcface112", "dlib150", … (src/vision/align.h) */
     uint32_t dim;
     enum frt_embedding_map map;
-    float *centre; /* f32[dim] for FRT_MAP_CENTER_L2, else NULL; owned by the manifest */
+    float *centre; /* f32[dim] for FRT_MAP_CENTER_L2 and FRT_MAP_CAP, else NULL; owned by the manifest */
     bool flip_average;
     float threshold; /* cosine: default verification threshold */
 

@@ -18,6 +18,7 @@
 #include "model/import_nets.h"
 #include "model/model_file.h"
 #include "model/pack_files.h"
+#include "model/recognition_centre.h"
 #include "model/tfjs_graph.h"
 
 enum { MAX_JSON_BYTES = 8 << 20 };
@@ -92,10 +93,10 @@ static const struct import_model models[] = {
       .family = "dlib_resnet",
       .file = "face_recognition.onnx",
       .is_default = true,
-      .template_name = "dlib150",
-      .dim = 128,
-      .map = FRT_MAP_L2,
-      .threshold = 0.93F,
+      .template_name = "dlib150_tight", /* this, map and threshold: docs/design/alignment.md */
+      .dim = FRT_RECOGNITION_CENTRE_DIM,
+      .map = FRT_MAP_CAP,
+      .threshold = 0.66F,
       .input = {150, 150, FRT_COLOR_RGB, DLIB_MEAN, EACH(1 / 256.0F)}}},
     {FACE_API,
      "age_gender_model",
@@ -260,6 +261,14 @@ static enum frt_status model_import(struct import *import, size_t index, const c
         goto done;
     struct frt_model_spec *spec = &import->manifest->models[import->manifest->n_models++];
     *spec = model->spec;
+    if (spec->map != FRT_MAP_L2) {
+        spec->centre = frt_alloc_array(spec->dim, sizeof *spec->centre);
+        if (spec->centre == NULL) {
+            status = frt_fail_nomem(err, "a manifest");
+            goto done;
+        }
+        memcpy(spec->centre, frt_recognition_centre, sizeof frt_recognition_centre);
+    }
     (void)snprintf(spec->version, sizeof spec->version, "%s", import->versions[model->package]);
     (void)snprintf(spec->licence, sizeof spec->licence, "MIT");
     (void)snprintf(spec->provenance, sizeof spec->provenance, "npm %s %s, %s/%s", packages[model->package].name,

@@ -24,7 +24,7 @@ static const char manifest_file[] = "manifest.json";
 static const char *const role_names[FRT_ROLE_COUNT] = {"detector", "landmarks",  "embedder",
                                                        "liveness", "age_gender", "expression"};
 static const char *const color_names[] = {"rgb", "bgr"};
-static const char *const map_names[] = {"l2", "center_l2"};
+static const char *const map_names[] = {"l2", "center_l2", "cap"};
 
 const char *frt_model_role_name(enum frt_model_role role)
 {
@@ -314,15 +314,15 @@ static enum frt_status read_map(const struct frt_json_value *object, const char 
     unsigned map = 0;
     enum frt_status status = FRT_OK;
     if (word != NULL)
-        status = read_word(word, where, "map", map_names, 2, &map, err);
+        status = read_word(word, where, "map", map_names, 3, &map, err);
     if (status != FRT_OK)
         return status;
-    spec->map = map == 0 ? FRT_MAP_L2 : FRT_MAP_CENTER_L2;
+    spec->map = (enum frt_embedding_map)map;
     if (spec->map == FRT_MAP_L2)
         return centre == NULL
                    ? FRT_OK
                    : frt_fail(err, FRT_EBAD_MODEL,
-                              "manifest, %s: \"centre\" stands without \"map\": \"center_l2\"", where);
+                              "manifest, %s: \"centre\" stands without \"map\": \"center_l2\" or \"cap\"", where);
     if (!frt_json_is_array(centre) || frt_json_count(centre) != spec->dim)
         return frt_fail(err, FRT_EBAD_MODEL,
                         "manifest, %s: \"centre\" would be right with %u numbers, found %zu", where, spec->dim,
@@ -654,7 +654,7 @@ static void write_structured_key(struct frt_json_writer *writer, const char *key
     } else if (strcmp(key, "map") == 0) {
         frt_json_key(writer, key);
         frt_json_string(writer, map_names[spec->map]);
-    } else if (strcmp(key, "centre") == 0 && spec->map == FRT_MAP_CENTER_L2 && spec->centre != NULL) {
+    } else if (strcmp(key, "centre") == 0 && spec->map != FRT_MAP_L2 && spec->centre != NULL) {
         write_floats(writer, key, spec->centre, spec->dim);
     } else if (strcmp(key, "labels") == 0 && spec->n_labels > 0) {
         frt_json_key(writer, key);

@@ -18,6 +18,13 @@ static const struct frt_align_template templates[] = {
      150,
      150,
      {{47.55f, 46.60f}, {100.48f, 46.60f}, {74.01f, 76.56f}, {50.41f, 103.02f}, {97.61f, 103.02f}}},
+    /* The same with padding 0.2: (0.2 + v) / 1.4 × 150. The eyes and mouth that face-api's landmark net
+     * and detectors' five points mark sit a little otherwise than dlib's; this is the best crop for them
+     * (docs/design/alignment.md). */
+    {"dlib150_tight",
+     150,
+     150,
+     {{45.59f, 44.57f}, {102.30f, 44.57f}, {73.94f, 76.67f}, {48.65f, 105.02f}, {99.22f, 105.02f}}},
 };
 
 const struct frt_align_template *frt_align_template_find(const char *name)
@@ -31,7 +38,7 @@ const struct frt_align_template *frt_align_template_find(const char *name)
 
 const char *frt_align_template_names(void)
 {
-    return "arcface112, dlib150";
+    return "arcface112, dlib150, dlib150_tight";
 }
 
 enum frt_status frt_align_fit(const struct frt_point *from, const struct frt_point *to, size_t n, double m[6],

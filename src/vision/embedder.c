@@ -39,7 +39,9 @@ struct frt_embedder {
     uint32_t dim;
     uint32_t batch; /* most chips in one run */
     bool flip_average;
-    float *centre; /* f32[dim], owned; NULL = the map is plain L2 */
+    enum frt_embedding_map map;
+    float *centre; /* f32[dim], owned; NULL = the map is plain L2. For the cap: the unit vector */
+    double radius; /* of the cap */
 };
 
 /* "[1,3,112,112]", a free dimension as "?" */
@@ -148,14 +150,22 @@ static enum frt_status find_output(const struct frt_model_spec *spec, const stru
     return FRT_OK;
 }
 
+static double length(const float *row, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += (double)row[i] * (double)row[i];
+    return sqrt(sum);
+}
+
 static enum frt_status copy_map(const struct frt_model_spec *spec, struct frt_embedder *e, struct frt_error *err)
 {
     if (spec->map == FRT_MAP_L2)
         return FRT_OK;
-    if (spec->map != FRT_MAP_CENTER_L2)
+    if (spec->map != FRT_MAP_CENTER_L2 && spec->map != FRT_MAP_CAP)
         return frt_fail(err, FRT_EBAD_MODEL, "model %s: unknown embedding map %d", spec->name, (int)spec->map);
     if (spec->centre == NULL || spec->dim != e->dim)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: its map subtracts a centre, and the manifest has none of %u floats",
+        return frt_fail(err, FRT_EBAD_MODEL, "model %s: its map needs a centre, and the manifest has none of %u floats",
                         spec->name, e->dim);
     for (uint32_t i = 0; i < e->dim; i++) {
         if (!isfinite(spec->centre[i]))
@@ -165,6 +175,13 @@ static enum frt_status copy_map(const struct frt_model_spec *spec, struct frt_em
     if (e->centre == NULL)
         return frt_fail_nomem(err, "embedder");
     memcpy(e->centre, spec->centre, e->dim * sizeof *e->centre);
+    if (spec->map != FRT_MAP_CAP)
+        return FRT_OK;
+    e->radius = length(e->centre, e->dim);
+    if (!isfinite(e->radius) || !(e->radius > 1e-6))
+        return frt_fail(err, FRT_EBAD_MODEL, "model %s: the centre of a cap map must not be zero", spec->name);
+    for (uint32_t i = 0; i < e->dim; i++)
+        e->centre[i] = (float)((double)e->centre[i] / e->radius);
     return FRT_OK;
 }
 
@@ -198,6 +215,7 @@ enum frt_status frt_embedder_new(const struct frt_model_spec *spec, const struct
     e->session = session;
     e->template = template;
     e->flip_average = spec->flip_average;
+    e->map = spec->map;
     e->input = (struct frt_plane_target){.width_px = template->width_px,
                                          .height_px = template->height_px,
                                          .bgr = spec->input.color == FRT_COLOR_BGR};
@@ -341,20 +359,42 @@ done:
     return status;
 }
 
-/* The spec's map, in place. The sum over a face and its mirror image counts as two. */
-static enum frt_status map_row(const struct frt_embedder *e, float *row, struct frt_error *err)
+/* FRT_MAP_CAP of model_spec.h, in place; `norm` is the row's. */
+static void map_cap(const struct frt_embedder *e, float *row, double norm)
 {
-    const float runs = e->flip_average ? 2 : 1;
-    double norm = 0;
+    double along = 0, across = 0;
+    for (uint32_t i = 0; i < e->dim; i++)
+        along += (double)row[i] * (double)e->centre[i];
     for (uint32_t i = 0; i < e->dim; i++) {
-        if (e->centre != NULL)
-            row[i] -= runs * e->centre[i];
-        norm += (double)row[i] * (double)row[i];
+        const double t = (double)row[i] - along * (double)e->centre[i];
+        across += t * t;
     }
-    norm = sqrt(norm);
+    across = sqrt(across);
+    /* |t| of z = x / sqrt(|x|), in radii; what is longer lies on the rim */
+    const double reach = fmin(across / sqrt(norm) / e->radius, 1);
+    const double scale = across > 0 ? reach / across : 0, height = sqrt(1 - reach * reach);
+    for (uint32_t i = 0; i < e->dim; i++) {
+        const double u = (double)e->centre[i];
+        row[i] = (float)(((double)row[i] - along * u) * scale + height * u);
+    }
+}
+
+/* The spec's map, in place. The row is a sum of `runs` answers. */
+static enum frt_status map_row(const struct frt_embedder *e, float *row, uint32_t runs, struct frt_error *err)
+{
+    for (uint32_t i = 0; i < e->dim; i++) {
+        row[i] /= (float)runs;
+        if (e->map == FRT_MAP_CENTER_L2)
+            row[i] -= e->centre[i];
+    }
+    double norm = length(row, e->dim);
     if (!isfinite(norm) || !(norm > 1e-12))
         return frt_fail(err, FRT_ERUNTIME, "embedder answered a vector that is %s",
                         isfinite(norm) ? "zero" : "not finite");
+    if (e->map == FRT_MAP_CAP) {
+        map_cap(e, row, norm);
+        norm = length(row, e->dim); /* 1 but for rounding */
+    }
     for (uint32_t i = 0; i < e->dim; i++)
         row[i] = (float)((double)row[i] / norm);
     return FRT_OK;
@@ -396,7 +436,7 @@ enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint
             goto done;
     }
     for (size_t i = 0; i < n && status == FRT_OK; i++)
-        status = map_row(e, rows + i * e->dim, err);
+        status = map_row(e, rows + i * e->dim, e->flip_average ? 2 : 1, err);
     if (status != FRT_OK)
         goto done;
     memcpy(out, rows, total * sizeof *out);

@@ -198,6 +198,51 @@ static void the_centre_is_subtracted(void **state)
     }
 }
 
+/* Points of a narrow cap come apart, keep the order of their distances, and stay on the unit sphere. */
+static void the_cap_is_spread(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct frt_embedder *e = NULL;
+    uint8_t *chips = make_chips(1, 112);
+    float out[DIM];
+    double ms = 0;
+    /* unit vector u = (.5 .5 .5 .5), radius 8 */
+    float centre[DIM] = {4, 4, 4, 4};
+    struct frt_model_spec spec = arcface();
+    spec.map = FRT_MAP_CAP;
+    spec.centre = centre;
+    open_bench(&b, graph(-1, 112, DIM));
+    assert_int_equal(frt_embedder_new(&spec, b.session, &e, NULL), FRT_OK);
+    assert_int_equal(frt_embedder_run(e, chips, 1, out, &ms, NULL), FRT_OK);
+    const double x[DIM] = {red, 50, 20, 200}, norm = sqrt(red * red + 50 * 50 + 20 * 20 + 200 * 200);
+    double t[DIM], along = 0, across = 0;
+    for (int i = 0; i < DIM; i++)
+        along += 0.5 * x[i] / sqrt(norm);
+    for (int i = 0; i < DIM; i++) {
+        t[i] = x[i] / sqrt(norm) - 0.5 * along;
+        across += t[i] * t[i];
+    }
+    assert_true(across > 64); /* beyond the rim: only the direction counts */
+    assert_direction(out, t[0], t[1], t[2], t[3]);
+    frt_embedder_free(e);
+
+    for (int i = 0; i < DIM; i++)
+        centre[i] = 10; /* radius 20: inside the rim */
+    assert_int_equal(frt_embedder_new(&spec, b.session, &e, NULL), FRT_OK);
+    assert_int_equal(frt_embedder_run(e, chips, 1, out, &ms, NULL), FRT_OK);
+    const double height = sqrt(400 - across);
+    assert_true(across < 400);
+    assert_direction(out, t[0] + height / 2, t[1] + height / 2, t[2] + height / 2, t[3] + height / 2);
+    double length = 0;
+    for (int i = 0; i < DIM; i++)
+        length += (double)out[i] * (double)out[i];
+    assert_true(fabs(length - 1) < 1e-5);
+    frt_embedder_free(e);
+    close_bench(&b);
+    frt_free(chips);
+}
+
 static void bad_answers_are_refused(void **state)
 {
     (void)state;
@@ -272,6 +317,9 @@ static void graphs_that_do_not_fit_are_refused(void **state)
     float centre[DIM] = {0, NAN, 0, 0};
     spec.centre = centre;
     expect_refusal(spec, graph(1, 112, DIM), "not finite");
+    centre[1] = 0;
+    spec.map = FRT_MAP_CAP;
+    expect_refusal(spec, graph(1, 112, DIM), "zero");
     spec = arcface();
     spec.dim = 0;
     expect_refusal(spec, graph(1, 112, 1), "[N,dim]");
@@ -390,7 +438,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_order_and_batches),         cmocka_unit_test(flip_average_adds_the_mirror_image),
-        cmocka_unit_test(the_centre_is_subtracted),         cmocka_unit_test(bad_answers_are_refused),
+        cmocka_unit_test(the_centre_is_subtracted),
+        cmocka_unit_test(the_cap_is_spread),                cmocka_unit_test(bad_answers_are_refused),
         cmocka_unit_test(graphs_that_do_not_fit_are_refused), cmocka_unit_test(outputs_are_found_by_shape),
         cmocka_unit_test(align_region_and_step),            cmocka_unit_test(failed_allocations_leave_nothing),
     };
