@@ -67,6 +67,21 @@ struct ort_session {
     char *output_names[FRT_SESSION_MAX_OUTPUTS];
 };
 
+/* ---------------------------------------------------- thread sanitizer */
+
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+/* The runtime is not instrumented: its locks and atomics are invisible to the sanitizer, which would
+ * see races and unlocked mutexes in every run. Only our own code is judged. */
+FRT_API const char *__tsan_default_options(void);
+FRT_API const char *__tsan_default_options(void)
+{
+    return "ignore_noninstrumented_modules=1:report_mutex_bugs=0";
+}
+#endif
+
 /* ------------------------------------------------------------- denormals */
 
 /* State of the calling thread's floating-point unit with denormals flushed, and how to put it back. */
