@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
-build = cmake --preset $(1) $(2) >/dev/null && cmake --build --preset $(1) -j $(JOBS)
+build = cmake --preset $(1) >/dev/null && cmake --build --preset $(1) -j $(JOBS) $(2)
 
 .PHONY: help setup build serve pack test check format asan tsan valgrind fuzz bench install clean distclean
 
@@ -20,7 +20,8 @@ setup: ## install what building and running needs (apt, npm)
 build: setup ## release build in build/release
 	@$(call build,release)
 
-pack: build # import the default models into data/packs/default, if absent or outdated
+pack: setup # import the default models into data/packs/default, if absent or outdated
+	@$(call build,release,--target frt)
 	@scripts/import-pack build/release/frt data
 
 serve: pack ## set up, build, import the default pack and serve on 127.0.0.1:PORT (8080)
@@ -57,15 +58,15 @@ valgrind: ## the unit tests under valgrind's memcheck
 
 fuzz: ## every fuzzer for FUZZ_SECONDS (60) in turn
 	@scripts/setup --dev
-	@$(call build,fuzz)
+	@$(call build,fuzz,--target fuzzers)
 	@scripts/fuzz build/fuzz $(FUZZ_SECONDS)
 
-bench: pack ## benchmarks as JSON lines; BENCH=name runs one
+bench: build pack ## benchmarks as JSON lines; BENCH=name runs one
 	@bench/run $(BENCH)
 
 install: build ## install under PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null && cmake --build --preset release -j $(JOBS)
-	@cmake --install build/release
+	@cmake --install build/release --strip
 
 clean: ## remove build/
 	rm -rf build
