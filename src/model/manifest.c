@@ -13,6 +13,7 @@
 #include "core/json_read.h"
 #include "core/json_write.h"
 #include "core/mem.h"
+#include "core/suggest.h"
 #include "core/utf8.h"
 #include "model/model_file.h"
 #include "model/pack_files.h"
@@ -97,44 +98,13 @@ struct place {
     char text[FRT_SPEC_NAME_MAX + 32];
 };
 
-/* Edits (insert, delete, replace) between two short words. */
-static unsigned edit_distance(const char *a, const char *b)
-{
-    unsigned row[64];
-    size_t n = strlen(b);
-    if (n >= sizeof row / sizeof *row || strlen(a) >= sizeof row / sizeof *row)
-        return 64;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= n; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[n];
-}
-
-/* Keeps the nearer of two candidates for `word`. */
-static void nearer(const char *word, const char *candidate, const char **best, unsigned *best_distance)
-{
-    unsigned distance = edit_distance(word, candidate);
-    if (distance < *best_distance) {
-        *best_distance = distance;
-        *best = candidate;
-    }
-}
-
-static enum frt_status unknown_key(const char *where, const char *key, const char *best, unsigned distance,
+static enum frt_status unknown_key(const char *where, const char *key, const char *const *known, size_t n_known,
                                    struct frt_error *err)
 {
-    if (best != NULL && distance <= 3)
+    const char *meant = frt_suggest(key, known, n_known);
+    if (meant != NULL)
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: unknown key \"%s\"; did you mean \"%s\"?", where,
-                        key, best);
+                        key, meant);
     return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: unknown key \"%s\"", where, key);
 }
 
@@ -145,13 +115,12 @@ static enum frt_status check_keys(const struct frt_json_value *object, const cha
     if (!frt_json_is_object(object))
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: an object would be right", where);
     for (const struct frt_json_value *m = frt_json_first(object); m != NULL; m = frt_json_next(m)) {
-        const char *key = frt_json_key_of(m), *best = NULL;
-        unsigned distance = 64;
+        const char *key = frt_json_key_of(m);
         size_t i = 0;
         while (i < n_keys && strcmp(key, keys[i]) != 0)
-            nearer(key, keys[i++], &best, &distance);
+            i++;
         if (i == n_keys)
-            return unknown_key(where, key, best, distance, err);
+            return unknown_key(where, key, keys, n_keys, err);
         if (frt_json_get(object, key) != m)
             return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: the key \"%s\" stands twice", where, key);
     }
@@ -162,16 +131,19 @@ static enum frt_status check_keys(const struct frt_json_value *object, const cha
 static enum frt_status check_model_keys(const struct frt_json_value *object, const char *where,
                                         enum frt_model_role role, struct frt_error *err)
 {
+    const char *known[N_MODEL_KEYS];
+    size_t n_known = 0;
+    for (size_t i = 0; i < N_MODEL_KEYS; i++) {
+        if (model_keys[i].roles & ROLE(role))
+            known[n_known++] = model_keys[i].key;
+    }
     for (const struct frt_json_value *m = frt_json_first(object); m != NULL; m = frt_json_next(m)) {
-        const char *key = frt_json_key_of(m), *best = NULL;
-        unsigned distance = 64;
+        const char *key = frt_json_key_of(m);
         size_t i = 0;
-        for (; i < N_MODEL_KEYS && strcmp(key, model_keys[i].key) != 0; i++) {
-            if (model_keys[i].roles & ROLE(role))
-                nearer(key, model_keys[i].key, &best, &distance);
-        }
+        while (i < N_MODEL_KEYS && strcmp(key, model_keys[i].key) != 0)
+            i++;
         if (i == N_MODEL_KEYS)
-            return unknown_key(where, key, best, distance, err);
+            return unknown_key(where, key, known, n_known, err);
         if (!(model_keys[i].roles & ROLE(role)))
             return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"%s\" is no key of the role %s", where, key,
                             role_names[role]);
@@ -322,7 +294,8 @@ static enum frt_status read_map(const struct frt_json_value *object, const char 
         return centre == NULL
                    ? FRT_OK
                    : frt_fail(err, FRT_EBAD_MODEL,
-                              "manifest, %s: \"centre\" stands without \"map\": \"center_l2\" or \"cap\"", where);
+                              "manifest, %s: \"centre\" stands without \"map\": \"center_l2\" or \"cap\"",
+                              where);
     if (!frt_json_is_array(centre) || frt_json_count(centre) != spec->dim)
         return frt_fail(err, FRT_EBAD_MODEL,
                         "manifest, %s: \"centre\" would be right with %u numbers, found %zu", where, spec->dim,

@@ -15,6 +15,7 @@
 #include "model/import.h"
 #include "model/model_file.h"
 #include "model/pack_files.h"
+#include "model/recognition_centre.h"
 #include "model_test_util.h"
 
 static const char face_api[] = "node_modules/@vladmandic/face-api";
@@ -75,6 +76,9 @@ static void all_models_twice_the_same(void **state)
         assert_int_equal(strlen(first->models[i].sha256), 64);
         assert_string_equal(first->models[i].licence, "MIT");
     }
+    const struct frt_model_spec *embedder = frt_manifest_find(first, FRT_ROLE_EMBEDDER, NULL);
+    assert_int_equal(embedder->map, FRT_MAP_CAP);
+    assert_memory_equal(embedder->centre, frt_recognition_centre, sizeof frt_recognition_centre);
     for (int role = 0; role < FRT_ROLE_COUNT; role++)
         assert_true(frt_manifest_find(first, (enum frt_model_role)role, NULL)->is_default);
 

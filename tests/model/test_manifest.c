@@ -120,6 +120,27 @@ static void written_and_read_back_is_the_same(void **state)
     frt_free(text);
 }
 
+/* The other map with a centre. */
+static void a_cap_is_read_and_written(void **state)
+{
+    (void)state;
+    size_t size;
+    char *text = read_text(fixture_path, &size);
+    struct frt_manifest *m = parse(text, size);
+    struct frt_buf out;
+    frt_buf_init(&out, (size_t)1 << 20);
+    m->models[3].map = FRT_MAP_CAP;
+    assert_int_equal(frt_manifest_print(m, &out), FRT_OK);
+    assert_non_null(strstr(out.data, "\"map\": \"cap\""));
+    struct frt_manifest *again = parse(out.data, out.size);
+    assert_int_equal(again->models[3].map, FRT_MAP_CAP);
+    assert_memory_equal(m->models[3].centre, again->models[3].centre, 4 * sizeof(float));
+    frt_manifest_free(again);
+    frt_manifest_free(m);
+    frt_buf_deinit(&out);
+    frt_free(text);
+}
+
 /* One edit of the fixture each, and a part of the text that must answer it. */
 static const struct {
     const char *from, *to, *says;
@@ -168,7 +189,7 @@ static const struct {
     {"\"dim\": 4", "\"dim\": 5", "would be right with 5 numbers, found 4"},
     {"\"dim\": 4", "\"dim\": 0", "from 1 to 4096"},
     {"\"map\": \"center_l2\"", "\"map\": \"l2\"", "stands without \"map\": \"center_l2\""},
-    {"\"map\": \"center_l2\"", "\"map\": \"cosine\"", "one of l2, center_l2"},
+    {"\"map\": \"center_l2\"", "\"map\": \"cosine\"", "one of l2, center_l2, cap"},
     {"\"centre\": [-0.5, 0.25, 0, 1.5]", "\"centre\": [-0.5, \"0\", 0, 1.5]", "number 1 of \"centre\""},
     {"\"threshold\": 0.375", "\"threshold\": -1.5", "from -1 to 1"},
     {"\"real_index\": 1", "\"real_index\": 3", "\"real_index\" is 3, there are 3 labels"},
@@ -376,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(written_and_read_back_is_the_same),
+        cmocka_unit_test(a_cap_is_read_and_written),
         cmocka_unit_test(each_rule_is_enforced),
         cmocka_unit_test(no_json_is_refused),
         cmocka_unit_test(truncation_is_refused),
