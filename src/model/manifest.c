@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/json_read.h"
@@ -555,12 +556,25 @@ enum frt_status frt_manifest_verify(const struct frt_manifest *manifest, const c
 
 /* ------------------------------------------------------------- writing */
 
+/* Shortest text that reads back as the same float: people edit manifests, 0.66 shall stay 0.66. */
+static void write_float(struct frt_json_writer *writer, float value)
+{
+    char text[32];
+    int n = 0;
+    for (int digits = 1; digits <= 9; digits++) {
+        n = snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    frt_json_raw(writer, text, (size_t)n);
+}
+
 static void write_floats(struct frt_json_writer *writer, const char *key, const float *values, size_t n)
 {
     frt_json_key(writer, key);
     frt_json_array(writer);
     for (size_t i = 0; i < n; i++)
-        frt_json_float(writer, values[i]);
+        write_float(writer, values[i]);
     frt_json_end(writer);
 }
 
@@ -608,7 +622,7 @@ static void write_plain_key(struct frt_json_writer *writer, const struct model_k
     case KEY_NUMBER:
         if (key->required || *(const float *)field != 0) {
             frt_json_key(writer, key->key);
-            frt_json_float(writer, *(const float *)field);
+            write_float(writer, *(const float *)field);
         }
         break;
     case KEY_STRUCTURED:

@@ -104,6 +104,8 @@ static void written_and_read_back_is_the_same(void **state)
     frt_buf_init(&first, (size_t)1 << 20);
     frt_buf_init(&second, (size_t)1 << 20);
     assert_int_equal(frt_manifest_print(m, &first), FRT_OK);
+    assert_non_null(strstr(first.data, "\"crop_scale\": 2.7,")); /* as short as it was */
+    assert_non_null(strstr(first.data, "\"nms_iou\": 0.4\n"));
     struct frt_manifest *again = parse(first.data, first.size);
     assert_int_equal(frt_manifest_print(again, &second), FRT_OK);
     assert_string_equal(first.data, second.data);
