@@ -1,0 +1,143 @@
+/* Metrics as JSON. What does not exist yet is said so: gpu null, caches and collections empty. */
+#include "core/json_write.h"
+#include "metrics/metrics.h"
+#include "metrics/process.h"
+
+static const char *const stage_names[FRT_STAGE_COUNT] = {"image", "detect", "recognize"};
+
+static void number(struct frt_json_writer *w, const char *key, double value)
+{
+    frt_json_key(w, key);
+    frt_json_fixed(w, value, 3);
+}
+
+static void whole(struct frt_json_writer *w, const char *key, uint64_t value)
+{
+    frt_json_key(w, key);
+    frt_json_int(w, (int64_t)value);
+}
+
+static void summary(struct frt_json_writer *w, const struct frt_window *window)
+{
+    struct frt_summary s = frt_window_summary(window);
+    frt_json_object(w);
+    whole(w, "count", s.count);
+    number(w, "avg", s.avg_ms);
+    number(w, "p50", s.p50_ms);
+    number(w, "p95", s.p95_ms);
+    number(w, "p99", s.p99_ms);
+    number(w, "max", s.max_ms);
+    frt_json_end(w);
+}
+
+/* CPU between this look and the one before, at least a second ago. */
+static double cpu_percent(struct frt_metrics *m, double cpu_seconds)
+{
+    int64_t now = m->clock->monotonic_ns(m->clock), then = atomic_load(&m->cpu_then_ns);
+    double wall = (double)(now - then) / 1e9, used = cpu_seconds - atomic_load(&m->cpu_seconds_then);
+    if (wall >= 1) {
+        atomic_store(&m->cpu_then_ns, now);
+        atomic_store(&m->cpu_seconds_then, cpu_seconds);
+    }
+    return wall > 0 ? 100 * used / wall : 0;
+}
+
+static void process(struct frt_json_writer *w, struct frt_metrics *m)
+{
+    struct frt_process_reading p = frt_process_read();
+    frt_json_key(w, "cpu");
+    frt_json_object(w);
+    number(w, "percent", cpu_percent(m, p.cpu_seconds));
+    whole(w, "cores", frt_usable_cores());
+    frt_json_end(w);
+    frt_json_key(w, "memory");
+    frt_json_object(w);
+    whole(w, "rss_bytes", p.rss_bytes);
+    whole(w, "peak_rss_bytes", p.peak_rss_bytes);
+    frt_json_end(w);
+    frt_json_key(w, "gpu");
+    frt_json_null(w);
+}
+
+static void requests(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    frt_json_key(w, "requests");
+    frt_json_object(w);
+    whole(w, "total", atomic_load(&m->total));
+    whole(w, "in_flight", atomic_load(&m->in_flight));
+    whole(w, "errors", atomic_load(&m->errors));
+    whole(w, "rejected", atomic_load(&m->rejected));
+    frt_json_key(w, "response_time_ms");
+    summary(w, &m->time);
+    frt_json_key(w, "by_route");
+    frt_json_object(w);
+    for (uint32_t i = 0; i < m->n_routes; i++) {
+        frt_json_key(w, m->routes[i].name);
+        summary(w, &m->routes[i].time);
+    }
+    frt_json_end(w);
+    frt_json_end(w);
+}
+
+static void stages(struct frt_json_writer *w, struct frt_metrics *m)
+{
+    struct frt_worker_pool_stats s = {0};
+    if (m->pool != NULL)
+        s = frt_worker_pool_stats_get(m->pool);
+    frt_json_key(w, "workers");
+    frt_json_object(w);
+    whole(w, "limit", s.limit);
+    whole(w, "busy", s.busy);
+    whole(w, "queued", s.queued);
+    whole(w, "queue_limit", s.queue_limit);
+    whole(w, "rejected", s.rejected);
+    whole(w, "late", s.late);
+    frt_json_end(w);
+    frt_json_key(w, "stages");
+    frt_json_object(w);
+    for (int i = 0; i < FRT_STAGE_COUNT; i++) {
+        frt_json_key(w, stage_names[i]);
+        frt_json_object(w);
+        frt_json_key(w, "time_ms");
+        summary(w, &m->stages[i]);
+        frt_json_end(w);
+    }
+    frt_json_end(w);
+}
+
+void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
+{
+    struct frt_json_writer w;
+    frt_json_writer_init(&w, out, false);
+    frt_json_object(&w);
+    number(&w, "uptime_seconds", (double)(metrics->clock->monotonic_ns(metrics->clock) - metrics->start_ns) / 1e9);
+    frt_json_key(&w, "version");
+    frt_json_string(&w, frt_version());
+    process(&w, metrics);
+    requests(&w, metrics);
+    stages(&w, metrics);
+    frt_json_key(&w, "caches");
+    frt_json_object(&w);
+    frt_json_end(&w);
+    frt_json_key(&w, "collections");
+    frt_json_object(&w);
+    whole(&w, "count", 0);
+    whole(&w, "faces", 0);
+    frt_json_end(&w);
+    frt_json_key(&w, "models");
+    frt_json_array(&w);
+    for (uint32_t i = 0; i < metrics->n_models; i++) {
+        frt_json_object(&w);
+        frt_json_key(&w, "name");
+        frt_json_string(&w, metrics->models[i].name);
+        frt_json_key(&w, "role");
+        frt_json_string(&w, metrics->models[i].role);
+        frt_json_key(&w, "precision");
+        frt_json_string(&w, "fp32");
+        frt_json_key(&w, "device");
+        frt_json_string(&w, "cpu");
+        frt_json_end(&w);
+    }
+    frt_json_end(&w);
+    frt_json_end(&w);
+}
