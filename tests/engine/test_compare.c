@@ -69,7 +69,7 @@ static void a_face_as_json_has_the_contract_s_fields(void **state)
 {
     (void)state;
     struct frt_face face = {.box = {1.236F, 2, 30, 40},
-                            .confidence = 0.98765F,
+                            .confidence = 0.98766F,
                             .attributes = FRT_ATTRIBUTE_LIVENESS | FRT_ATTRIBUTE_GENDER,
                             .liveness = {false, 0.75F},
                             .gender = FRT_GENDER_MALE,
