@@ -70,8 +70,8 @@ enum frt_status frt_session_run(const struct frt_session *session, const struct 
         uint32_t n_dims = inputs[i].n_dims <= FRT_TENSOR_MAX_DIMS ? inputs[i].n_dims : FRT_TENSOR_MAX_DIMS;
         frt_tensor_shape_text(inputs[i].dims, n_dims, found, sizeof found);
         frt_tensor_shape_text(info->inputs[i].dims, info->inputs[i].n_dims, wanted, sizeof wanted);
-        return frt_fail(err, FRT_EINVAL, "input \"%s\" given as f32%s%s; the model takes %s%s", info->inputs[i].name,
-                        found, inputs[i].data == NULL ? " without data" : "",
+        return frt_fail(err, FRT_EINVAL, "input \"%s\" given as f32%s%s; the model takes %s%s",
+                        info->inputs[i].name, found, inputs[i].data == NULL ? " without data" : "",
                         info->inputs[i].is_float ? "f32" : "a type other than f32, ", wanted);
     }
     return session->ops->run(session, inputs, n_inputs, out, err);

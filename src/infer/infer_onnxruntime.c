@@ -263,7 +263,8 @@ static enum frt_status read_tensor(const struct ort_backend *backend, const OrtT
     ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     enum frt_status status = check(api, api->GetDimensionsCount(shape, &n), FRT_ERUNTIME, "tensor shape", err);
     if (status == FRT_OK && n > FRT_TENSOR_MAX_DIMS)
-        status = frt_fail(err, FRT_EBAD_MODEL, "a tensor has %zu dimensions; at most %d fit", n, FRT_TENSOR_MAX_DIMS);
+        status = frt_fail(err, FRT_EBAD_MODEL, "a tensor has %zu dimensions; at most %d fit", n,
+                          FRT_TENSOR_MAX_DIMS);
     if (status == FRT_OK)
         status = check(api, api->GetDimensions(shape, dims, n), FRT_ERUNTIME, "tensor shape", err);
     if (status == FRT_OK)
@@ -360,10 +361,9 @@ static enum frt_status ort_run(const struct frt_session *session, const struct f
         /* The API takes void * for memory that it only reads. */
         void *data = (void *)(uintptr_t)inputs[i].data;
         status = check(api,
-                       api->CreateTensorWithDataAsOrtValue(self->backend->memory, data,
-                                                           frt_tensor_size(&inputs[i]) * sizeof(float),
-                                                           inputs[i].dims, inputs[i].n_dims,
-                                                           ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in[i]),
+                       api->CreateTensorWithDataAsOrtValue(
+                           self->backend->memory, data, frt_tensor_size(&inputs[i]) * sizeof(float),
+                           inputs[i].dims, inputs[i].n_dims, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in[i]),
                        FRT_ERUNTIME, "input", err);
     }
     if (status == FRT_OK) {
@@ -459,9 +459,11 @@ static enum frt_status ort_open(struct frt_backend *backend, const char *path, s
         status = check(api, api->CreateSession(self->env, path, options, &session->session), FRT_EBAD_MODEL,
                        "the runtime refuses the model", err);
     if (status == FRT_OK)
-        status = check(api, api->SessionGetInputCount(session->session, &n_inputs), FRT_ERUNTIME, "inputs", err);
+        status =
+            check(api, api->SessionGetInputCount(session->session, &n_inputs), FRT_ERUNTIME, "inputs", err);
     if (status == FRT_OK)
-        status = check(api, api->SessionGetOutputCount(session->session, &n_outputs), FRT_ERUNTIME, "outputs", err);
+        status =
+            check(api, api->SessionGetOutputCount(session->session, &n_outputs), FRT_ERUNTIME, "outputs", err);
     if (status == FRT_OK && (n_inputs == 0 || n_inputs > FRT_SESSION_MAX_INPUTS || n_outputs == 0 ||
                              n_outputs > FRT_SESSION_MAX_OUTPUTS))
         status = frt_fail(err, FRT_EBAD_MODEL,
@@ -526,9 +528,9 @@ static enum frt_status make_env(struct ort_backend *self, uint32_t threads, stru
     if (status == FRT_OK) {
         forgive(api, api->SetGlobalSpinControl(threading, 0));
         forgive(api, api->SetGlobalDenormalAsZero(threading));
-        status = check(api,
-                       api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "frt", threading, &self->env),
-                       FRT_ERUNTIME, "environment", err);
+        status = check(
+            api, api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "frt", threading, &self->env),
+            FRT_ERUNTIME, "environment", err);
     }
     api->ReleaseThreadingOptions(threading);
     return status;
@@ -578,10 +580,11 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
     telemetry_off();
     void *library = find_library(options->library_path, &looked);
     if (library == NULL) {
-        status = frt_fail(err, FRT_ERUNTIME,
-                          "ONNX Runtime not found; install the package libonnxruntime or set FRT_RUNTIME to its "
-                          "library (%s)",
-                          looked.data != NULL ? looked.data : "no place to look");
+        status =
+            frt_fail(err, FRT_ERUNTIME,
+                     "ONNX Runtime not found; install the package libonnxruntime or set FRT_RUNTIME to its "
+                     "library (%s)",
+                     looked.data != NULL ? looked.data : "no place to look");
         goto done;
     }
     self = frt_alloc_zero(1, sizeof *self);
@@ -601,8 +604,9 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
         goto done;
     forgive(self->api, self->api->DisableTelemetryEvents(self->env));
     share_arena(self);
-    status = check(self->api, self->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &self->memory),
-                   FRT_ERUNTIME, "memory description", err);
+    status =
+        check(self->api, self->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &self->memory),
+              FRT_ERUNTIME, "memory description", err);
 done:
     frt_buf_deinit(&looked);
     if (status == FRT_OK)

@@ -76,8 +76,8 @@ struct frt_model_spec {
     float threshold; /* cosine: default verification threshold */
 
     /* liveness, attributes: crop = box × crop_scale, kept inside the photo by shifting */
-    float crop_scale;                   /* 0 = 1 */
-    uint32_t n_labels;                  /* meaning of each output, in order */
+    float crop_scale;  /* 0 = 1 */
+    uint32_t n_labels; /* meaning of each output, in order */
     char labels[FRT_SPEC_MAX_LABELS][24];
     uint32_t real_index; /* liveness: index of "real" */
 };

@@ -9,8 +9,8 @@
 #include "simd/resample.h"
 #include "vision/detector_family.h"
 
-#define MIN_CANVAS_PX 64     /* smallest canvas of a dynamic graph */
-#define MAX_CANVAS_PX 4096   /* 201 MB of input; a larger graph is refused */
+#define MIN_CANVAS_PX 64   /* smallest canvas of a dynamic graph */
+#define MAX_CANVAS_PX 4096 /* 201 MB of input; a larger graph is refused */
 #define FITS_TEXT_MAX 384
 
 static const struct frt_detector_family *const families[] = {
@@ -26,7 +26,8 @@ int64_t frt_output_channels(const int64_t *dims, uint32_t n_dims)
     return n_dims == 3 && (dims[0] == 1 || dims[0] == -1) ? dims[2] : 0;
 }
 
-const float *frt_output_find(const struct frt_detector_decode *decode, uint8_t kind, size_t rows, size_t channels)
+const float *frt_output_find(const struct frt_detector_decode *decode, uint8_t kind, size_t rows,
+                             size_t channels)
 {
     for (uint32_t i = 0; i < decode->outputs->n; i++) {
         const struct frt_tensor *tensor = &decode->outputs->tensors[i];
@@ -59,9 +60,8 @@ static enum frt_status refuse_family(const struct frt_model_spec *spec, struct f
     struct frt_buf text;
     frt_buf_init(&text, FITS_TEXT_MAX);
     append_families(&text);
-    enum frt_status status =
-        frt_fail(err, FRT_EBAD_MODEL, "detector %s: no family \"%s\"; families: %s", spec->name, spec->family,
-                 text.data != NULL ? text.data : "");
+    enum frt_status status = frt_fail(err, FRT_EBAD_MODEL, "detector %s: no family \"%s\"; families: %s",
+                                      spec->name, spec->family, text.data != NULL ? text.data : "");
     frt_buf_deinit(&text);
     return status;
 }
@@ -102,7 +102,8 @@ static enum frt_status canvas_side(const struct frt_detector *detector, int64_t 
     if (side == 0)
         side = spec;
     if (side % multiple != 0 || side > MAX_CANVAS_PX)
-        return frt_fail(err, FRT_EBAD_MODEL, "detector %s: the input's %s is %u px; multiples of %u up to %d fit %s",
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "detector %s: the input's %s is %u px; multiples of %u up to %d fit %s",
                         detector->spec->name, what, (unsigned)side, (unsigned)multiple, MAX_CANVAS_PX,
                         detector->family->name);
     *out = side;
@@ -118,9 +119,9 @@ static enum frt_status check_input(struct frt_detector *detector, struct frt_err
         struct frt_buf text;
         frt_buf_init(&text, FITS_TEXT_MAX);
         append_shapes(&text, info->inputs, info->n_inputs);
-        enum frt_status status = frt_fail(err, FRT_EBAD_MODEL,
-                                          "detector %s: found inputs %s; one f32 [1,3,height,width] would fit",
-                                          detector->spec->name, text.data != NULL ? text.data : "?");
+        enum frt_status status =
+            frt_fail(err, FRT_EBAD_MODEL, "detector %s: found inputs %s; one f32 [1,3,height,width] would fit",
+                     detector->spec->name, text.data != NULL ? text.data : "?");
         frt_buf_deinit(&text);
         return status;
     }
@@ -136,9 +137,10 @@ static enum frt_status check_input(struct frt_detector *detector, struct frt_err
                             "input width and height in the manifest",
                             detector->spec->name, detector->family->name);
         if (detector->canvas_width_px != detector->canvas_height_px)
-            return frt_fail(err, FRT_EBAD_MODEL,
-                            "detector %s: one side of the input is fixed, the other open; both or none would fit",
-                            detector->spec->name);
+            return frt_fail(
+                err, FRT_EBAD_MODEL,
+                "detector %s: one side of the input is fixed, the other open; both or none would fit",
+                detector->spec->name);
     }
     return status;
 }
@@ -230,8 +232,7 @@ static struct placement place(const struct frt_detector *detector, const struct 
     bool dynamic = p.canvas_width_px == 0;
     uint32_t limit_x = dynamic ? detector->max_input_px : p.canvas_width_px;
     uint32_t limit_y = dynamic ? detector->max_input_px : p.canvas_height_px;
-    double scale =
-        fmin((double)limit_x / (double)frame->width_px, (double)limit_y / (double)frame->height_px);
+    double scale = fmin((double)limit_x / (double)frame->width_px, (double)limit_y / (double)frame->height_px);
     if (family->max_upscale > 0 && scale > (double)family->max_upscale)
         scale = (double)family->max_upscale;
     scale *= shrink;
@@ -280,8 +281,8 @@ static float *make_canvas(const struct frt_detector *detector, const struct frt_
 
 /* One look at the frame. *n is 0 when nothing was found. */
 static enum frt_status look(const struct frt_detector *detector, const struct frt_frame *frame, double shrink,
-                            const struct frt_detector_params *params, struct frt_detection *out, size_t capacity,
-                            size_t *n, double *inference_ms, struct frt_error *err)
+                            const struct frt_detector_params *params, struct frt_detection *out,
+                            size_t capacity, size_t *n, double *inference_ms, struct frt_error *err)
 {
     const struct placement p = place(detector, frame, shrink);
     struct frt_candidates candidates;
@@ -349,7 +350,8 @@ enum frt_status frt_detector_run(const struct frt_detector *detector, const stru
         p.nms_iou = params->nms_iou;
     enum frt_status status = look(detector, frame, 1, &p, out, capacity, &found, inference_ms, err);
     /* Nets of this kind overlook a face that fills the photo: look again from further away. */
-    for (size_t i = 0; i < sizeof looks / sizeof looks[0] && status == FRT_OK && found == 0 && looks[i] > 0; i++)
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0] && status == FRT_OK && found == 0 && looks[i] > 0;
+         i++)
         status = look(detector, frame, (double)looks[i], &p, out, capacity, &found, inference_ms, err);
     if (status == FRT_OK)
         *n = found;

@@ -36,8 +36,9 @@ struct frt_detector_params {
  * Errors: FRT_EBAD_MODEL: unknown family (the text lists those there are) or shapes that do not fit
  *         (the text says what was found and what would fit), FRT_ENOMEM.
  */
-FRT_NODISCARD enum frt_status frt_detector_new(const struct frt_model_spec *spec, const struct frt_session *session,
-                                               struct frt_detector **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_detector_new(const struct frt_model_spec *spec,
+                                               const struct frt_session *session, struct frt_detector **out,
+                                               struct frt_error *err);
 void frt_detector_free(struct frt_detector *detector);
 
 /** Longer side, in pixels, that a frame should have at least: the want_side_px of its decode. */
@@ -49,9 +50,10 @@ uint32_t frt_detector_want_side_px(const struct frt_detector *detector);
  * out           array[capacity], filled with *n detections.
  * inference_ms  time inside the runtime is added to it.
  */
-FRT_NODISCARD enum frt_status frt_detector_run(const struct frt_detector *detector, const struct frt_frame *frame,
-                                               const struct frt_detector_params *params, struct frt_detection *out,
-                                               size_t capacity, size_t *n, double *inference_ms,
-                                               struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_detector_run(const struct frt_detector *detector,
+                                               const struct frt_frame *frame,
+                                               const struct frt_detector_params *params,
+                                               struct frt_detection *out, size_t capacity, size_t *n,
+                                               double *inference_ms, struct frt_error *err);
 
 #endif

@@ -94,13 +94,15 @@ static enum frt_status decode_corners(const struct frt_detector_decode *decode, 
 
 static enum frt_status ssd_decode(const struct frt_detector_decode *decode, struct frt_error *err)
 {
-    static const struct layout layout = {.score_channels = 1, .score_at = 0, .y0 = 0, .x0 = 1, .y1 = 2, .x1 = 3};
+    static const struct layout layout = {
+        .score_channels = 1, .score_at = 0, .y0 = 0, .x0 = 1, .y1 = 2, .x1 = 3};
     return decode_corners(decode, &layout, err);
 }
 
 static enum frt_status rfb_decode(const struct frt_detector_decode *decode, struct frt_error *err)
 {
-    static const struct layout layout = {.score_channels = 2, .score_at = 1, .x0 = 0, .y0 = 1, .x1 = 2, .y1 = 3};
+    static const struct layout layout = {
+        .score_channels = 2, .score_at = 1, .x0 = 0, .y0 = 1, .x1 = 2, .y1 = 3};
     return decode_corners(decode, &layout, err);
 }
 
@@ -131,9 +133,7 @@ const struct frt_detector_family frt_detector_ultralight_rfb = {
     .pad = 127,
     .min_confidence = 0.7f,
     .nms_iou = 0.3f,
-    .input = {.color = FRT_COLOR_RGB,
-              .mean = {127, 127, 127},
-              .scale = {1 / 128.0f, 1 / 128.0f, 1 / 128.0f}},
+    .input = {.color = FRT_COLOR_RGB, .mean = {127, 127, 127}, .scale = {1 / 128.0f, 1 / 128.0f, 1 / 128.0f}},
     .match = rfb_match,
     .decode = rfb_decode,
 };

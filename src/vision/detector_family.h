@@ -21,11 +21,11 @@ struct frt_detector {
     const struct frt_detector_family *family;
     const struct frt_model_spec *spec;
     const struct frt_session *session;
-    struct frt_model_input input;  /* the spec's, completed by the family's */
-    uint32_t canvas_width_px;      /* 0 = dynamic */
+    struct frt_model_input input; /* the spec's, completed by the family's */
+    uint32_t canvas_width_px;     /* 0 = dynamic */
     uint32_t canvas_height_px;
-    uint32_t max_input_px;         /* dynamic: longer side of the scaled photo */
-    float min_confidence, nms_iou; /* defaults */
+    uint32_t max_input_px;                        /* dynamic: longer side of the scaled photo */
+    float min_confidence, nms_iou;                /* defaults */
     uint8_t output_kind[FRT_SESSION_MAX_OUTPUTS]; /* filled by match */
 };
 
@@ -39,12 +39,12 @@ struct frt_detector_decode {
 
 struct frt_detector_family {
     const char *name;
-    const char *fits;     /* which outputs fit, for refusals */
-    uint32_t multiple_px; /* sides of the canvas are multiples of this */
+    const char *fits;      /* which outputs fit, for refusals */
+    uint32_t multiple_px;  /* sides of the canvas are multiples of this */
     uint32_t max_input_px; /* dynamic graphs, when the spec says nothing; 0 = fixed sizes only */
-    float max_upscale;    /* a small photo is enlarged at most this much; 0 = to fill the canvas */
-    float looks[2];       /* when nothing is found, look again at the photo shrunk by these; 0 = do not */
-    uint8_t pad;          /* pixel value around the photo */
+    float max_upscale;     /* a small photo is enlarged at most this much; 0 = to fill the canvas */
+    float looks[2];        /* when nothing is found, look again at the photo shrunk by these; 0 = do not */
+    uint8_t pad;           /* pixel value around the photo */
     float min_confidence, nms_iou;
     struct frt_model_input input; /* when the spec gives no scale */
 
@@ -66,6 +66,7 @@ extern const struct frt_detector_family frt_detector_retinaface;
 int64_t frt_output_channels(const int64_t *dims, uint32_t n_dims);
 
 /** The output of this kind whose size is rows × channels; NULL when there is none. Run time only. */
-const float *frt_output_find(const struct frt_detector_decode *decode, uint8_t kind, size_t rows, size_t channels);
+const float *frt_output_find(const struct frt_detector_decode *decode, uint8_t kind, size_t rows,
+                             size_t channels);
 
 #endif

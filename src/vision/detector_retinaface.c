@@ -56,7 +56,8 @@ static void add_prior(const struct frt_detector_decode *decode, const struct pri
                       const float *p, float score)
 {
     float width = prior->size * expf(l[2] * size_variance), height = prior->size * expf(l[3] * size_variance);
-    float x = prior->x + l[0] * center_variance * prior->size, y = prior->y + l[1] * center_variance * prior->size;
+    float x = prior->x + l[0] * center_variance * prior->size,
+          y = prior->y + l[1] * center_variance * prior->size;
     struct frt_detection found = {
         .box = {x - width / 2, y - height / 2, width, height}, .score = score, .has_landmarks = true};
     for (size_t k = 0; k < FRT_LANDMARK_COUNT; k++)
@@ -69,12 +70,14 @@ static enum frt_status retinaface_decode(const struct frt_detector_decode *decod
 {
     size_t rows = 0;
     for (size_t k = 0; k < N_STRIDES; k++)
-        rows += cells(decode->canvas_width_px, strides[k]) * cells(decode->canvas_height_px, strides[k]) * N_SIZES;
+        rows +=
+            cells(decode->canvas_width_px, strides[k]) * cells(decode->canvas_height_px, strides[k]) * N_SIZES;
     const float *boxes = frt_output_find(decode, KIND_BOX, rows, 4);
     const float *scores = frt_output_find(decode, KIND_SCORE, rows, 2);
     const float *points = frt_output_find(decode, KIND_POINTS, rows, 10);
     if (boxes == NULL || scores == NULL || points == NULL)
-        return frt_fail(err, FRT_EBAD_MODEL, "detector %s: a %ux%u input has %zu priors; the outputs have others",
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "detector %s: a %ux%u input has %zu priors; the outputs have others",
                         decode->detector->spec->name, (unsigned)decode->canvas_width_px,
                         (unsigned)decode->canvas_height_px, rows);
     bool logits = false;
@@ -91,7 +94,8 @@ static enum frt_status retinaface_decode(const struct frt_detector_decode *decod
                 if (!(score >= decode->min_confidence))
                     continue;
                 const struct prior prior = {((float)(cell % columns) + 0.5f) * (float)strides[k],
-                                            ((float)(cell / columns) + 0.5f) * (float)strides[k], sizes_px[k][j]};
+                                            ((float)(cell / columns) + 0.5f) * (float)strides[k],
+                                            sizes_px[k][j]};
                 add_prior(decode, &prior, boxes + 4 * i, points + 10 * i, score);
             }
         }

@@ -75,14 +75,15 @@ static bool find_level(const struct frt_detector_decode *decode, uint32_t stride
     return false;
 }
 
-static void add_anchor(const struct frt_detector_decode *decode, const struct level *level, size_t i, float score)
+static void add_anchor(const struct frt_detector_decode *decode, const struct level *level, size_t i,
+                       float score)
 {
     size_t cell = i / level->anchors;
     float s = (float)level->stride;
     float x = (float)(cell % level->columns) * s, y = (float)(cell / level->columns) * s;
     const float *d = level->boxes + 4 * i;
-    struct frt_detection found = {
-        .box = {x - d[0] * s, y - d[1] * s, (d[0] + d[2]) * s, (d[1] + d[3]) * s}, .score = score};
+    struct frt_detection found = {.box = {x - d[0] * s, y - d[1] * s, (d[0] + d[2]) * s, (d[1] + d[3]) * s},
+                                  .score = score};
     if (level->points != NULL) {
         const float *p = level->points + 10 * i;
         found.has_landmarks = true;
@@ -98,11 +99,12 @@ static enum frt_status scrfd_decode(const struct frt_detector_decode *decode, st
     bool logits = false;
     for (size_t k = 0; k < N_STRIDES; k++) {
         if (!find_level(decode, strides[k], &levels[k]))
-            return frt_fail(err, FRT_EBAD_MODEL,
-                            "detector %s: no outputs for stride %u of a %ux%u input; scrfd expects %zu or %zu rows",
-                            decode->detector->spec->name, (unsigned)strides[k], (unsigned)decode->canvas_width_px,
-                            (unsigned)decode->canvas_height_px, levels[k].columns * levels[k].rows,
-                            levels[k].columns * levels[k].rows * MAX_ANCHORS);
+            return frt_fail(
+                err, FRT_EBAD_MODEL,
+                "detector %s: no outputs for stride %u of a %ux%u input; scrfd expects %zu or %zu rows",
+                decode->detector->spec->name, (unsigned)strides[k], (unsigned)decode->canvas_width_px,
+                (unsigned)decode->canvas_height_px, levels[k].columns * levels[k].rows,
+                levels[k].columns * levels[k].rows * MAX_ANCHORS);
         logits = logits || are_logits(&levels[k]);
     }
     for (size_t k = 0; k < N_STRIDES; k++) {

@@ -14,7 +14,8 @@ enum { KIND_GRID, STRIDE = 32, N_ANCHORS = 5, N_VALUES = 5 };
 
 /* width and height in cells; Source: face-api, tinyFaceDetector/const.ts */
 static const float anchors[N_ANCHORS][2] = {
-    {1.603231f, 2.094468f}, {6.041143f, 7.080126f}, {2.882459f, 3.518061f}, {4.266906f, 5.178857f}, {9.041765f, 10.66308f},
+    {1.603231f, 2.094468f}, {6.041143f, 7.080126f}, {2.882459f, 3.518061f},
+    {4.266906f, 5.178857f}, {9.041765f, 10.66308f},
 };
 
 static bool tiny_match(struct frt_detector *detector)
@@ -24,7 +25,8 @@ static bool tiny_match(struct frt_detector *detector)
     if (info->n_outputs != 1 || !grid->is_float || grid->n_dims != 4 || grid->dims[1] != N_ANCHORS * N_VALUES)
         return false;
     if (detector->canvas_width_px != 0 && grid->dims[2] > 0 && grid->dims[3] > 0 &&
-        (grid->dims[2] * STRIDE != detector->canvas_height_px || grid->dims[3] * STRIDE != detector->canvas_width_px))
+        (grid->dims[2] * STRIDE != detector->canvas_height_px ||
+         grid->dims[3] * STRIDE != detector->canvas_width_px))
         return false;
     detector->output_kind[0] = KIND_GRID;
     return true;
@@ -41,11 +43,12 @@ static enum frt_status tiny_decode(const struct frt_detector_decode *decode, str
     const size_t cells = columns * rows;
     const float *grid = frt_output_find(decode, KIND_GRID, cells, N_ANCHORS * N_VALUES);
     if (grid == NULL)
-        return frt_fail(err, FRT_EBAD_MODEL,
-                        "detector %s: the grid does not have %zux%zu cells for a %ux%u input; tiny_yolo2 has one "
-                        "cell per %d px",
-                        decode->detector->spec->name, columns, rows, (unsigned)decode->canvas_width_px,
-                        (unsigned)decode->canvas_height_px, STRIDE);
+        return frt_fail(
+            err, FRT_EBAD_MODEL,
+            "detector %s: the grid does not have %zux%zu cells for a %ux%u input; tiny_yolo2 has one "
+            "cell per %d px",
+            decode->detector->spec->name, columns, rows, (unsigned)decode->canvas_width_px,
+            (unsigned)decode->canvas_height_px, STRIDE);
     for (size_t a = 0; a < N_ANCHORS; a++) {
         const float *plane[N_VALUES];
         for (size_t k = 0; k < N_VALUES; k++)
@@ -58,7 +61,8 @@ static enum frt_status tiny_decode(const struct frt_detector_decode *decode, str
             float y = ((float)(i / columns) + sigmoid(plane[1][i])) * STRIDE;
             float width = expf(plane[2][i]) * anchors[a][0] * STRIDE;
             float height = expf(plane[3][i]) * anchors[a][1] * STRIDE;
-            const struct frt_detection found = {.box = {x - width / 2, y - height / 2, width, height}, .score = score};
+            const struct frt_detection found = {.box = {x - width / 2, y - height / 2, width, height},
+                                                .score = score};
             frt_candidates_add(decode->candidates, &found);
         }
     }

@@ -45,7 +45,8 @@ static bool find_scores(const struct frt_detector_decode *decode, size_t rows, c
     uint32_t n = 0;
     for (uint32_t i = 0; i < decode->outputs->n && n < 2; i++) {
         const struct frt_tensor *tensor = &decode->outputs->tensors[i];
-        if (decode->detector->output_kind[i] == KIND_SCORE && tensor->data != NULL && frt_tensor_size(tensor) == rows)
+        if (decode->detector->output_kind[i] == KIND_SCORE && tensor->data != NULL &&
+            frt_tensor_size(tensor) == rows)
             scores[n++] = tensor->data;
     }
     return n == 2;
@@ -69,8 +70,8 @@ static enum frt_status yunet_decode(const struct frt_detector_decode *decode, st
         if (boxes == NULL || points == NULL || !find_scores(decode, n, scores))
             return frt_fail(err, FRT_EBAD_MODEL,
                             "detector %s: no outputs for stride %u of a %ux%u input; yunet expects %zu rows",
-                            decode->detector->spec->name, (unsigned)strides[k], (unsigned)decode->canvas_width_px,
-                            (unsigned)decode->canvas_height_px, n);
+                            decode->detector->spec->name, (unsigned)strides[k],
+                            (unsigned)decode->canvas_width_px, (unsigned)decode->canvas_height_px, n);
         for (size_t i = 0; i < n; i++) {
             float product = unit(scores[0][i]) * unit(scores[1][i]);
             if (!(product >= least))

@@ -57,12 +57,13 @@ static void plan_shifted(const struct rect *r, double width, double height, stru
     out->src_h = h;
 }
 
-enum frt_status frt_face_crop_plan(enum frt_crop_kind kind, const struct frt_frame *frame, const struct frt_box *box,
-                                   double scale, uint32_t width_px, uint32_t height_px, struct frt_face_crop *out,
-                                   struct frt_error *err)
+enum frt_status frt_face_crop_plan(enum frt_crop_kind kind, const struct frt_frame *frame,
+                                   const struct frt_box *box, double scale, uint32_t width_px,
+                                   uint32_t height_px, struct frt_face_crop *out, struct frt_error *err)
 {
     double width = (double)frame->width_px, height = (double)frame->height_px;
-    struct rect r = {.w = (double)box->width * scale / frame->scale_x, .h = (double)box->height * scale / frame->scale_y};
+    struct rect r = {.w = (double)box->width * scale / frame->scale_x,
+                     .h = (double)box->height * scale / frame->scale_y};
     r.x = ((double)box->x + (double)box->width / 2 - frame->origin_x) / frame->scale_x - r.w / 2;
     r.y = ((double)box->y + (double)box->height / 2 - frame->origin_y) / frame->scale_y - r.h / 2;
     if (!isfinite(r.x) || !isfinite(r.y) || !isfinite(r.w) || !isfinite(r.h) || r.w <= 0 || r.h <= 0)
@@ -91,10 +92,9 @@ void frt_face_crop_fill(const struct frt_face_crop *crop, const struct frt_frame
                         const struct frt_model_input *input, float *data)
 {
     const struct frt_pixels pixels = {frame->pixels, frame->width_px, frame->height_px, frame->stride_bytes};
-    struct frt_plane_target target = {.data = data,
-                                      .width_px = input->width_px,
-                                      .height_px = input->height_px,
-                                      .bgr = input->color == FRT_COLOR_BGR};
+    struct frt_plane_target target = {
+        .width_px = input->width_px, .height_px = input->height_px, .bgr = input->color == FRT_COLOR_BGR};
+    target.data = data;
     memcpy(target.mean, input->mean, sizeof target.mean);
     memcpy(target.scale, input->scale, sizeof target.scale);
     if (crop->dst_w != input->width_px || crop->dst_h != input->height_px)
@@ -113,8 +113,9 @@ enum frt_status frt_face_crop_check_input(const struct frt_model_spec *spec, con
     frt_tensor_shape_text(tensor->dims, tensor->n_dims, shape, sizeof shape);
     if (info->n_inputs != 1 || !tensor->is_float || tensor->n_dims != 4 || tensor->dims[1] != 3 ||
         (tensor->dims[0] != 1 && tensor->dims[0] != -1))
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: found %u inputs, the first %s; one f32 [1,3,height,width] fits",
-                        spec->name, (unsigned)info->n_inputs, shape);
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "model %s: found %u inputs, the first %s; one f32 [1,3,height,width] fits", spec->name,
+                        (unsigned)info->n_inputs, shape);
     if (tensor->dims[2] > 0 && tensor->dims[2] <= MAX_INPUT_PX && input.height_px == 0)
         input.height_px = (uint32_t)tensor->dims[2];
     if (tensor->dims[3] > 0 && tensor->dims[3] <= MAX_INPUT_PX && input.width_px == 0)
@@ -122,9 +123,10 @@ enum frt_status frt_face_crop_check_input(const struct frt_model_spec *spec, con
     if (input.width_px == 0 || input.height_px == 0 || input.width_px > MAX_INPUT_PX ||
         input.height_px > MAX_INPUT_PX || (tensor->dims[2] >= 0 && tensor->dims[2] != input.height_px) ||
         (tensor->dims[3] >= 0 && tensor->dims[3] != input.width_px))
-        return frt_fail(err, FRT_EBAD_MODEL,
-                        "model %s: the graph takes %s, the manifest says %ux%u px; equal sides of 1 to %d px fit",
-                        spec->name, shape, (unsigned)input.width_px, (unsigned)input.height_px, MAX_INPUT_PX);
+        return frt_fail(
+            err, FRT_EBAD_MODEL,
+            "model %s: the graph takes %s, the manifest says %ux%u px; equal sides of 1 to %d px fit",
+            spec->name, shape, (unsigned)input.width_px, (unsigned)input.height_px, MAX_INPUT_PX);
     *out = input;
     return FRT_OK;
 }

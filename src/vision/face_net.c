@@ -52,7 +52,7 @@ struct frt_face_net {
     struct frt_model_input input;
     double crop_scale;
     uint32_t real_index;
-    uint32_t output_at[2]; /* place among the graph's outputs of each meaning */
+    uint32_t output_at[2];                                 /* place among the graph's outputs of each meaning */
     enum frt_expression expressions[FRT_EXPRESSION_COUNT]; /* class → expression */
     uint32_t male_index;
 };
@@ -91,7 +91,8 @@ static enum frt_status refuse_family(const struct frt_model_spec *spec, struct f
 
 static int64_t values_of(const struct frt_tensor_info *output)
 {
-    return output->is_float && output->n_dims >= 1 && output->n_dims <= 2 ? output->dims[output->n_dims - 1] : 0;
+    return output->is_float && output->n_dims >= 1 && output->n_dims <= 2 ? output->dims[output->n_dims - 1]
+                                                                          : 0;
 }
 
 /* Which of the graph's outputs is which, by their sizes. */
@@ -113,8 +114,8 @@ static enum frt_status match_outputs(struct frt_face_net *net, struct frt_error 
         return FRT_OK;
     char first[96];
     frt_tensor_shape_text(info->outputs[0].dims, info->outputs[0].n_dims, first, sizeof first);
-    return frt_fail(err, FRT_EBAD_MODEL, "model %s: found %u outputs, the first %s; %s expects %s", net->spec->name,
-                    (unsigned)info->n_outputs, first, family->name, family->fits);
+    return frt_fail(err, FRT_EBAD_MODEL, "model %s: found %u outputs, the first %s; %s expects %s",
+                    net->spec->name, (unsigned)info->n_outputs, first, family->name, family->fits);
 }
 
 static enum frt_status read_expression_labels(struct frt_face_net *net, struct frt_error *err)
@@ -134,10 +135,11 @@ static enum frt_status read_expression_labels(struct frt_face_net *net, struct f
         }
     }
     if (spec->n_labels != FRT_EXPRESSION_COUNT || seen != (1u << FRT_EXPRESSION_COUNT) - 1)
-        return frt_fail(err, FRT_EBAD_MODEL,
-                        "model %s: its labels are not the seven expressions neutral, happy, sad, angry, fearful, "
-                        "disgusted, surprised",
-                        spec->name);
+        return frt_fail(
+            err, FRT_EBAD_MODEL,
+            "model %s: its labels are not the seven expressions neutral, happy, sad, angry, fearful, "
+            "disgusted, surprised",
+            spec->name);
     return FRT_OK;
 }
 
@@ -205,7 +207,8 @@ enum frt_model_role frt_face_net_role(const struct frt_face_net *net)
 double frt_face_net_step(const struct frt_face_net *net, const struct frt_box *box)
 {
     double side = fmax((double)box->width, (double)box->height) * net->crop_scale;
-    return side / (double)(net->input.width_px > net->input.height_px ? net->input.width_px : net->input.height_px);
+    return side /
+           (double)(net->input.width_px > net->input.height_px ? net->input.width_px : net->input.height_px);
 }
 
 double frt_face_net_margin(const struct frt_face_net *net)
@@ -223,7 +226,8 @@ static enum frt_status read_classes(const struct frt_face_net *net, const float 
     bool probabilities = true;
     for (uint32_t i = 0; i < n; i++) {
         if (!isfinite(values[i]))
-            return frt_fail(err, FRT_ERUNTIME, "model %s answered with a value that is not finite", net->spec->name);
+            return frt_fail(err, FRT_ERUNTIME, "model %s answered with a value that is not finite",
+                            net->spec->name);
         most = fmaxf(most, values[i]);
         sum += values[i];
         probabilities = probabilities && values[i] >= 0 && values[i] <= 1;
@@ -245,11 +249,12 @@ static enum frt_status read_classes(const struct frt_face_net *net, const float 
 static enum frt_status read_liveness(const struct frt_face_net *net, const float *values, struct frt_face *face,
                                      struct frt_error *err)
 {
-    float classes[MAX_CLASSES];
+    float classes[MAX_CLASSES] = {0};
     uint32_t n = net->family->n_values[0];
     if (n == 1) {
         if (!isfinite(values[0]))
-            return frt_fail(err, FRT_ERUNTIME, "model %s answered with a value that is not finite", net->spec->name);
+            return frt_fail(err, FRT_ERUNTIME, "model %s answered with a value that is not finite",
+                            net->spec->name);
         classes[0] = values[0] < 0 ? 0 : values[0] > 1 ? 1 : values[0];
     } else {
         enum frt_status status = read_classes(net, values, n, classes, err);
@@ -265,10 +270,11 @@ static enum frt_status read_liveness(const struct frt_face_net *net, const float
 static enum frt_status read_age_gender(const struct frt_face_net *net, const float *age, const float *gender,
                                        struct frt_face *face, struct frt_error *err)
 {
-    float classes[2];
+    float classes[2] = {0};
     enum frt_status status = read_classes(net, gender, 2, classes, err);
     if (status == FRT_OK && !isfinite(age[0]))
-        status = frt_fail(err, FRT_ERUNTIME, "model %s answered with an age that is not finite", net->spec->name);
+        status =
+            frt_fail(err, FRT_ERUNTIME, "model %s answered with an age that is not finite", net->spec->name);
     if (status != FRT_OK)
         return status;
     float male = classes[net->male_index];
@@ -279,10 +285,10 @@ static enum frt_status read_age_gender(const struct frt_face_net *net, const flo
     return FRT_OK;
 }
 
-static enum frt_status read_expression(const struct frt_face_net *net, const float *values, struct frt_face *face,
-                                       struct frt_error *err)
+static enum frt_status read_expression(const struct frt_face_net *net, const float *values,
+                                       struct frt_face *face, struct frt_error *err)
 {
-    float classes[FRT_EXPRESSION_COUNT];
+    float classes[FRT_EXPRESSION_COUNT] = {0};
     size_t best = 0;
     enum frt_status status = read_classes(net, values, FRT_EXPRESSION_COUNT, classes, err);
     if (status != FRT_OK)
@@ -297,26 +303,30 @@ static enum frt_status read_expression(const struct frt_face_net *net, const flo
     return FRT_OK;
 }
 
+/* The answer of meaning k; NULL when its size is not the family's. */
+static const float *find_values(const struct frt_face_net *net, const struct frt_outputs *outputs, uint32_t k)
+{
+    const struct frt_tensor *tensor = &outputs->tensors[net->output_at[k]];
+    return frt_tensor_size(tensor) == net->family->n_values[k] ? tensor->data : NULL;
+}
+
 static enum frt_status read_outputs(const struct frt_face_net *net, const struct frt_outputs *outputs,
                                     struct frt_face *face, struct frt_error *err)
 {
-    const float *values[2] = {NULL, NULL};
-    for (uint32_t k = 0; k < net->family->n_outputs; k++) {
-        const struct frt_tensor *tensor = &outputs->tensors[net->output_at[k]];
-        values[k] = tensor->data;
-        if (tensor->data == NULL || frt_tensor_size(tensor) != net->family->n_values[k])
-            return frt_fail(err, FRT_EBAD_MODEL, "model %s answered with %zu values; %u are right", net->spec->name,
-                            frt_tensor_size(tensor), (unsigned)net->family->n_values[k]);
-    }
-    if (net->family->role == FRT_ROLE_LIVENESS)
-        return read_liveness(net, values[0], face, err);
-    if (net->family->role == FRT_ROLE_AGE_GENDER)
-        return read_age_gender(net, values[0], values[1], face, err);
-    return read_expression(net, values[0], face, err);
+    bool two = net->family->n_outputs == 2;
+    const float *first = find_values(net, outputs, 0);
+    const float *second = two ? find_values(net, outputs, 1) : NULL;
+    if (first == NULL || (two && second == NULL))
+        return frt_fail(err, FRT_EBAD_MODEL, "model %s answered otherwise than it announced; %s expects %s",
+                        net->spec->name, net->family->name, net->family->fits);
+    if (two)
+        return read_age_gender(net, first, second, face, err);
+    return net->family->role == FRT_ROLE_LIVENESS ? read_liveness(net, first, face, err)
+                                                  : read_expression(net, first, face, err);
 }
 
-enum frt_status frt_face_net_run(const struct frt_face_net *net, const struct frt_frame *frame, struct frt_face *face,
-                                 double *inference_ms, struct frt_error *err)
+enum frt_status frt_face_net_run(const struct frt_face_net *net, const struct frt_frame *frame,
+                                 struct frt_face *face, double *inference_ms, struct frt_error *err)
 {
     const struct frt_model_input *input = &net->input;
     struct frt_face_crop crop;

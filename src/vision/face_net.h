@@ -13,8 +13,9 @@
 struct frt_face_net;
 
 /** spec and session are borrowed; must outlive it. Errors: FRT_EBAD_MODEL, FRT_ENOMEM. */
-FRT_NODISCARD enum frt_status frt_face_net_new(const struct frt_model_spec *spec, const struct frt_session *session,
-                                               struct frt_face_net **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_face_net_new(const struct frt_model_spec *spec,
+                                               const struct frt_session *session, struct frt_face_net **out,
+                                               struct frt_error *err);
 void frt_face_net_free(struct frt_face_net *net);
 enum frt_model_role frt_face_net_role(const struct frt_face_net *net);
 
@@ -23,7 +24,8 @@ enum frt_model_role frt_face_net_role(const struct frt_face_net *net);
  * face->attributes). face->box and face->landmarks are inputs, upright full-size coordinates.
  */
 FRT_NODISCARD enum frt_status frt_face_net_run(const struct frt_face_net *net, const struct frt_frame *frame,
-                                               struct frt_face *face, double *inference_ms, struct frt_error *err);
+                                               struct frt_face *face, double *inference_ms,
+                                               struct frt_error *err);
 
 /** Pixels of the full-size image per pixel of the net's input, for this box: how fine a frame it needs. */
 double frt_face_net_step(const struct frt_face_net *net, const struct frt_box *box);

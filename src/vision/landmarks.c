@@ -30,14 +30,15 @@ enum frt_status frt_landmarker_new(const struct frt_model_spec *spec, const stru
 {
     struct frt_model_input input;
     if (strcmp(spec->family, "landmarks68") != 0)
-        return frt_fail(err, FRT_EBAD_MODEL, "landmarks model %s: no family \"%s\"; families: landmarks68", spec->name,
-                        spec->family);
+        return frt_fail(err, FRT_EBAD_MODEL, "landmarks model %s: no family \"%s\"; families: landmarks68",
+                        spec->name, spec->family);
     enum frt_status status = frt_face_crop_check_input(spec, session, &input, err);
     if (status != FRT_OK)
         return status;
     if (session->info.n_outputs != 1 || !has_values(&session->info.outputs[0])) {
         char shape[96];
-        frt_tensor_shape_text(session->info.outputs[0].dims, session->info.outputs[0].n_dims, shape, sizeof shape);
+        frt_tensor_shape_text(session->info.outputs[0].dims, session->info.outputs[0].n_dims, shape,
+                              sizeof shape);
         return frt_fail(err, FRT_EBAD_MODEL,
                         "landmarks model %s: found %u outputs, the first %s; landmarks68 expects one [1,%d]",
                         spec->name, (unsigned)session->info.n_outputs, shape, N_VALUES);
@@ -85,8 +86,8 @@ enum frt_status frt_landmarker_run(const struct frt_landmarker *landmarker, cons
     struct frt_face_crop crop;
     struct frt_outputs outputs = {0};
     float *data = NULL;
-    enum frt_status status = frt_face_crop_plan(FRT_CROP_BOX, frame, box, landmarker->crop_scale, input->width_px,
-                                                input->height_px, &crop, err);
+    enum frt_status status = frt_face_crop_plan(FRT_CROP_BOX, frame, box, landmarker->crop_scale,
+                                                input->width_px, input->height_px, &crop, err);
     if (status != FRT_OK)
         return status;
     data = frt_alloc_aligned(64, (size_t)3 * input->width_px * input->height_px * sizeof *data);

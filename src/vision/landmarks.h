@@ -15,8 +15,9 @@
 struct frt_landmarker;
 
 /** spec (role landmarks, family "landmarks68") and session are borrowed; must outlive it. */
-FRT_NODISCARD enum frt_status frt_landmarker_new(const struct frt_model_spec *spec, const struct frt_session *session,
-                                                 struct frt_landmarker **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_landmarker_new(const struct frt_model_spec *spec,
+                                                 const struct frt_session *session, struct frt_landmarker **out,
+                                                 struct frt_error *err);
 void frt_landmarker_free(struct frt_landmarker *landmarker);
 
 /** Points in upright full-size coordinates. `box` likewise. */

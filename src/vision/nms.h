@@ -19,7 +19,7 @@
 struct frt_candidates {
     struct frt_detection *items;
     size_t n, capacity;
-    bool heap;     /* full: items form a min-heap by score */
+    bool heap;      /* full: items form a min-heap by score */
     bool no_memory; /* sticks; frt_nms reports it */
 };
 

@@ -35,11 +35,11 @@ static enum frt_status broken(void *arg, const struct frt_tensor *inputs, uint32
     return frt_fail(err, FRT_ERUNTIME, "broken as told");
 }
 
-#define INFO                                                                                        \
-    {                                                                                               \
-        .n_inputs = 1, .n_outputs = 1, .inputs = {{"in", {-1, 2}, 2, true}}, .outputs = {           \
-            {"out", {-1, 2}, 2, true}                                                               \
-        }                                                                                           \
+#define INFO                                                                                                   \
+    {                                                                                                          \
+        .n_inputs = 1, .n_outputs = 1, .inputs = {{"in", {-1, 2}, 2, true}}, .outputs = {                      \
+            {"out", {-1, 2}, 2, true}                                                                          \
+        }                                                                                                      \
     }
 
 static const struct frt_fake_model models[] = {
@@ -158,7 +158,8 @@ static void *run_often(void *arg)
         const float values[] = {(float)i, 1};
         struct frt_outputs out;
         const struct frt_tensor input = {.data = values, .dims = {1, 2}, .n_dims = 2};
-        if (frt_session_run(session, &input, 1, &out, NULL) != FRT_OK || out.tensors[0].data[0] != 2.0f * (float)i)
+        if (frt_session_run(session, &input, 1, &out, NULL) != FRT_OK ||
+            out.tensors[0].data[0] != 2.0f * (float)i)
             return arg;
         frt_outputs_release(&out);
     }
@@ -183,12 +184,9 @@ static void threads_share_a_session(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_run_goes_through),
-        cmocka_unit_test(what_does_not_fit_is_refused),
-        cmocka_unit_test(a_failing_run_leaves_nothing),
-        cmocka_unit_test(an_unknown_model_is_not_found),
-        cmocka_unit_test(sizes_do_not_overflow),
-        cmocka_unit_test(shape_texts_are_cut_to_fit),
+        cmocka_unit_test(a_run_goes_through),           cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(a_failing_run_leaves_nothing), cmocka_unit_test(an_unknown_model_is_not_found),
+        cmocka_unit_test(sizes_do_not_overflow),        cmocka_unit_test(shape_texts_are_cut_to_fit),
         cmocka_unit_test(threads_share_a_session),
     };
     if (frt_backend_fake_new(models, sizeof models / sizeof models[0], &backend, NULL) != FRT_OK)

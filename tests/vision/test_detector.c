@@ -26,8 +26,15 @@ static uint8_t pixels[SIDE * SIDE * 3];
 /* A black 64×64 frame that stands for the part (10, 20) to (138, 148) of the photo. */
 static struct frt_frame small_frame(void)
 {
-    return (struct frt_frame){.pixels = pixels, .width_px = SIDE, .height_px = SIDE, .stride_bytes = (size_t)SIDE * 3,
-                              .origin_x = 10, .origin_y = 20, .scale_x = 2, .scale_y = 2, .borrowed = true};
+    return (struct frt_frame){.pixels = pixels,
+                              .width_px = SIDE,
+                              .height_px = SIDE,
+                              .stride_bytes = (size_t)SIDE * 3,
+                              .origin_x = 10,
+                              .origin_y = 20,
+                              .scale_x = 2,
+                              .scale_y = 2,
+                              .borrowed = true};
 }
 
 static void make_detector(struct fixture *f, const char *family)
@@ -182,9 +189,9 @@ static void ssd_by_hand(void **state)
 {
     (void)state;
     static const float faces[3][4] = {
-        {0.25f, 0.5f, 0.5f, 0.75f},      /* ymin, xmin, ymax, xmax */
-        {0.26f, 0.5f, 0.51f, 0.75f},     /* overlaps the first */
-        {0.5f, -0.5f, 2.0f, 0.25f},      /* reaches out: clipped */
+        {0.25f, 0.5f, 0.5f, 0.75f},  /* ymin, xmin, ymax, xmax */
+        {0.26f, 0.5f, 0.51f, 0.75f}, /* overlaps the first */
+        {0.5f, -0.5f, 2.0f, 0.25f},  /* reaches out: clipped */
     };
     struct fixture f = {0};
     const struct frt_frame frame = small_frame();
@@ -239,9 +246,9 @@ static void tiny_yolo_by_hand(void **state)
             grid[(a * 5 + 4) * CELLS + i] = -20;
     }
     float *cell = grid + (size_t)ANCHOR * 5 * CELLS + CELL;
-    cell[0] = 0;           /* x: the cell's middle */
-    cell[CELLS] = 1;       /* y: sigmoid(1) */
-    cell[2 * CELLS] = -1;  /* width: anchor / e */
+    cell[0] = 0;          /* x: the cell's middle */
+    cell[CELLS] = 1;      /* y: sigmoid(1) */
+    cell[2 * CELLS] = -1; /* width: anchor / e */
     cell[3 * CELLS] = -0.5f;
     cell[4 * CELLS] = 3;
     make_detector(&f, "tiny_yolo2");
@@ -339,7 +346,8 @@ static void scrfd_agrees_with_a_naive_decoder(void **state)
                         values[k][0][row] = score;
                         for (int j = 0; j < 4; j++)
                             values[k][1][row * 4 + (size_t)j] = d[j] = canned_random(&seed) * 3 - 0.5f;
-                        float x1 = (float)c - d[0], y1 = (float)r - d[1], x2 = (float)c + d[2], y2 = (float)r + d[3];
+                        float x1 = (float)c - d[0], y1 = (float)r - d[1], x2 = (float)c + d[2],
+                              y2 = (float)r + d[3];
                         float s = (float)strides[k];
                         if (score >= 0.5f && x2 > x1 && y2 > y1)
                             all[n++] = (struct frt_detection){
@@ -368,8 +376,13 @@ static void the_photo_is_scaled_padded_and_normalised(void **state)
         wide[i + 1] = 100;
         wide[i + 2] = 50;
     }
-    const struct frt_frame frame = {.pixels = wide, .width_px = 100, .height_px = 40, .stride_bytes = 300,
-                                    .scale_x = 1, .scale_y = 1, .borrowed = true};
+    const struct frt_frame frame = {.pixels = wide,
+                                    .width_px = 100,
+                                    .height_px = 40,
+                                    .stride_bytes = 300,
+                                    .scale_x = 1,
+                                    .scale_y = 1,
+                                    .borrowed = true};
     scrfd_outputs(&f, true, false, true, values);
     put_scrfd_face(values, 0.9f);
     make_detector(&f, "scrfd");
@@ -395,9 +408,15 @@ static void the_spec_decides_on_colour_and_scale(void **state)
     float *values[3][3] = {{NULL}};
     for (size_t i = 0; i < sizeof coloured; i += 3)
         coloured[i] = 200;
-    const struct frt_frame frame = {.pixels = coloured, .width_px = SIDE, .height_px = SIDE,
-                                    .stride_bytes = (size_t)SIDE * 3, .scale_x = 1, .scale_y = 1, .borrowed = true};
-    f.spec.input = (struct frt_model_input){.color = FRT_COLOR_BGR, .mean = {1, 2, 3}, .scale = {0.5f, 0.5f, 0.25f}};
+    const struct frt_frame frame = {.pixels = coloured,
+                                    .width_px = SIDE,
+                                    .height_px = SIDE,
+                                    .stride_bytes = (size_t)SIDE * 3,
+                                    .scale_x = 1,
+                                    .scale_y = 1,
+                                    .borrowed = true};
+    f.spec.input =
+        (struct frt_model_input){.color = FRT_COLOR_BGR, .mean = {1, 2, 3}, .scale = {0.5f, 0.5f, 0.25f}};
     f.spec.min_confidence = 0.95f;
     scrfd_outputs(&f, true, false, true, values);
     put_scrfd_face(values, 0.9f);
@@ -407,8 +426,8 @@ static void the_spec_decides_on_colour_and_scale(void **state)
     assert_float_equal(f.net.seen[0], -0.5, 1e-4);                           /* blue: (0 - 1) / 2 */
     assert_float_equal(f.net.seen[2 * SIDE * SIDE], (200 - 3) * 0.25, 1e-2); /* red, last */
     const struct frt_detector_params params = {.min_confidence = 0.8f};
-    assert_int_equal(
-        frt_detector_run(f.detector, &frame, &params, f.found, MAX_FOUND, &f.n, NULL, NULL), FRT_OK);
+    assert_int_equal(frt_detector_run(f.detector, &frame, &params, f.found, MAX_FOUND, &f.n, NULL, NULL),
+                     FRT_OK);
     assert_int_equal(f.n, 1);
     finish(&f);
 }
@@ -422,9 +441,7 @@ static void a_dynamic_canvas_fits_the_photo(void **state)
     } cases[] = {
         {250, 250, 0, 256, 256},   /* never enlarged */
         {2000, 1000, 0, 640, 320}, /* 640 is the family's */
-        {2000, 1500, 320, 320, 256},
-        {30, 20, 0, 64, 64},
-        {1, 3000, 0, 64, 640},
+        {2000, 1500, 320, 320, 256}, {30, 20, 0, 64, 64}, {1, 3000, 0, 64, 640},
     };
     static const int64_t channels[4] = {1, 1, 4, 10};
     uint8_t *photo = frt_alloc_zero((size_t)3000 * 1500, 3);
@@ -435,7 +452,8 @@ static void a_dynamic_canvas_fits_the_photo(void **state)
         for (int kind = 0; kind < 4; kind++) {
             for (int k = 0; k < 3; k++) {
                 int64_t stride = 8 << k;
-                (void)canned_output(&f.net, true, cases[i].canvas_width / stride * (cases[i].canvas_height / stride),
+                (void)canned_output(&f.net, true,
+                                    cases[i].canvas_width / stride * (cases[i].canvas_height / stride),
                                     channels[kind]);
             }
         }
@@ -443,8 +461,12 @@ static void a_dynamic_canvas_fits_the_photo(void **state)
         f.net.answers[3].values[0] = 1;
         f.spec.max_input_px = cases[i].max;
         make_detector(&f, "yunet");
-        const struct frt_frame frame = {.pixels = photo, .width_px = cases[i].width, .height_px = cases[i].height,
-                                        .stride_bytes = (size_t)cases[i].width * 3, .scale_x = 1, .scale_y = 1};
+        const struct frt_frame frame = {.pixels = photo,
+                                        .width_px = cases[i].width,
+                                        .height_px = cases[i].height,
+                                        .stride_bytes = (size_t)cases[i].width * 3,
+                                        .scale_x = 1,
+                                        .scale_y = 1};
         run_on(&f, &frame);
         assert_int_equal(f.n, 1);
         assert_int_equal(f.net.runs, 1);
@@ -486,8 +508,13 @@ static void faces_on_the_padding_are_dropped(void **state)
     static uint8_t wide[64 * 16 * 3];
     static const float face[4] = {0.5f, 0.5f, 0.75f, 0.75f}; /* centre at y = 40 of 64; the photo ends at 16 */
     struct fixture f = {0};
-    const struct frt_frame frame = {.pixels = wide, .width_px = 64, .height_px = 16, .stride_bytes = 192,
-                                    .scale_x = 1, .scale_y = 1, .borrowed = true};
+    const struct frt_frame frame = {.pixels = wide,
+                                    .width_px = 64,
+                                    .height_px = 16,
+                                    .stride_bytes = 192,
+                                    .scale_x = 1,
+                                    .scale_y = 1,
+                                    .borrowed = true};
     canned_init(&f.net, SIDE, SIDE);
     float *scores = canned_output(&f.net, false, 1, 10);
     float *boxes = canned_output(&f.net, true, 10, 4);
@@ -501,7 +528,8 @@ static void faces_on_the_padding_are_dropped(void **state)
 
 /* --------------------------------------------------------------- refusals */
 
-static void refused(const char *family, struct canned_net *net, uint32_t width, const char *found, const char *fits)
+static void refused(const char *family, struct canned_net *net, uint32_t width, const char *found,
+                    const char *fits)
 {
     struct frt_model_spec spec = {.name = "my-detector"};
     struct frt_detector *detector = NULL;
@@ -511,7 +539,8 @@ static void refused(const char *family, struct canned_net *net, uint32_t width, 
     canned_open(net);
     assert_int_equal(frt_detector_new(&spec, net->session, &detector, &err), FRT_EBAD_MODEL);
     assert_null(detector);
-    if (strstr(err.text, found) == NULL || strstr(err.text, fits) == NULL || strstr(err.text, "my-detector") == NULL)
+    if (strstr(err.text, found) == NULL || strstr(err.text, fits) == NULL ||
+        strstr(err.text, "my-detector") == NULL)
         fail_msg("\"%s\" lacks \"%s\" or \"%s\"", err.text, found, fits);
     canned_close(net);
 }
@@ -587,7 +616,8 @@ static void answers_of_another_size_are_an_error(void **state)
     make_detector(&f, "scrfd");
     f.net.answers[1].dims[1] = 31;
     f.n = 77;
-    assert_int_equal(frt_detector_run(f.detector, &frame, NULL, f.found, MAX_FOUND, &f.n, NULL, &err), FRT_EBAD_MODEL);
+    assert_int_equal(frt_detector_run(f.detector, &frame, NULL, f.found, MAX_FOUND, &f.n, NULL, &err),
+                     FRT_EBAD_MODEL);
     assert_non_null(strstr(err.text, "stride 16"));
     assert_int_equal(f.n, 77);
     finish(&f);
@@ -597,8 +627,8 @@ static void hostile_values_give_no_hostile_faces(void **state)
 {
     (void)state;
     static const float nasty[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-40f, 0, 1, -1, 89, -200};
-    static const char *const families[] = {"scrfd", "yunet", "ssd_mobilenetv1", "ultralight_rfb", "tiny_yolo2",
-                                           "retinaface"};
+    static const char *const families[] = {"scrfd",          "yunet",      "ssd_mobilenetv1",
+                                           "ultralight_rfb", "tiny_yolo2", "retinaface"};
     uint32_t seed = 3;
     for (size_t k = 0; k < sizeof families / sizeof families[0]; k++) {
         for (int round = 0; round < 40; round++) {

@@ -27,7 +27,7 @@
 
 struct model {
     const char *family;
-    const char *path; /* in the assets, or with "data/" in the project */
+    const char *path;     /* in the assets, or with "data/" in the project */
     uint32_t group_faces; /* found at least in the photo of six */
     uint32_t lfw_misses;  /* at most, of N_LFW */
     uint32_t lfw_doubles; /* at most: a second box over the middle of the photo */
@@ -43,9 +43,15 @@ static struct model models[] = {
     {.family = "scrfd", .path = "models/detect/scrfd_2.5g_bnkps.onnx", .group_faces = 6},
     {.family = "ultralight_rfb", .path = "models/detect/version-RFB-320.onnx", .group_faces = 6},
     /* two neighbouring faces: a third box between them overlaps either by less than its NMS of 0.4 */
-    {.family = "retinaface", .path = "models/detect/RetinaFace_mobile320.onnx", .group_faces = 6, .lfw_doubles = 1},
+    {.family = "retinaface",
+     .path = "models/detect/RetinaFace_mobile320.onnx",
+     .group_faces = 6,
+     .lfw_doubles = 1},
     {.family = "ssd_mobilenetv1", .path = "data/packs/default/ssd_mobilenetv1.onnx", .group_faces = 6},
-    {.family = "tiny_yolo2", .path = "data/packs/default/tiny_face_detector.onnx", .group_faces = 4, .lfw_misses = 1},
+    {.family = "tiny_yolo2",
+     .path = "data/packs/default/tiny_face_detector.onnx",
+     .group_faces = 4,
+     .lfw_misses = 1},
 };
 #define N_MODELS (sizeof models / sizeof models[0])
 enum { YUNET = 0, SSD = 5 };
@@ -111,7 +117,8 @@ static struct frt_frame load_photo(const char *name)
     const struct frt_image_limits limits = {0};
     const struct frt_decode_request all = {0};
     path_of(name, path);
-    if (frt_image_map(&limits, path, &image, &err) != FRT_OK || frt_image_decode(image, &all, &frame, &err) != FRT_OK)
+    if (frt_image_map(&limits, path, &image, &err) != FRT_OK ||
+        frt_image_decode(image, &all, &frame, &err) != FRT_OK)
         fail_msg("%s: %s", name, err.text);
     frt_image_free(image);
     return frame;
@@ -170,8 +177,10 @@ static void six_faces_in_the_group(void **state)
             for (int k = 0; found[i].has_landmarks && k < FRT_LANDMARK_COUNT; k++)
                 assert_true(holds(&found[i].box, found[i].landmarks[k].x, found[i].landmarks[k].y));
             if (found[i].has_landmarks) {
-                assert_true(found[i].landmarks[FRT_LANDMARK_LEFT_EYE].x < found[i].landmarks[FRT_LANDMARK_RIGHT_EYE].x);
-                assert_true(found[i].landmarks[FRT_LANDMARK_LEFT_EYE].y < found[i].landmarks[FRT_LANDMARK_MOUTH_LEFT].y);
+                assert_true(found[i].landmarks[FRT_LANDMARK_LEFT_EYE].x <
+                            found[i].landmarks[FRT_LANDMARK_RIGHT_EYE].x);
+                assert_true(found[i].landmarks[FRT_LANDMARK_LEFT_EYE].y <
+                            found[i].landmarks[FRT_LANDMARK_MOUTH_LEFT].y);
             }
         }
         tried++;
@@ -241,7 +250,8 @@ static void families_agree_on_where_the_face_is(void **state)
             size_t y = central_face(models[m].detector, &frame, b);
             sum += (double)frt_box_iou(&a[x].box, &b[y].box);
             for (int k = 0; b[y].has_landmarks && k < FRT_LANDMARK_COUNT; k++) {
-                float dx = a[x].landmarks[k].x - b[y].landmarks[k].x, dy = a[x].landmarks[k].y - b[y].landmarks[k].y;
+                float dx = a[x].landmarks[k].x - b[y].landmarks[k].x,
+                      dy = a[x].landmarks[k].y - b[y].landmarks[k].y;
                 /* 20 % of the box: profile faces, where a hidden eye is anybody's guess */
                 assert_true(hypotf(dx, dy) < 0.2f * a[x].box.width);
             }
@@ -257,7 +267,8 @@ static void families_agree_on_where_the_face_is(void **state)
 #define CANVAS 256
 #define PHOTO 250
 
-static float value(const struct frt_outputs *out, const char *prefix, int stride, size_t row, size_t channels, size_t at)
+static float value(const struct frt_outputs *out, const char *prefix, int stride, size_t row, size_t channels,
+                   size_t at)
 {
     char name[32];
     (void)snprintf(name, sizeof name, "%s_%d", prefix, stride);
@@ -301,7 +312,8 @@ static void yunet_agrees_with_an_independent_decoder(void **state)
         for (int s = 8; s <= 32; s *= 2) {
             size_t columns = (size_t)(CANVAS / s);
             for (size_t row = 0; row < columns * columns; row++) {
-                double score = sqrt((double)value(&out, "cls", s, row, 1, 0) * (double)value(&out, "obj", s, row, 1, 0));
+                double score =
+                    sqrt((double)value(&out, "cls", s, row, 1, 0) * (double)value(&out, "obj", s, row, 1, 0));
                 if (score <= best)
                     continue;
                 best = score;
@@ -311,8 +323,10 @@ static void yunet_agrees_with_an_independent_decoder(void **state)
                 double h = exp((double)value(&out, "bbox", s, row, 4, 3)) * s;
                 expected.box = (struct frt_box){(float)(cx - w / 2), (float)(cy - h / 2), (float)w, (float)h};
                 for (size_t k = 0; k < 5; k++) {
-                    expected.landmarks[k].x = ((float)(row % columns) + value(&out, "kps", s, row, 10, 2 * k)) * (float)s;
-                    expected.landmarks[k].y = ((float)(row / columns) + value(&out, "kps", s, row, 10, 2 * k + 1)) * (float)s;
+                    expected.landmarks[k].x =
+                        ((float)(row % columns) + value(&out, "kps", s, row, 10, 2 * k)) * (float)s;
+                    expected.landmarks[k].y =
+                        ((float)(row / columns) + value(&out, "kps", s, row, 10, 2 * k + 1)) * (float)s;
                 }
             }
         }
@@ -334,8 +348,8 @@ static void yunet_agrees_with_an_independent_decoder(void **state)
 static void poses_are_found_and_their_absence_is_not(void **state)
 {
     (void)state;
-    static const char *const poses[] = {"left_face.jpeg", "right_face.png", "lower_face.jpeg", "rise_face.jpeg",
-                                        "left_wryneck.png", "right_wryneck.png"};
+    static const char *const poses[] = {"left_face.jpeg", "right_face.png",   "lower_face.jpeg",
+                                        "rise_face.jpeg", "left_wryneck.png", "right_wryneck.png"};
     static const struct {
         size_t model, least;
     } judges[] = {{YUNET, 6}, {SSD, 5 /* left_wryneck: its best score is 0.30 */}};
@@ -423,7 +437,8 @@ static void dense_landmarks_agree_with_the_detector(void **state)
         assert_int_equal(frt_landmarker_run(landmarker, &frame, &face->box, dense, NULL, NULL), FRT_OK);
         frt_landmarks_reduce(dense, five);
         for (int k = 0; k < FRT_LANDMARK_COUNT; k++)
-            sum += (double)(hypotf(five[k].x - face->landmarks[k].x, five[k].y - face->landmarks[k].y) / face->box.width);
+            sum += (double)(hypotf(five[k].x - face->landmarks[k].x, five[k].y - face->landmarks[k].y) /
+                            face->box.width);
         frt_frame_deinit(&frame);
     }
     /* two nets, other annotators: 4 % of the box's width on average were seen */
@@ -440,7 +455,8 @@ static void minifasnet_tells_the_samples_apart(void **state)
     static const struct {
         const char *name;
         bool real;
-    } photos[] = {{"faces/liveness/image_T1.jpg", true}, {"faces/liveness/image_F1.jpg", false},
+    } photos[] = {{"faces/liveness/image_T1.jpg", true},
+                  {"faces/liveness/image_F1.jpg", false},
                   {"faces/liveness/image_F2.jpg", false}};
     struct frt_face_net *nets[2] = {NULL};
     struct frt_session *sessions[2] = {NULL};

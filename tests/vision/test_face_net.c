@@ -23,8 +23,13 @@ static struct frt_frame ramp(void)
             pixels[(y * WIDTH + x) * 3 + 2] = 200;
         }
     }
-    return (struct frt_frame){.pixels = pixels, .width_px = WIDTH, .height_px = HEIGHT, .stride_bytes = (size_t)WIDTH * 3,
-                              .scale_x = 2, .scale_y = 2, .borrowed = true};
+    return (struct frt_frame){.pixels = pixels,
+                              .width_px = WIDTH,
+                              .height_px = HEIGHT,
+                              .stride_bytes = (size_t)WIDTH * 3,
+                              .scale_x = 2,
+                              .scale_y = 2,
+                              .borrowed = true};
 }
 
 static void the_box_is_centred_between_bars(void **state)
@@ -45,9 +50,9 @@ static void the_box_is_centred_between_bars(void **state)
     float data[3 * INPUT * INPUT];
     const struct frt_model_input input = {INPUT, INPUT, FRT_COLOR_RGB, {0}, {1, 1, 1}};
     frt_face_crop_fill(&crop, &frame, &input, data);
-    assert_float_equal(data[0], 0, 1e-6);        /* bar */
+    assert_float_equal(data[0], 0, 1e-6); /* bar */
     assert_float_equal(data[3], 0, 1e-6);
-    assert_float_equal(data[4], 110, 0.6);       /* column 10 of the frame */
+    assert_float_equal(data[4], 110, 0.6); /* column 10 of the frame */
     assert_float_equal(data[11], 117, 0.6);
     assert_float_equal(data[12], 0, 1e-6);
     assert_float_equal(data[INPUT * INPUT + 4], 110, 0.6); /* row 10 */
@@ -75,8 +80,8 @@ static void the_square_keeps_its_centre(void **state)
     float data[3 * INPUT * INPUT];
     const struct frt_model_input input = {INPUT, INPUT, FRT_COLOR_BGR, {0}, {1, 1, 1}};
     frt_face_crop_fill(&crop, &frame, &input, data);
-    assert_float_equal(data[0], 0, 1e-6);                        /* left of the photo: black */
-    assert_float_equal(data[INPUT - 1], 200, 0.6);               /* blue first */
+    assert_float_equal(data[0], 0, 1e-6);                              /* left of the photo: black */
+    assert_float_equal(data[INPUT - 1], 200, 0.6);                     /* blue first */
     assert_float_equal(data[2 * INPUT * INPUT + INPUT - 1], 115, 1.1); /* red last: column 15.25 */
 }
 
@@ -85,7 +90,7 @@ static void the_large_crop_is_moved_inside(void **state)
 {
     (void)state;
     static const struct {
-        struct frt_box box; /* photo */
+        struct frt_box box;       /* photo */
         double scale, x, y, w, h; /* frame */
     } cases[] = {
         {{60, 40, 20, 20}, 2.7, 35 - 13.5, 25 - 13.5, 27, 27},
@@ -97,8 +102,8 @@ static void the_large_crop_is_moved_inside(void **state)
     const struct frt_frame frame = ramp();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct frt_face_crop crop;
-        assert_int_equal(frt_face_crop_plan(FRT_CROP_SHIFTED, &frame, &cases[i].box, cases[i].scale, INPUT, INPUT,
-                                            &crop, NULL),
+        assert_int_equal(frt_face_crop_plan(FRT_CROP_SHIFTED, &frame, &cases[i].box, cases[i].scale, INPUT,
+                                            INPUT, &crop, NULL),
                          FRT_OK);
         assert_float_equal(crop.src_x, cases[i].x, 1e-5);
         assert_float_equal(crop.src_y, cases[i].y, 1e-5);
@@ -113,15 +118,17 @@ static void boxes_that_show_nothing_are_refused(void **state)
 {
     (void)state;
     static const struct frt_box bad[] = {
-        {NAN, 0, 1, 1}, {0, 0, 0, 1}, {0, 0, 1, -1}, {0, 0, INFINITY, 1}, {500, 0, 10, 10}, {-20, 0, 10, 10}, {0, 300, 5, 5},
+        {NAN, 0, 1, 1},   {0, 0, 0, 1},     {0, 0, 1, -1},  {0, 0, INFINITY, 1},
+        {500, 0, 10, 10}, {-20, 0, 10, 10}, {0, 300, 5, 5},
     };
     const struct frt_frame frame = ramp();
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct frt_face_crop crop;
         struct frt_error err = {0};
         for (int kind = FRT_CROP_BOX; kind <= FRT_CROP_SHIFTED; kind++)
-            assert_int_equal(frt_face_crop_plan((enum frt_crop_kind)kind, &frame, &bad[i], 1, INPUT, INPUT, &crop, &err),
-                             FRT_EINVAL);
+            assert_int_equal(
+                frt_face_crop_plan((enum frt_crop_kind)kind, &frame, &bad[i], 1, INPUT, INPUT, &crop, &err),
+                FRT_EINVAL);
         assert_true(strlen(err.text) > 10);
     }
 }
@@ -251,7 +258,8 @@ static void expressions_follow_their_labels(void **state)
     begin(&c, FRT_ROLE_EXPRESSION, "expression");
     c.spec.n_labels = 7;
     for (int i = 0; i < 7; i++) /* backwards */
-        (void)snprintf(c.spec.labels[i], sizeof c.spec.labels[i], "%s", frt_expression_name((enum frt_expression)(6 - i)));
+        (void)snprintf(c.spec.labels[i], sizeof c.spec.labels[i], "%s",
+                       frt_expression_name((enum frt_expression)(6 - i)));
     canned_output(&c.canned, false, 1, 7)[0] = 10;
     run_well(&c);
     assert_int_equal(c.face.expression, FRT_EXPRESSION_SURPRISED);

@@ -43,8 +43,15 @@ static void finish(struct fixture *f)
 
 static struct frt_frame part_of_a_photo(void)
 {
-    return (struct frt_frame){.pixels = pixels, .width_px = SIDE, .height_px = SIDE, .stride_bytes = (size_t)SIDE * 3,
-                              .origin_x = 100, .origin_y = 50, .scale_x = 3, .scale_y = 3, .borrowed = true};
+    return (struct frt_frame){.pixels = pixels,
+                              .width_px = SIDE,
+                              .height_px = SIDE,
+                              .stride_bytes = (size_t)SIDE * 3,
+                              .origin_x = 100,
+                              .origin_y = 50,
+                              .scale_x = 3,
+                              .scale_y = 3,
+                              .borrowed = true};
 }
 
 /* A net that sees one white dot and says where: crop and way back must cancel, whatever the box. */

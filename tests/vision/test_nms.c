@@ -82,10 +82,14 @@ static void what_is_no_box_is_dropped(void **state)
 {
     (void)state;
     static const struct frt_detection bad[] = {
-        {.box = {NAN, 0, 1, 1}, .score = 1},      {.box = {0, INFINITY, 1, 1}, .score = 1},
-        {.box = {0, 0, NAN, 1}, .score = 1},      {.box = {0, 0, 1, -1}, .score = 1},
-        {.box = {0, 0, 0, 1}, .score = 1},        {.box = {0, 0, 1e30f, 1}, .score = 1},
-        {.box = {0, 0, 1, 1}, .score = NAN},      {.box = {-1e30f, 0, 1, 1}, .score = 1},
+        {.box = {NAN, 0, 1, 1}, .score = 1},
+        {.box = {0, INFINITY, 1, 1}, .score = 1},
+        {.box = {0, 0, NAN, 1}, .score = 1},
+        {.box = {0, 0, 1, -1}, .score = 1},
+        {.box = {0, 0, 0, 1}, .score = 1},
+        {.box = {0, 0, 1e30f, 1}, .score = 1},
+        {.box = {0, 0, 1, 1}, .score = NAN},
+        {.box = {-1e30f, 0, 1, 1}, .score = 1},
         {.box = {0, 0, 1, 1}, .score = 1, .has_landmarks = true, .landmarks = {{0, NAN}}},
     };
     struct frt_candidates list;
@@ -115,11 +119,13 @@ static void a_flood_keeps_the_best_and_ends_soon(void **state)
     int64_t start = frt_now_ns();
     for (size_t i = 0; i < FLOOD; i++) {
         /* tiny boxes far apart: nothing suppresses anything, the worst case */
-        frt_candidates_add(&list, &(struct frt_detection){.box = {(float)(i % 1000) * 3, (float)(i / 1000) * 3, 1, 1},
-                                                          .score = next_random(&seed) * 0.9f});
+        frt_candidates_add(&list,
+                           &(struct frt_detection){.box = {(float)(i % 1000) * 3, (float)(i / 1000) * 3, 1, 1},
+                                                   .score = next_random(&seed) * 0.9f});
     }
     for (size_t i = 0; i < 10; i++)
-        frt_candidates_add(&list, &(struct frt_detection){.box = {-100 * (float)(i + 1), 0, 1, 1}, .score = 0.95f});
+        frt_candidates_add(&list,
+                           &(struct frt_detection){.box = {-100 * (float)(i + 1), 0, 1, 1}, .score = 0.95f});
     assert_int_equal(list.n, FRT_NMS_MAX);
     assert_int_equal(frt_nms(&list, 0.4f, out, FRT_NMS_MAX, &n, NULL), FRT_OK);
     assert_int_equal(n, FRT_NMS_MAX);
@@ -144,7 +150,8 @@ static void equal_scores_have_one_order(void **state)
         frt_candidates_init(&list);
         for (int i = 0; i < 3; i++) {
             int k = round == 0 ? i : 2 - i;
-            frt_candidates_add(&list, &(struct frt_detection){.box = {(float)k * 20, 0, 10, 10}, .score = 0.5f});
+            frt_candidates_add(&list,
+                               &(struct frt_detection){.box = {(float)k * 20, 0, 10, 10}, .score = 0.5f});
         }
         assert_int_equal(frt_nms(&list, 0.4f, out[round], 3, &n, NULL), FRT_OK);
         assert_int_equal(n, 3);
@@ -162,7 +169,8 @@ static void capacity_and_memory_are_respected(void **state)
     size_t n = 0;
     frt_candidates_init(&list);
     for (int i = 0; i < 10; i++)
-        frt_candidates_add(&list, &(struct frt_detection){.box = {(float)i * 20, 0, 10, 10}, .score = 0.05f * (float)i});
+        frt_candidates_add(
+            &list, &(struct frt_detection){.box = {(float)i * 20, 0, 10, 10}, .score = 0.05f * (float)i});
     assert_int_equal(frt_nms(&list, 0.4f, out, 2, &n, NULL), FRT_OK);
     assert_int_equal(n, 2);
     assert_true(out[0].box.x == 180.0f);
