@@ -16,6 +16,7 @@
 enum {
     DEFAULT_MAX_PIXELS = 50000000,
     DEFAULT_MAX_SIDE_PX = 16384,
+    MAX_SHRINK = 4096, /* the sum over a block of 4096 x 4096 still fits 32 bits */
     MAX_FILE_BYTES = 256 << 20 /* a file of 50 megapixels, 16 bits, uncompressed, and then some */
 };
 
@@ -119,6 +120,8 @@ enum frt_status frt_image_wrap(const struct frt_image_limits *limits, const uint
     enum frt_status status = check_limits(limits, width_px, height_px, err);
     if (status != FRT_OK)
         return status;
+    if (pixels == NULL)
+        return frt_fail(err, FRT_EINVAL, "pixels are NULL");
     if (stride_bytes < (size_t)width_px * 3)
         return frt_fail(err, FRT_EINVAL, "stride is %zu bytes; at least %zu fit %u RGB pixels", stride_bytes,
                         (size_t)width_px * 3, width_px);
@@ -232,6 +235,8 @@ static enum frt_status to_stored(const struct frt_image *image, const struct frt
     out->height = (uint32_t)(y1 - y0);
     uint32_t side = out->width > out->height ? out->width : out->height;
     out->shrink = request->want_side_px == 0 || side < request->want_side_px ? 1 : side / request->want_side_px;
+    if (out->shrink > MAX_SHRINK)
+        out->shrink = MAX_SHRINK;
     return FRT_OK;
 }
 

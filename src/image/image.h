@@ -49,7 +49,8 @@ enum frt_image_format frt_image_sniff(const void *data, size_t size);
 FRT_NODISCARD enum frt_status frt_image_open(const struct frt_image_limits *limits, const void *data, size_t size,
                                              struct frt_image **out, struct frt_error *err);
 
-/** As frt_image_open_file of frt.h (memory-mapped), limits given directly. */
+/** As frt_image_open_file of frt.h, limits given directly. The file is read into memory, not mapped: one
+ *  that shrinks while mapped would kill the process. */
 FRT_NODISCARD enum frt_status frt_image_map(const struct frt_image_limits *limits, const char *path,
                                             struct frt_image **out, struct frt_error *err);
 

@@ -4,10 +4,14 @@
  * The scanline interface is used, not TurboJPEG's: it scales by n/8 inside the inverse transform, skips
  * the rows and columns outside a region, and keeps a handful of rows in memory. A baseline photo of any
  * size costs its frame plus a few hundred kilobytes; a progressive one needs its coefficients (2 bytes a
- * sample) as well, which libjpeg takes at once: MAX_COEFFICIENT_BYTES bounds it.
+ * sample) as well, which libjpeg takes at once: MAX_LIBRARY_BYTES bounds it.
+ *
+ * A region is decoded with a margin, and the margin is cut off: the chroma upsampling at the border of
+ * what libjpeg decodes has no neighbours and differs from a decode of the whole.
  *
  * Damage: libjpeg repairs what it can and calls that a warning. A file that ends before its last row is
- * refused (half a face is no face); other warnings pass.
+ * refused (half a face is no face); other warnings pass. One that lacks only its end marker passes, unless
+ * it has several scans: there nobody can tell whether a scan is missing.
  *
  * Threading: pure functions.
  */
@@ -24,7 +28,8 @@
 
 enum {
     MAX_SCANS = 100,   /* of a progressive file; encoders write 10 */
-    REGION_MARGIN = 16 /* stored pixels around a region, so that chroma at its edge has neighbours */
+    REGION_MARGIN = 16, /* stored pixels around a region, so that chroma at its edge has neighbours */
+    MAX_LIBRARY_BYTES = 448 << 20 /* libjpeg's own memory: 50 megapixels, 4 components, progressive */
 };
 
 struct reader {
@@ -34,19 +39,44 @@ struct reader {
     jmp_buf escape;
     char text[JMSG_LENGTH_MAX];
     bool truncated;
+    bool in_pixels, several_scans; /* past the header; more than one scan to come */
+    enum frt_status failed; /* how an escape is to be reported */
 };
+
+/* libjpeg's errors that are not damage. */
+static enum frt_status status_of(int code)
+{
+    switch (code) {
+    case JERR_OUT_OF_MEMORY:
+        return FRT_ENOMEM;
+    case JERR_IMAGE_TOO_BIG:    /* over 65,500 pixels a side */
+    case JERR_NO_BACKING_STORE: /* over MAX_LIBRARY_BYTES */
+        return FRT_EIMAGE_TOO_LARGE;
+    case JERR_BAD_PRECISION:
+    case JERR_SOF_UNSUPPORTED:
+    case JERR_CONVERSION_NOTIMPL:
+        return FRT_EUNSUPPORTED_IMAGE;
+    default:
+        return FRT_EBAD_IMAGE;
+    }
+}
 
 static void on_error(j_common_ptr common)
 {
     struct reader *r = (struct reader *)common->client_data;
     common->err->format_message(common, r->text);
+    r->failed = status_of(common->err->msg_code);
     longjmp(r->escape, 1);
 }
 
 static void on_message(j_common_ptr common, int level)
 {
     struct reader *r = (struct reader *)common->client_data;
-    if (level < 0 && (common->err->msg_code == JWRN_JPEG_EOF || common->err->msg_code == JWRN_HIT_MARKER))
+    if (level >= 0)
+        return;
+    /* HIT_MARKER: bits were needed that are not there. EOF alone: the reader looked past the last byte. */
+    bool needs_end = !r->in_pixels || r->several_scans || r->jpeg.arith_code;
+    if (common->err->msg_code == JWRN_HIT_MARKER || (common->err->msg_code == JWRN_JPEG_EOF && needs_end))
         r->truncated = true;
 }
 
@@ -55,6 +85,7 @@ static void on_progress(j_common_ptr common)
     struct reader *r = (struct reader *)common->client_data;
     if (r->jpeg.input_scan_number > MAX_SCANS) {
         (void)snprintf(r->text, sizeof r->text, "more than %d scans", MAX_SCANS);
+        r->failed = FRT_EBAD_IMAGE;
         longjmp(r->escape, 1);
     }
 }
@@ -72,6 +103,7 @@ static void start(struct reader *r, const uint8_t *data, size_t size)
     r->errors.output_message = on_output;
     r->jpeg.client_data = r;
     jpeg_create_decompress(&r->jpeg);
+    r->jpeg.mem->max_memory_to_use = MAX_LIBRARY_BYTES;
     r->progress.progress_monitor = on_progress;
     r->jpeg.progress = &r->progress;
     jpeg_mem_src(&r->jpeg, data, (unsigned long)size);
@@ -91,7 +123,7 @@ static enum frt_status read_header(const uint8_t *data, size_t size, struct imag
     memset(&r, 0, sizeof r);
     if (setjmp(r.escape) != 0) {
         jpeg_destroy_decompress(&r.jpeg);
-        return frt_fail(err, FRT_EBAD_IMAGE, "JPEG: %s", r.text);
+        return frt_fail(err, r.failed, "JPEG: %s", r.text);
     }
     start(&r, data, size);
     jpeg_save_markers(&r.jpeg, JPEG_APP0 + 1, 0xFFFF);
@@ -127,16 +159,30 @@ static unsigned scale_eighths(uint32_t shrink)
     return shrink >= 8 ? 1 : (8 + shrink - 1) / shrink;
 }
 
+/* What is read of the scaled image, and the part of it that is kept. */
 struct plan {
     unsigned eighths;
-    JDIMENSION first_row, rows;   /* of the scaled image */
+    JDIMENSION first_row, rows;
     JDIMENSION first_column, columns;
+    JDIMENSION keep_row, keep_rows;
+    JDIMENSION keep_column, keep_columns;
 };
+
+/* Scaled pixels that cover the stored ones from `at` to `end`. */
+static void span(const struct plan *plan, uint32_t at, uint32_t end, JDIMENSION limit, JDIMENSION *first,
+                 JDIMENSION *count)
+{
+    JDIMENSION last = (JDIMENSION)(((uint64_t)end * plan->eighths + 7) / 8);
+    *first = (JDIMENSION)((uint64_t)at * plan->eighths / 8);
+    *count = (last < limit ? last : limit) - *first;
+}
 
 static void set_up(struct reader *r, const struct stored_request *q, struct plan *plan)
 {
     struct jpeg_decompress_struct *jpeg = &r->jpeg;
     (void)jpeg_read_header(jpeg, TRUE);
+    r->several_scans = jpeg_has_multiple_scans(jpeg) != 0;
+    r->in_pixels = true;
     jpeg->scale_num = plan->eighths;
     jpeg->scale_denom = 8;
     jpeg->dct_method = JDCT_ISLOW;
@@ -145,21 +191,37 @@ static void set_up(struct reader *r, const struct stored_request *q, struct plan
         jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK ? JCS_CMYK : JCS_RGB;
     (void)jpeg_start_decompress(jpeg);
 
-    double s = plan->eighths / 8.0;
-    uint32_t x0 = q->x > REGION_MARGIN ? q->x - REGION_MARGIN : 0, y0 = q->y > REGION_MARGIN ? q->y - REGION_MARGIN : 0;
-    uint32_t x1 = q->x + q->width + REGION_MARGIN, y1 = q->y + q->height + REGION_MARGIN;
-    plan->first_row = (JDIMENSION)(y0 * s);
-    plan->rows = (JDIMENSION)(y1 * s) + 1;
-    if (plan->rows > jpeg->output_height)
-        plan->rows = jpeg->output_height;
-    plan->rows -= plan->first_row;
-    plan->first_column = (JDIMENSION)(x0 * s);
-    plan->columns = (JDIMENSION)(x1 * s) + 1;
-    if (plan->columns > jpeg->output_width)
-        plan->columns = jpeg->output_width;
-    plan->columns -= plan->first_column;
+    /* in output pixels a margin of REGION_MARGIN stored ones is never less than the upsampler's one */
+    uint32_t x0 = q->x > REGION_MARGIN ? q->x - REGION_MARGIN : 0, x1 = q->x + q->width + REGION_MARGIN;
+    uint32_t y0 = q->y > REGION_MARGIN ? q->y - REGION_MARGIN : 0, y1 = q->y + q->height + REGION_MARGIN;
+    span(plan, y0, y1, jpeg->output_height, &plan->first_row, &plan->rows);
+    span(plan, x0, x1, jpeg->output_width, &plan->first_column, &plan->columns);
+    span(plan, q->y, q->y + q->height, jpeg->output_height, &plan->keep_row, &plan->keep_rows);
+    span(plan, q->x, q->x + q->width, jpeg->output_width, &plan->keep_column, &plan->keep_columns);
     if (plan->columns < jpeg->output_width)
         jpeg_crop_scanline(jpeg, &plan->first_column, &plan->columns); /* widens to block borders */
+}
+
+/* Rows first_row … of the file → the kept rows of `pixels`. */
+static void read_rows(struct reader *r, const struct plan *plan, uint8_t *line, uint8_t *pixels)
+{
+    bool cmyk = r->jpeg.out_color_space == JCS_CMYK;
+    size_t stride = (size_t)plan->keep_columns * 3;
+    JDIMENSION end = plan->keep_row + plan->keep_rows;
+    if (plan->first_row > 0)
+        (void)jpeg_skip_scanlines(&r->jpeg, plan->first_row);
+    for (JDIMENSION y = plan->first_row; y < end && !r->truncated; y++) {
+        JSAMPROW rows = line;
+        (void)jpeg_read_scanlines(&r->jpeg, &rows, 1);
+        if (y < plan->keep_row)
+            continue;
+        const uint8_t *from = line + (size_t)(plan->keep_column - plan->first_column) * (cmyk ? 4 : 3);
+        uint8_t *to = pixels + (y - plan->keep_row) * stride;
+        if (cmyk)
+            cmyk_row(from, to, plan->keep_columns, r->jpeg.saw_Adobe_marker != 0);
+        else
+            memcpy(to, from, stride);
+    }
 }
 
 static enum frt_status decode(const struct frt_image *image, const struct stored_request *request,
@@ -168,51 +230,39 @@ static enum frt_status decode(const struct frt_image *image, const struct stored
     struct reader r;
     struct plan plan = {.eighths = scale_eighths(request->shrink)};
     uint8_t *volatile pixels = NULL;
-    uint8_t *volatile row = NULL;
-    volatile bool nomem = false;
+    uint8_t *volatile line = NULL;
 
     memset(&r, 0, sizeof r);
     if (setjmp(r.escape) != 0) {
         jpeg_destroy_decompress(&r.jpeg);
         frt_free(pixels);
-        frt_free(row);
-        if (nomem || strstr(r.text, "memory") != NULL)
-            return frt_fail_nomem(err, "a JPEG frame");
-        return frt_fail(err, FRT_EBAD_IMAGE, "JPEG: %s", r.text);
+        frt_free(line);
+        return r.failed == FRT_ENOMEM ? frt_fail_nomem(err, "a JPEG frame")
+                                      : frt_fail(err, r.failed, "JPEG: %s", r.text);
     }
     start(&r, image->data, image->size);
     set_up(&r, request, &plan);
-    bool cmyk = r.jpeg.out_color_space == JCS_CMYK;
-    size_t stride = (size_t)plan.columns * 3;
-    pixels = frt_alloc_array(plan.rows, stride);
-    if (cmyk)
-        row = frt_alloc_array(plan.columns, 4);
-    if (pixels == NULL || (cmyk && row == NULL)) {
-        nomem = true;
+    pixels = frt_alloc_array(plan.keep_rows, (size_t)plan.keep_columns * 3);
+    line = frt_alloc_array(plan.columns, r.jpeg.out_color_space == JCS_CMYK ? 4 : 3);
+    if (pixels == NULL || line == NULL) {
+        r.failed = FRT_ENOMEM;
         longjmp(r.escape, 1);
     }
-    if (plan.first_row > 0)
-        (void)jpeg_skip_scanlines(&r.jpeg, plan.first_row);
-    for (JDIMENSION y = 0; y < plan.rows && !r.truncated; y++) {
-        JSAMPROW line = cmyk ? row : pixels + y * stride;
-        (void)jpeg_read_scanlines(&r.jpeg, &line, 1);
-        if (cmyk)
-            cmyk_row(row, pixels + y * stride, plan.columns, r.jpeg.saw_Adobe_marker != 0);
-    }
+    read_rows(&r, &plan, line, pixels);
     bool cut = r.truncated;
     double scale = 8.0 / plan.eighths; /* exact: the last column and row are padded, not stretched */
     jpeg_destroy_decompress(&r.jpeg);
-    frt_free(row);
+    frt_free(line);
     if (cut) {
         frt_free(pixels);
         return frt_fail(err, FRT_EBAD_IMAGE, "JPEG: the file ends before the image does");
     }
     *out = (struct frt_frame){.pixels = pixels,
-                              .width_px = plan.columns,
-                              .height_px = plan.rows,
-                              .stride_bytes = stride,
-                              .origin_x = plan.first_column * scale,
-                              .origin_y = plan.first_row * scale,
+                              .width_px = plan.keep_columns,
+                              .height_px = plan.keep_rows,
+                              .stride_bytes = (size_t)plan.keep_columns * 3,
+                              .origin_x = plan.keep_column * scale,
+                              .origin_y = plan.keep_row * scale,
                               .scale_x = scale,
                               .scale_y = scale};
     return FRT_OK;

@@ -46,11 +46,27 @@ static int open_context(const uint8_t *data, size_t size, spng_ctx **out, struct
     return 0;
 }
 
+/* Orientation from the eXIf chunk, which may stand before or after the pixels: chunks are skipped by
+ * their lengths. Source: PNG, third edition, 5.3 and 11.3.4.5. */
+static uint8_t orientation_of(const uint8_t *data, size_t size)
+{
+    size_t at = 8;
+    while (at <= size && size - at >= 12) {
+        const uint8_t *p = data + at;
+        size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | (size_t)p[3];
+        if (length > size - at - 12)
+            break;
+        if (memcmp(p + 4, "eXIf", 4) == 0)
+            return frt_exif_orientation(p + 8, length);
+        at += 12 + length;
+    }
+    return 1;
+}
+
 static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out, struct frt_error *err)
 {
     static const uint8_t channels[7] = {[0] = 1, [2] = 3, [3] = 3, [4] = 2, [6] = 4};
     struct spng_ihdr header;
-    struct spng_exif exif = {0};
     spng_ctx *png = NULL;
     int code = open_context(data, size, &png, &header);
     if (code != 0)
@@ -59,11 +75,7 @@ static enum frt_status read_header(const uint8_t *data, size_t size, struct imag
                              .height_px = header.height,
                              .channels = header.color_type < 7 ? channels[header.color_type] : 0,
                              .bit_depth = header.bit_depth,
-                             .orientation = 1};
-    /* eXIf may stand before or after the pixels; only before is looked at, as reading on would mean
-     * decoding everything. */
-    if (spng_get_exif(png, &exif) == 0)
-        h.orientation = frt_exif_orientation((const uint8_t *)exif.data, exif.length);
+                             .orientation = orientation_of(data, size)};
     spng_ctx_free(png);
     *out = h;
     return FRT_OK;

@@ -46,8 +46,13 @@ static enum frt_status decode(const struct frt_image *image, const struct stored
 {
     WebPDecoderConfig config;
     bool alpha = image->header.channels == 4;
-    /* lossy WebP crops at even coordinates only */
-    uint32_t x = q->x & ~1U, y = q->y & ~1U, width = q->width + (q->x - x), height = q->height + (q->y - y);
+    /* Lossy WebP crops at even coordinates only, and its chroma upsampling has no neighbours outside the
+     * crop: at full size two more pixels are decoded on every side, and cut off. */
+    uint32_t margin = q->shrink == 1 ? 2 : 0;
+    uint32_t x = (q->x - (q->x < margin ? q->x : margin)) & ~1U, y = (q->y - (q->y < margin ? q->y : margin)) & ~1U;
+    uint32_t x1 = q->x + q->width + margin, y1 = q->y + q->height + margin;
+    uint32_t width = (x1 < image->header.width_px ? x1 : image->header.width_px) - x;
+    uint32_t height = (y1 < image->header.height_px ? y1 : image->header.height_px) - y;
     uint32_t w = (width + q->shrink - 1) / q->shrink, h = (height + q->shrink - 1) / q->shrink;
     size_t samples = alpha ? 4 : 3;
 
@@ -89,6 +94,19 @@ static enum frt_status decode(const struct frt_image *image, const struct stored
                               .origin_y = y,
                               .scale_x = (double)width / w,
                               .scale_y = (double)height / h};
+    if (q->shrink == 1 && (w != q->width || h != q->height)) {
+        for (uint32_t row = 0; row < q->height; row++)
+            memmove(pixels + (size_t)row * q->width * 3,
+                    pixels + (row + q->y - y) * out->stride_bytes + (size_t)(q->x - x) * 3, (size_t)q->width * 3);
+        *out = (struct frt_frame){.pixels = pixels,
+                                  .width_px = q->width,
+                                  .height_px = q->height,
+                                  .stride_bytes = (size_t)q->width * 3,
+                                  .origin_x = q->x,
+                                  .origin_y = q->y,
+                                  .scale_x = 1,
+                                  .scale_y = 1};
+    }
     return FRT_OK;
 }
 

@@ -1,0 +1,10 @@
+/* rooms: image core */
+/* The jpeg reader: whatever the bytes, a frame or an error. */
+#include "fuzz_image.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (frt_image_sniff(data, size) == FRT_IMAGE_JPEG)
+        fuzz_image(data, size);
+    return 0;
+}
