@@ -13,11 +13,11 @@
 enum { CHIP_PX = 112, FIRST_ROW = 28, LAST_ROW = 104, FIRST_COLUMN = 24, LAST_COLUMN = 88 };
 
 /* The part of a face's contrast that lies in its finest detail, at which sharpness is one half: between
- * the values of sharp photos (0.02 and up) and of blurred ones. */
-static const double half_sharp_detail = 0.008;
+ * the values of sharp portraits (0.01 and up) and of blurred ones (under 0.001). */
+static const double half_sharp_detail = 0.003;
 /* Depth of the nose's tip before the plane of eyes and mouth, in half eye distances and in eye-to-mouth
  * distances, and where between eyes and mouth it lies on a frontal face. */
-static const double nose_depth_across = 0.90, nose_depth_down = 0.39, nose_height = 0.495;
+static const double nose_depth_across = 0.90, nose_depth_down = 0.39, nose_height = 0.56;
 /* Mean luma up to which a face is too dark, from which it is well lit, and the same for too bright. */
 static const double dark = 0.04, lit = 0.25, bright = 0.75, burnt = 0.97;
 
