@@ -23,7 +23,6 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <onnxruntime_c_api.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +32,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/worker_pool.h"
 
 #ifndef FRT_RUNTIME_DIRS
 #define FRT_RUNTIME_DIRS "" /* colon-separated; src/infer/CMakeLists.txt */
@@ -504,20 +504,11 @@ static void ort_backend_free(struct frt_backend *backend)
 static const struct frt_backend_ops ort_ops = {
     .name = "onnxruntime", .version = ort_version, .open = ort_open, .free = ort_backend_free};
 
-/* Cores the process may run on: the affinity mask, which taskset and cpusets set. */
-static int usable_cores(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
-}
-
 static enum frt_status make_env(struct ort_backend *self, uint32_t threads, struct frt_error *err)
 {
     const OrtApi *api = self->api;
     OrtThreadingOptions *threading = NULL;
-    int n_threads = threads > 0 && threads <= 1024 ? (int)threads : usable_cores();
+    int n_threads = threads > 0 && threads <= 1024 ? (int)threads : (int)frt_usable_cores();
     enum frt_status status =
         check(api, api->CreateThreadingOptions(&threading), FRT_ERUNTIME, "thread options", err);
     if (status != FRT_OK)
