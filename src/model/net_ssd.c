@@ -125,15 +125,20 @@ static int decode(struct frt_import_net *net, int raw)
         frt_import_tensor(net, "Output/extra_dim", 3, (int64_t[]){1, N_ANCHORS, 4});
     if (corners == NULL)
         return FRT_ONNX_NONE;
-    int moves = frt_op_binary(graph, "Mul", frt_op_slice(graph, raw, 2, 0, 2),
-                              anchor_table(net, "anchor_tenths", corners, true, 0.1));
-    int centres = frt_op_binary(graph, "Add", moves, anchor_table(net, "anchor_centres", corners, false, 1));
-    int grown = frt_op_unary(
-        graph, "Exp",
-        frt_op_binary(graph, "Mul", frt_op_slice(graph, raw, 2, 2, 4), frt_op_scalar(graph, 0.2F)));
-    int halves = frt_op_binary(graph, "Mul", grown, anchor_table(net, "anchor_halves", corners, true, 0.5));
-    int edges[2] = {frt_op_binary(graph, "Sub", centres, halves), frt_op_binary(graph, "Add", centres, halves)};
-    return frt_op_concat(graph, edges, 2, 2);
+    /* one call a line: C leaves the order of calls among arguments open, and with it the file's bytes */
+    int tenths = anchor_table(net, "anchor_tenths", corners, true, 0.1);
+    int centres = anchor_table(net, "anchor_centres", corners, false, 1);
+    int sizes = anchor_table(net, "anchor_halves", corners, true, 0.5);
+    int moves = frt_op_slice(graph, raw, 2, 0, 2);
+    moves = frt_op_binary(graph, "Mul", moves, tenths);
+    centres = frt_op_binary(graph, "Add", moves, centres);
+    int growth = frt_op_slice(graph, raw, 2, 2, 4);
+    growth = frt_op_binary(graph, "Mul", growth, frt_op_scalar(graph, 0.2F));
+    growth = frt_op_unary(graph, "Exp", growth);
+    int halves = frt_op_binary(graph, "Mul", growth, sizes);
+    int near = frt_op_binary(graph, "Sub", centres, halves);
+    int far = frt_op_binary(graph, "Add", centres, halves);
+    return frt_op_concat(graph, (int[]){near, far}, 2, 2);
 }
 
 void frt_import_ssd(struct frt_import_net *net)

@@ -12,7 +12,8 @@
  * mistake is made and not when the runtime opens the file. A dynamic dimension is -1: the first one of
  * an input is written as "N", the others as "H" and "W".
  *
- * The same calls give the same bytes: nothing of the time, the machine or the address space goes in.
+ * The same calls in the same order give the same bytes: nothing of the time, the machine or the address
+ * space goes in. So no two calls may stand among the arguments of one: compilers differ in their order.
  * Written: IR version 8, opset 13, weights as raw_data (little-endian), no external data.
  *
  * Threading: one owner.

@@ -186,10 +186,9 @@ int frt_op_relu6(struct frt_onnx_graph *graph, int x)
 {
     if (x == FRT_ONNX_NONE)
         return x;
-    struct frt_onnx_node node = {.op = "Clip",
-                                 .n_inputs = 3,
-                                 .inputs = {x, frt_op_scalar(graph, 0), frt_op_scalar(graph, 6)},
-                                 .outputs = {frt_onnx_shape_of(graph, x)}};
+    int low = frt_op_scalar(graph, 0), high = frt_op_scalar(graph, 6);
+    struct frt_onnx_node node = {
+        .op = "Clip", .n_inputs = 3, .inputs = {x, low, high}, .outputs = {frt_onnx_shape_of(graph, x)}};
     return frt_onnx_node_add(graph, &node);
 }
 
@@ -333,11 +332,9 @@ int frt_op_slice(struct frt_onnx_graph *graph, int x, int64_t axis, int64_t star
     if (axis < 0 || axis >= (int64_t)shape.n_dims || start < 0 || end <= start || end > shape.dims[axis])
         return misfit_one(graph, "Slice", x, "the slice is not inside");
     shape.dims[axis] = end - start;
+    int from = int_list(graph, 1, &start), to = int_list(graph, 1, &end), along = int_list(graph, 1, &axis);
     struct frt_onnx_node node = {
-        .op = "Slice",
-        .n_inputs = 4,
-        .inputs = {x, int_list(graph, 1, &start), int_list(graph, 1, &end), int_list(graph, 1, &axis)},
-        .outputs = {shape}};
+        .op = "Slice", .n_inputs = 4, .inputs = {x, from, to, along}, .outputs = {shape}};
     return frt_onnx_node_add(graph, &node);
 }
 
