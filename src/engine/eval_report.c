@@ -273,14 +273,14 @@ static void escaped(const char *text, struct frt_buf *out)
 
 static void draw_key(const struct frt_eval_report *r, const struct plot *p, struct frt_buf *out)
 {
-    const double x = p->left + p->width - 250, y = p->top + p->height - 58;
+    const double x = p->left + p->width - 330, y = p->top + p->height - 40;
     frt_buf_printf(out, "<path class=\"pairs\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">the %zu listed pairs</text>\n",
                    x, y, x + 36, y + 4, r->n_pairs);
     if (r->n_all_roc > 0)
         frt_buf_printf(out,
-                       "<path class=\"all\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">all photos: %llu same, %.2g "
+                       "<path class=\"all\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">all photos: %llu same, %llu "
                        "different</text>\n",
-                       x, y + 22, x + 36, y + 26, (unsigned long long)r->all_same, (double)r->all_different);
+                       x, y + 22, x + 36, y + 26, (unsigned long long)r->all_same, (unsigned long long)r->all_different);
 }
 
 /* Lowest TAR at the left edge, rounded down so that the curves use the height. */

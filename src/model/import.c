@@ -96,7 +96,7 @@ static const struct import_model models[] = {
       .template_name = "dlib150_tight", /* this, map and threshold: docs/design/alignment.md */
       .dim = FRT_RECOGNITION_CENTRE_DIM,
       .map = FRT_MAP_CAP,
-      .threshold = 0.66F,
+      .threshold = 0.6F,
       .input = {150, 150, FRT_COLOR_RGB, DLIB_MEAN, EACH(1 / 256.0F)}}},
     {FACE_API,
      "age_gender_model",
