@@ -53,8 +53,8 @@ tsan: ## the tests that use threads under ThreadSanitizer
 
 valgrind: ## the unit tests under valgrind's memcheck
 	@scripts/setup --dev
-	@$(call build,debug)
-	@scripts/run-tests debug --valgrind
+	@$(call build,valgrind)
+	@scripts/run-tests valgrind
 
 fuzz: ## every fuzzer for FUZZ_SECONDS (60) in turn
 	@scripts/setup --dev
