@@ -17,8 +17,10 @@ static inline void fuzz_image(const uint8_t *data, size_t size)
     static const struct frt_decode_request requests[] = {
         {{0, 0, 0, 0}, 0}, {{0, 0, 0, 0}, 8}, {{3, 2, 9, 7}, 0}, {{-5, 4, 40, 30}, 12}};
     const struct frt_image_limits limits = {.max_pixels = 1 << 18, .max_side_px = 4096};
+    static volatile uint32_t sink; /* the pixels are read, whatever the optimiser thinks */
     struct frt_image *image = NULL;
     struct frt_error err;
+    uint32_t sum = 0;
     if (frt_image_open(&limits, data, size, &image, &err) != FRT_OK)
         return;
     struct frt_image_info info = frt_image_info_get(image);
@@ -26,7 +28,6 @@ static inline void fuzz_image(const uint8_t *data, size_t size)
         abort();
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct frt_frame frame = {0};
-        volatile uint32_t sum = 0;
         if (frt_image_decode(image, &requests[i], &frame, &err) != FRT_OK)
             continue;
         if (frame.origin_x < 0 || frame.width_px == 0 || frame.height_px == 0 ||
@@ -38,6 +39,8 @@ static inline void fuzz_image(const uint8_t *data, size_t size)
                 sum += frame.pixels[y * frame.stride_bytes + x];
         frt_frame_deinit(&frame);
     }
+    sink = sum;
+    (void)sink;
     frt_image_free(image);
 }
 
