@@ -1,0 +1,241 @@
+#include "http/image_input.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/crypto.h"
+#include "core/mem.h"
+#include "core/suggest.h"
+
+enum { MAX_NUMBER_TEXT = 64 };
+
+/* Media type without parameters, any case. */
+static bool is_type(const char *content_type, const char *type)
+{
+    size_t n = strcspn(content_type, "; \t");
+    return strlen(type) == n && strncasecmp(content_type, type, n) == 0;
+}
+
+enum frt_status http_input_init(struct http_input *input, const struct http_request *request, struct frt_error *err)
+{
+    struct http_input in = {.request = request};
+    const char *type = request->content_type;
+    enum frt_status status = FRT_OK;
+    if (request->body_size == 0)
+        return frt_fail(err, FRT_EBAD_REQUEST, "the body is empty; send an image as body, as multipart part or as "
+                                               "base64 in JSON");
+    if (http_is_multipart(type)) {
+        in.kind = HTTP_INPUT_PARTS;
+        status = http_multipart_parse(type, request->body, request->body_size, in.parts, &in.n_parts, err);
+    } else if (type != NULL && is_type(type, "application/json")) {
+        in.kind = HTTP_INPUT_JSON;
+        status = frt_json_parse(request->body, request->body_size, &in.json, err);
+        if (status == FRT_OK && !frt_json_is_object(frt_json_root(in.json))) {
+            frt_json_free(in.json);
+            status = frt_fail(err, FRT_EBAD_REQUEST, "the JSON body must be an object");
+        }
+    } else if (type != NULL && strncasecmp(type, "image/", 6) != 0 && !is_type(type, "application/octet-stream")) {
+        status = frt_fail(err, FRT_EUNSUPPORTED_MEDIA,
+                          "Content-Type is '%.100s'; image/*, application/octet-stream, multipart/form-data or "
+                          "application/json is right",
+                          type);
+    } else {
+        in.kind = HTTP_INPUT_RAW;
+    }
+    if (status == FRT_OK)
+        *input = in;
+    return status;
+}
+
+void http_input_deinit(struct http_input *input)
+{
+    if (input->kind == HTTP_INPUT_JSON)
+        frt_json_free(input->json);
+    input->json = NULL;
+}
+
+static const struct http_part *part(const struct http_input *input, const char *name)
+{
+    for (size_t i = 0; i < input->n_parts; i++)
+        if (strcmp(input->parts[i].name, name) == 0)
+            return &input->parts[i];
+    return NULL;
+}
+
+static const struct frt_json_value *member(const struct http_input *input, const char *name)
+{
+    return input->kind == HTTP_INPUT_JSON ? frt_json_get(frt_json_root(input->json), name) : NULL;
+}
+
+bool http_input_has(const struct http_input *input, const char *name)
+{
+    return part(input, name) != NULL || member(input, name) != NULL;
+}
+
+static enum frt_status only(const char *given, const char *what, const char *const *names, struct frt_error *err)
+{
+    size_t n = 0;
+    for (; names[n] != NULL; n++)
+        if (strcmp(names[n], given) == 0)
+            return FRT_OK;
+    const char *near = frt_suggest(given, names, n);
+    return frt_fail(err, FRT_EBAD_REQUEST, "unknown %s '%.64s'%s%s%s", what, given,
+                    near == NULL ? "" : "; did you mean '", near == NULL ? "" : near, near == NULL ? "" : "'?");
+}
+
+enum frt_status http_input_only(const struct http_input *input, const char *const *names, struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    for (size_t i = 0; status == FRT_OK && i < input->n_parts; i++)
+        status = only(input->parts[i].name, "part", names, err);
+    const struct frt_json_value *root = input->kind == HTTP_INPUT_JSON ? frt_json_root(input->json) : NULL;
+    for (const struct frt_json_value *v = frt_json_first(root); status == FRT_OK && v != NULL; v = frt_json_next(v))
+        status = only(frt_json_key_of(v), "field", names, err);
+    return status;
+}
+
+/* Base64, or a data URL that holds base64. */
+static enum frt_status decode_text(const char *name, const char *text, const char **data, size_t *size, char **owned,
+                                   struct frt_error *err)
+{
+    if (strncasecmp(text, "data:", 5) == 0) {
+        const char *comma = strchr(text, ',');
+        if (comma == NULL || comma - text < 12 || strncasecmp(comma - 7, ";base64", 7) != 0)
+            return frt_fail(err, FRT_EBAD_REQUEST, "'%s' is a data URL without ';base64,'", name);
+        text = comma + 1;
+    } else if (strncasecmp(text, "http:", 5) == 0 || strncasecmp(text, "https:", 6) == 0 ||
+               strncasecmp(text, "file:", 5) == 0 || strncasecmp(text, "ftp:", 4) == 0) {
+        return frt_fail(err, FRT_EBAD_REQUEST,
+                        "'%s' is a URL; URLs and paths are never fetched: send the image's bytes as base64", name);
+    }
+    size_t length = strlen(text), capacity = length / 4 * 3 + 3;
+    char *bytes = frt_alloc(capacity);
+    if (bytes == NULL)
+        return frt_fail_nomem(err, "an image");
+    enum frt_status status = frt_base64_decode(text, length, bytes, capacity, size, err);
+    if (status != FRT_OK) {
+        frt_free(bytes);
+        return frt_fail_within(err, status, "'%s'", name);
+    }
+    *data = *owned = bytes;
+    return FRT_OK;
+}
+
+enum frt_status http_input_image(const struct http_input *input, const char *name, const char **data, size_t *size,
+                                 char **owned, struct frt_error *err)
+{
+    *owned = NULL;
+    if (input->kind == HTTP_INPUT_RAW) {
+        *data = input->request->body;
+        *size = input->request->body_size;
+        return FRT_OK;
+    }
+    const struct http_part *p = part(input, name);
+    if (p != NULL) {
+        *data = p->data;
+        *size = p->size;
+        return FRT_OK;
+    }
+    const char *text = frt_json_text(member(input, name));
+    if (text != NULL)
+        return decode_text(name, text, data, size, owned, err);
+    if (member(input, name) != NULL)
+        return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be a base64 string", name);
+    return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' with an image is missing",
+                    input->kind == HTTP_INPUT_PARTS ? "the part" : "the field", name);
+}
+
+/* ------------------------------------------------------------ embeddings */
+
+static enum frt_status from_numbers(const struct frt_json_value *array, const char *name, float *out, size_t dim,
+                                    struct frt_error *err)
+{
+    size_t n = 0;
+    for (const struct frt_json_value *v = frt_json_first(array); v != NULL; v = frt_json_next(v), n++) {
+        if (!frt_json_is_number(v))
+            return frt_fail(err, FRT_EBAD_REQUEST, "'%s'[%zu] is not a number", name, n);
+        if (n < dim)
+            out[n] = (float)frt_json_double(v, 0);
+    }
+    if (n != dim)
+        return frt_fail(err, FRT_EBAD_REQUEST, "'%s' has %zu numbers; the loaded model's embeddings have %zu", name,
+                        n, dim);
+    return FRT_OK;
+}
+
+static enum frt_status from_base64(const char *text, const char *name, float *out, size_t dim, struct frt_error *err)
+{
+    const char *data = NULL;
+    char *owned = NULL;
+    size_t size = 0;
+    enum frt_status status = decode_text(name, text, &data, &size, &owned, err);
+    if (status == FRT_OK && size != dim * sizeof(float))
+        status = frt_fail(err, FRT_EBAD_REQUEST, "'%s' holds %zu bytes; %zu (%zu little-endian f32) are right", name,
+                          size, dim * sizeof(float), dim);
+    for (size_t i = 0; status == FRT_OK && i < dim; i++) {
+        const uint8_t *p = (const uint8_t *)data + 4 * i;
+        uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+    frt_free(owned);
+    return status;
+}
+
+enum frt_status http_input_embedding(const struct http_input *input, const char *name, float *out, size_t dim,
+                                     struct frt_error *err)
+{
+    const struct http_part *p = part(input, name);
+    const struct frt_json_value *value = member(input, name);
+    struct frt_json *parsed = NULL;
+    enum frt_status status;
+    if (p != NULL) { /* a part holds what the JSON field would: an array, or base64 text */
+        if (p->size > 0 && p->data[0] == '[') {
+            status = frt_json_parse(p->data, p->size, &parsed, err);
+            if (status == FRT_OK)
+                status = from_numbers(frt_json_root(parsed), name, out, dim, err);
+            frt_json_free(parsed);
+            return status;
+        }
+        char *text = frt_strndup(p->data, p->size);
+        if (text == NULL)
+            return frt_fail_nomem(err, "an embedding");
+        status = from_base64(text, name, out, dim, err);
+        frt_free(text);
+        return status;
+    }
+    if (frt_json_is_array(value))
+        return from_numbers(value, name, out, dim, err);
+    if (frt_json_is_string(value))
+        return from_base64(frt_json_text(value), name, out, dim, err);
+    return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be an array of %zu numbers or base64 of little-endian f32", name,
+                    dim);
+}
+
+enum frt_status http_input_number(const struct http_input *input, const char *name, double low, double high,
+                                  double *out, struct frt_error *err)
+{
+    const struct http_part *p = part(input, name);
+    const struct frt_json_value *value = member(input, name);
+    char text[MAX_NUMBER_TEXT] = "";
+    double number = 0;
+    bool good;
+    if (p != NULL) {
+        char *end = NULL;
+        size_t n = p->size < sizeof text - 1 ? p->size : sizeof text - 1;
+        memcpy(text, p->data, n);
+        text[n] = '\0';
+        number = strtod(text, &end);
+        good = n > 0 && p->size < sizeof text && *end == '\0';
+    } else if (value == NULL || frt_json_is_null(value)) {
+        return FRT_OK;
+    } else {
+        good = frt_json_is_number(value);
+        number = frt_json_double(value, 0);
+    }
+    if (!good || !(number >= low && number <= high))
+        return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be a number from %g to %g", name, low, high);
+    *out = number;
+    return FRT_OK;
+}

@@ -1,0 +1,126 @@
+/*
+ * The service's life: bind, load the models, serve, drain, stop.
+ *
+ * Signals are blocked in every thread and waited for here: the first SIGTERM or SIGINT drains (answers
+ * 503 to new requests, finishes those in flight), a second one cancels what is still running.
+ */
+#include "http/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "engine/pack_locate.h"
+#include "http/server.h"
+
+enum { TICK_MS = 500, DRAIN_TICK_MS = 10 };
+
+static uint32_t worker_count(const struct frt_config *config)
+{
+    uint32_t cores = frt_usable_cores(), most = 4 * cores < 32 ? 4 * cores : 32;
+    return config->workers != 0 ? config->workers : most;
+}
+
+/* The signal that came within the time, 0 for none. */
+static int wait_signal(const sigset_t *signals, int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    int number = sigtimedwait(signals, NULL, &t);
+    return number > 0 ? number : 0;
+}
+
+static enum frt_status open_models(struct http_service *service, struct frt_error *err)
+{
+    const struct frt_config *config = service->config;
+    char folder[FRT_LOCATE_PATH_MAX + 32] = "";
+    struct frt_pack *pack = NULL;
+    struct frt_pack_options options = {.detector = config->detector};
+    if (config->pack[0] != '\0')
+        (void)snprintf(folder, sizeof folder, "%s", config->pack);
+    else if (config->data_dir[0] != '\0')
+        (void)snprintf(folder, sizeof folder, "%s/packs/default", config->data_dir);
+    enum frt_status status = frt_pack_open(service->context, folder[0] == '\0' ? NULL : folder, &options, &pack, err);
+    if (status != FRT_OK)
+        return status;
+    const struct frt_pack_info *info = frt_pack_info_get(pack);
+    if (info->dim == 0) {
+        frt_pack_free(pack);
+        return frt_fail(err, FRT_EBAD_MODEL, "the pack has no embedder model; the service needs one");
+    }
+    service->metrics->models[0] = (struct frt_metrics_model){info->embedder_name, "embedder"};
+    service->metrics->n_models = 1;
+    /* release: a handler that sees the pack sees it whole */
+    atomic_store(&service->pack, pack);
+    atomic_store(&service->state, HTTP_READY);
+    return FRT_OK;
+}
+
+static void run(struct http_server *server, const sigset_t *signals)
+{
+    while (wait_signal(signals, TICK_MS) == 0)
+        http_server_reap(server);
+}
+
+static void drain(struct http_service *service, struct http_server *server, const sigset_t *signals)
+{
+    int64_t start = frt_now_ns();
+    atomic_store(&service->state, HTTP_DRAINING);
+    frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
+    while (http_server_in_flight(server) > 0 && frt_elapsed_ms(start) < service->config->request_timeout_ms + 1000) {
+        if (wait_signal(signals, DRAIN_TICK_MS) != 0)
+            break;
+        http_server_reap(server);
+    }
+    if (http_server_in_flight(server) > 0)
+        http_server_cancel(server);
+}
+
+enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error *err)
+{
+    struct http_service service = {.config = config};
+    struct http_server *server = NULL;
+    sigset_t signals, before;
+    enum frt_status status;
+    int64_t start = frt_now_ns();
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads started from here on inherit it */
+
+    struct frt_context_options options = {.threads = config->threads,
+                                          .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
+                                          .max_pixels = config->max_image_pixels,
+                                          .max_side_px = config->max_image_side_px};
+    status = frt_metrics_new(&frt_clock_system, &service.metrics, err);
+    if (status == FRT_OK)
+        status = frt_context_new(&options, &service.context, err);
+    if (status == FRT_OK)
+        status = frt_worker_pool_new(worker_count(config), config->queue, &service.pool, err);
+    if (status == FRT_OK) {
+        service.metrics->pool = service.pool;
+        status = http_server_start(&service, &server, err);
+    }
+    if (status == FRT_OK)
+        status = open_models(&service, err);
+    if (status == FRT_OK) {
+        frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
+                FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),
+                FRT_LOG_INT("workers", worker_count(config)), FRT_LOG_NUM("ms", frt_elapsed_ms(start)),
+                FRT_LOG_STR("access", "open, loopback only: no credentials are configured"), FRT_LOG_END);
+        run(server, &signals);
+        drain(&service, server, &signals);
+    }
+    frt_worker_pool_free(service.pool); /* runs what still waits; answers are resumed, not lost */
+    http_server_stop(server);
+    frt_pack_free(service.pack);
+    frt_context_free(service.context);
+    frt_metrics_free(service.metrics);
+    if (status == FRT_OK)
+        frt_log(FRT_LOG_INFO, "stopped", FRT_LOG_NUM("uptime_s", frt_elapsed_ms(start) / 1000), FRT_LOG_END);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}

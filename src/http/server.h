@@ -1,0 +1,38 @@
+/*
+ * HTTP/1.1 on a socket: reads requests, hands them to routes, writes answers.
+ *
+ *     accept ─ headers ─ body ─┬─ light routes: answered on the HTTP thread
+ *                              └─ working routes: suspended, run on a worker, resumed, answered
+ *
+ * Bounds: connections, header bytes, body bytes (known from Content-Length before memory is taken),
+ * body bytes of all requests together, time for every phase of a connection (frt_server_reap), time of
+ * a request. A client that hangs up cancels its work at the next step.
+ *
+ * Threading: internally locked. Lock order: the connection list's lock is a leaf.
+ */
+#ifndef FRT_HTTP_SERVER_H
+#define FRT_HTTP_SERVER_H
+
+#include "http/service.h"
+
+struct http_server;
+
+/**
+ * Bind, listen, answer. `listen` is "ADDRESS:PORT"; only loopback addresses are taken, as there are no
+ * credentials yet; port 0 picks a free one.
+ * Errors: FRT_EINVAL (address), FRT_EUNAVAILABLE (port taken, not a loopback address), FRT_ENOMEM.
+ */
+FRT_NODISCARD enum frt_status http_server_start(struct http_service *service, struct http_server **out,
+                                                struct frt_error *err);
+/** "http://127.0.0.1:8080"; valid until stop. */
+const char *http_server_url(const struct http_server *server);
+/** Requests whose answer has not been written yet. */
+uint32_t http_server_in_flight(const struct http_server *server);
+/** Close connections that sit in one phase longer than the request timeout. Call about once a second. */
+void http_server_reap(struct http_server *server);
+/** Make the work of all requests see a cancellation. */
+void http_server_cancel(struct http_server *server);
+/** Close everything. No worker may run any more. NULL is fine. */
+void http_server_stop(struct http_server *server);
+
+#endif

@@ -1,0 +1,495 @@
+/*
+ * server.h over libmicrohttpd, the only file that includes its header.
+ *
+ * One HTTP thread (epoll) runs every callback here; workers touch an exchange only while its
+ * connection is suspended. An exchange is one request and its answer; a client is one connection.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "core/clock.h"
+#include "core/crypto.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "http/listen_address.h"
+#include "http/server.h"
+
+enum {
+    HEADER_BYTES = 32 * 1024,    /* libmicrohttpd's memory for one connection: headers and read buffer */
+    DRAIN_BYTES = 256 * 1024,    /* of a refused body that is read and thrown away, so that the answer arrives */
+    ID_BYTES = 12
+};
+
+/* Bodies of all requests together: what 25 of the largest allowed ones take. */
+#define ALL_BODIES_BYTES (UINT64_C(512) << 20)
+
+enum phase { PHASE_WAITING = 0, PHASE_READING, PHASE_WORKING, PHASE_WRITING };
+
+/* One connection; in the server's list, whose lock guards phase and since_ns. */
+struct client {
+    struct client *next, *previous;
+    int fd;
+    enum phase phase;
+    int64_t since_ns;
+};
+
+struct http_server {
+    struct http_service *service;
+    struct MHD_Daemon *daemon;
+    char url[300];
+    pthread_mutex_t lock;
+    struct client *clients;
+    uint32_t unknown_route; /* metrics number for what no route takes */
+    atomic_uint in_flight;
+    atomic_bool cancel;
+    atomic_uint_fast64_t body_bytes;
+};
+
+struct exchange {
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct client *client;
+    const struct http_route *route; /* NULL: none fits */
+    struct http_request request;
+    struct http_response response;
+    struct frt_buf body;
+    uint64_t reserved; /* of the server's body_bytes */
+    uint64_t drained;
+    int64_t start_ns;
+    bool refused;   /* an answer stands before the body was read */
+    bool answered;  /* the handler has run */
+    bool close;     /* the connection ends with this answer */
+    double ms;
+};
+
+/* -------------------------------------------------------------- clients */
+
+static void set_phase(struct http_server *server, struct client *client, enum phase phase)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    client->phase = phase;
+    client->since_ns = frt_now_ns();
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = arg;
+    struct client *client = *context;
+    (void)pthread_mutex_lock(&server->lock);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        client = frt_alloc_zero(1, sizeof *client);
+        if (client != NULL) {
+            client->fd = info == NULL ? -1 : info->connect_fd;
+            client->since_ns = frt_now_ns();
+            client->next = server->clients;
+            if (client->next != NULL)
+                client->next->previous = client;
+            server->clients = client;
+        }
+        *context = client; /* without one, requests of this connection are refused */
+    } else if (client != NULL) {
+        if (client->next != NULL)
+            client->next->previous = client->previous;
+        if (client->previous != NULL)
+            client->previous->next = client->next;
+        else
+            server->clients = client->next;
+        frt_free(client);
+        *context = NULL;
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+void http_server_reap(struct http_server *server)
+{
+    int64_t limit_ns = (int64_t)server->service->config->request_timeout_ms * 1000000, now = frt_now_ns();
+    (void)pthread_mutex_lock(&server->lock);
+    for (struct client *c = server->clients; c != NULL; c = c->next)
+        if (c->phase != PHASE_WORKING && c->fd >= 0 && now - c->since_ns > limit_ns)
+            (void)shutdown(c->fd, SHUT_RDWR); /* the HTTP thread sees the end and cleans up */
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+/* ------------------------------------------------------------ exchanges */
+
+static bool safe_id(const char *id)
+{
+    size_t n = strlen(id);
+    return n >= 1 && n <= HTTP_REQUEST_ID_MAX &&
+           strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+}
+
+static void make_id(const char *given, char out[HTTP_REQUEST_ID_MAX + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[ID_BYTES];
+    if (given != NULL && safe_id(given)) {
+        memcpy(out, given, strlen(given) + 1);
+        return;
+    }
+    frt_random_bytes(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * sizeof bytes] = '\0';
+}
+
+static enum http_method method_of(const char *method)
+{
+    static const struct {
+        const char *name;
+        enum http_method method;
+    } known[] = {{"GET", HTTP_GET},     {"HEAD", HTTP_GET},   {"POST", HTTP_POST},
+                 {"PUT", HTTP_PUT},     {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].name, method) == 0)
+            return known[i].method;
+    return HTTP_OTHER;
+}
+
+/* The client hung up, the service aborts: asked by the engine between steps. */
+static bool is_cancelled(void *arg)
+{
+    struct exchange *x = arg;
+    char byte;
+    if (atomic_load(&x->server->cancel))
+        return true;
+    return x->client->fd >= 0 && recv(x->client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct http_request *request = arg;
+    (void)kind;
+    if (request->n_query < HTTP_MAX_QUERY) {
+        request->query[request->n_query].name = key;
+        request->query[request->n_query].value = value == NULL ? "" : value;
+    }
+    request->n_query++;
+    return MHD_YES;
+}
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static struct exchange *exchange_new(struct http_server *server, struct MHD_Connection *connection, const char *url,
+                                     const char *method)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct client *client = info == NULL ? NULL : info->socket_context;
+    struct exchange *x = client == NULL ? NULL : frt_alloc_zero(1, sizeof *x);
+    if (x == NULL)
+        return NULL;
+    x->server = server;
+    x->connection = connection;
+    x->client = client;
+    x->start_ns = frt_now_ns();
+    frt_buf_init(&x->body, server->service->config->max_body_bytes);
+    http_response_init(&x->response);
+    x->request.method = method_of(method);
+    if (strlen(url) < sizeof x->request.path)
+        memcpy(x->request.path, url, strlen(url) + 1);
+    x->request.content_type = header(connection, "Content-Type");
+    x->request.accept = header(connection, "Accept");
+    make_id(header(connection, "X-Request-Id"), x->request.id);
+    (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query, &x->request);
+    x->request.deadline_ms = x->start_ns / 1000000 + server->service->config->request_timeout_ms;
+    x->request.cancelled = is_cancelled;
+    x->request.cancelled_arg = x;
+    x->route = http_route_find(x->request.method, x->request.path);
+    atomic_fetch_add(&server->in_flight, 1);
+    frt_metrics_began(server->service->metrics);
+    set_phase(server, client, PHASE_READING);
+    return x;
+}
+
+static void log_exchange(const struct exchange *x, bool written)
+{
+    const struct frt_timing *t = &x->response.timing;
+    enum frt_log_level level = x->response.status >= 500 ? FRT_LOG_WARN : FRT_LOG_INFO;
+    if (!frt_log_enabled(level))
+        return;
+    frt_log(level, "request", FRT_LOG_STR("id", x->request.id),
+            FRT_LOG_STR("route", x->route == NULL ? "-" : x->route->name), FRT_LOG_INT("status", x->response.status),
+            FRT_LOG_STR("written", written ? "yes" : "no"), FRT_LOG_INT("in", x->body.size),
+            FRT_LOG_INT("out", x->response.fixed != NULL ? x->response.fixed_size : x->response.body.size),
+            FRT_LOG_NUM("ms", x->ms), FRT_LOG_NUM("decode_ms", t->decode_ms), FRT_LOG_NUM("detect_ms", t->detect_ms),
+            FRT_LOG_NUM("embed_ms", t->align_ms + t->embed_ms), FRT_LOG_NUM("inference_ms", t->inference_ms),
+            FRT_LOG_END);
+}
+
+static uint32_t route_number(const struct exchange *x)
+{
+    size_t n;
+    return x->route == NULL ? x->server->unknown_route : (uint32_t)(x->route - http_routes(&n));
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = arg;
+    struct exchange *x = *context;
+    (void)connection;
+    if (x == NULL)
+        return;
+    if (x->ms == 0) /* ended before an answer was sent */
+        x->ms = frt_elapsed_ms(x->start_ns);
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !x->answered && !x->refused)
+        x->response.status = 499; /* the client went away */
+    frt_metrics_answered(server->service->metrics, route_number(x), x->response.status, x->ms,
+                         x->response.rejected);
+    log_exchange(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    atomic_fetch_sub(&server->body_bytes, x->reserved);
+    atomic_fetch_sub(&server->in_flight, 1);
+    set_phase(server, x->client, PHASE_WAITING);
+    frt_buf_deinit(&x->body);
+    http_response_deinit(&x->response);
+    frt_free(x);
+    *context = NULL;
+}
+
+/* --------------------------------------------------------------- answers */
+
+static struct MHD_Response *make_response(struct exchange *x)
+{
+    if (x->response.fixed != NULL)
+        return MHD_create_response_from_buffer(x->response.fixed_size, (void *)(uintptr_t)x->response.fixed,
+                                               MHD_RESPMEM_PERSISTENT);
+    /* lives in the exchange, which outlives the answer */
+    return MHD_create_response_from_buffer(x->response.body.size, x->response.body.data, MHD_RESPMEM_PERSISTENT);
+}
+
+static enum MHD_Result send_answer(struct exchange *x)
+{
+    char seconds[32];
+    set_phase(x->server, x->client, PHASE_WRITING);
+    x->ms = frt_elapsed_ms(x->start_ns);
+    struct MHD_Response *response = make_response(x);
+    if (response == NULL)
+        return MHD_NO;
+    (void)snprintf(seconds, sizeof seconds, "%.6f", x->ms / 1000);
+    bool good = MHD_add_response_header(response, "X-Request-Id", x->request.id) == MHD_YES &&
+                MHD_add_response_header(response, "X-Process-Time", seconds) == MHD_YES &&
+                MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
+    if (good && x->response.status != 204)
+        good = MHD_add_response_header(response, "Content-Type", x->response.content_type) == MHD_YES;
+    for (size_t i = 0; good && i < x->response.n_headers; i++)
+        good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) == MHD_YES;
+    if (good && x->close)
+        good = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+    enum MHD_Result result =
+        good ? MHD_queue_response(x->connection, (unsigned)x->response.status, response) : MHD_NO;
+    MHD_destroy_response(response);
+    return result;
+}
+
+static void refuse(struct exchange *x, enum frt_status status, const char *detail)
+{
+    http_problem(&x->response, &x->request, status, detail);
+    x->refused = true;
+}
+
+/* Everything that can be said before the body is read. */
+static void check_early(struct exchange *x, const char *method)
+{
+    char allow[64], text[160];
+    const struct frt_config *config = x->server->service->config;
+    const char *length_text = header(x->connection, "Content-Length");
+    unsigned long long length = length_text == NULL ? 0 : strtoull(length_text, NULL, 10);
+
+    if (atomic_load(&x->server->service->state) == HTTP_DRAINING) {
+        refuse(x, FRT_EUNAVAILABLE, "the service is stopping");
+        x->close = true;
+    } else if (!http_host_is_loopback(header(x->connection, "Host"))) {
+        refuse(x, FRT_EFORBIDDEN, "the Host header is missing or names another machine; without credentials the "
+                                  "service answers to localhost, 127.0.0.1 and [::1] only");
+    } else if (x->request.path[0] == '\0' || !http_route_methods(x->request.path, allow, sizeof allow)) {
+        refuse(x, FRT_ENOTFOUND, "no such route; /openapi.json lists them");
+    } else if (strcmp(method, "OPTIONS") == 0) {
+        x->response.status = 204;
+        http_response_header(&x->response, "Allow", allow);
+        x->refused = true;
+    } else if (x->route == NULL) {
+        (void)snprintf(text, sizeof text, "this route takes %s", allow);
+        refuse(x, FRT_EMETHOD, text);
+        http_response_header(&x->response, "Allow", allow);
+    } else if (x->request.n_query > HTTP_MAX_QUERY) {
+        refuse(x, FRT_EBAD_REQUEST, "too many query parameters");
+    } else if (x->route->takes_body && length > config->max_body_bytes) {
+        (void)snprintf(text, sizeof text, "the body is %llu bytes; at most %llu fit", length,
+                       (unsigned long long)config->max_body_bytes);
+        refuse(x, FRT_EBODY_TOO_LARGE, text);
+    } else if (x->route->works && atomic_load(&x->server->service->state) == HTTP_STARTING) {
+        refuse(x, FRT_EUNAVAILABLE, "the models are being loaded; /readyz tells when they are");
+    }
+    if (x->refused && (length > DRAIN_BYTES || header(x->connection, "Expect") != NULL))
+        x->close = true; /* answered at once; what else the client sends is not read */
+}
+
+/* ------------------------------------------------------------------ body */
+
+static void take_body(struct exchange *x, const char *data, size_t size)
+{
+    const char *length_text = header(x->connection, "Content-Length");
+    if (x->body.size == 0 && length_text != NULL) {
+        uint64_t length = strtoull(length_text, NULL, 10); /* within max_body_bytes: check_early */
+        if (frt_buf_reserve(&x->body, (size_t)length) != FRT_OK)
+            frt_buf_clear(&x->body); /* try to get along with less at a time */
+    }
+    uint64_t want = x->body.size + size;
+    if (want > x->reserved) {
+        uint64_t more = want - x->reserved;
+        if (atomic_fetch_add(&x->server->body_bytes, more) + more > ALL_BODIES_BYTES) {
+            atomic_fetch_sub(&x->server->body_bytes, more);
+            refuse(x, FRT_EOVERLOADED, "too many large requests at once; try again later");
+            return;
+        }
+        x->reserved = want;
+    }
+    frt_buf_append(&x->body, data, size);
+    if (frt_buf_status(&x->body) == FRT_EBODY_TOO_LARGE)
+        refuse(x, FRT_EBODY_TOO_LARGE, "the body is larger than the limit (max_body_bytes)");
+    else if (frt_buf_status(&x->body) != FRT_OK)
+        refuse(x, FRT_ENOMEM, "no memory for the body");
+}
+
+static enum MHD_Result on_body(struct exchange *x, const char *data, size_t *size)
+{
+    if (!x->refused && x->route->takes_body) {
+        take_body(x, data, *size);
+    } else {
+        x->drained += *size;
+        if (x->drained > x->server->service->config->max_body_bytes)
+            return MHD_NO; /* it was told no long ago */
+    }
+    *size = 0;
+    return MHD_YES;
+}
+
+/* ------------------------------------------------------------------ work */
+
+static void run_on_worker(void *arg, bool late)
+{
+    struct exchange *x = arg;
+    struct http_service *service = x->server->service;
+    if (late)
+        http_problem(&x->response, &x->request, FRT_ETIMEOUT, "the request waited past its deadline");
+    else if (is_cancelled(x))
+        http_problem(&x->response, &x->request, FRT_ECANCELLED, "the client hung up");
+    else
+        x->route->handle(service, &x->request, &x->response);
+    x->answered = true;
+    MHD_resume_connection(x->connection); /* from here on the exchange is the HTTP thread's again */
+}
+
+static enum MHD_Result dispatch(struct exchange *x)
+{
+    struct http_service *service = x->server->service;
+    struct frt_error err = {0};
+    x->request.body = x->body.data;
+    x->request.body_size = x->body.size;
+    if (!x->route->works) {
+        x->route->handle(service, &x->request, &x->response);
+        x->answered = true;
+        return send_answer(x);
+    }
+    set_phase(x->server, x->client, PHASE_WORKING);
+    MHD_suspend_connection(x->connection);
+    struct frt_worker_job job = {.run = run_on_worker, .arg = x, .deadline_ms = x->request.deadline_ms};
+    enum frt_status status = frt_worker_pool_submit(service->pool, job, &err);
+    if (status != FRT_OK) {
+        http_problem(&x->response, &x->request, status, err.text);
+        x->answered = true;
+        MHD_resume_connection(x->connection);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *size, void **context)
+{
+    struct exchange *x = *context;
+    (void)version;
+    if (x == NULL) {
+        *context = x = exchange_new(arg, connection, url, method);
+        if (x == NULL)
+            return MHD_NO;
+        check_early(x, method);
+        return x->refused && x->close ? send_answer(x) : MHD_YES;
+    }
+    if (*size > 0)
+        return on_body(x, data, size);
+    return x->refused || x->answered ? send_answer(x) : dispatch(x);
+}
+
+/* ------------------------------------------------------------- lifecycle */
+
+enum frt_status http_server_start(struct http_service *service, struct http_server **out, struct frt_error *err)
+{
+    size_t n = 0;
+    int fd = -1;
+    const struct http_route *routes = http_routes(&n);
+    struct http_server *server = frt_alloc_zero(1, sizeof *server);
+    if (server == NULL)
+        return frt_fail_nomem(err, "the server");
+    server->service = service;
+    (void)pthread_mutex_init(&server->lock, NULL);
+    for (size_t i = 0; i < n; i++)
+        (void)frt_metrics_add_route(service->metrics, routes[i].name);
+    server->unknown_route = frt_metrics_add_route(service->metrics, "unknown");
+    enum frt_status status = http_listen(service->config->listen, &fd, server->url, sizeof server->url, err);
+    if (status != FRT_OK)
+        goto fail;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)service->config->connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        (void)close(fd);
+        status = frt_fail(err, FRT_EUNAVAILABLE, "the HTTP server could not be started");
+        goto fail;
+    }
+    *out = server;
+    return FRT_OK;
+fail:
+    http_server_stop(server);
+    return status;
+}
+
+const char *http_server_url(const struct http_server *server)
+{
+    return server->url;
+}
+
+uint32_t http_server_in_flight(const struct http_server *server)
+{
+    return atomic_load(&server->in_flight);
+}
+
+void http_server_cancel(struct http_server *server)
+{
+    atomic_store(&server->cancel, true);
+}
+
+void http_server_stop(struct http_server *server)
+{
+    if (server == NULL)
+        return;
+    if (server->daemon != NULL)
+        MHD_stop_daemon(server->daemon);
+    (void)pthread_mutex_destroy(&server->lock);
+    frt_free(server);
+}
