@@ -47,29 +47,29 @@ extern "C" {
 /** What a call has to say. The numeric values are part of the ABI: append, never renumber. */
 enum frt_status {
     FRT_OK = 0,
-    FRT_EINVAL = 1,             /* an argument breaks the function's contract */
-    FRT_ENOMEM = 2,             /* memory could not be had */
-    FRT_EIO = 3,                /* a file or socket could not be read or written */
-    FRT_ENOTFOUND = 4,          /* a named thing does not exist */
-    FRT_EUNSUPPORTED_IMAGE = 5, /* not an image format this build reads */
-    FRT_EBAD_IMAGE = 6,         /* the bytes claim to be an image and cannot be decoded */
-    FRT_EIMAGE_TOO_LARGE = 7,   /* over the pixel or side limit */
-    FRT_ENO_FACE = 8,           /* no face where one is needed */
-    FRT_EBAD_MODEL = 9,         /* a model or its manifest is damaged, or fits no known family */
-    FRT_EMODEL_MISMATCH = 10,   /* embeddings of different models or sizes meet */
-    FRT_ERUNTIME = 11,          /* the inference runtime is missing or failed */
-    FRT_EOVERLOADED = 12,       /* a queue is full; try again later */
-    FRT_ETIMEOUT = 13,          /* the deadline passed before the work was done */
-    FRT_ECANCELLED = 14,        /* the caller gave up */
-    FRT_EBAD_REQUEST = 15,      /* a request, file or argument that a client sent is malformed */
-    FRT_EBODY_TOO_LARGE = 16,   /* more bytes than the limit allows */
-    FRT_EUNSUPPORTED_MEDIA = 17,/* a content type the route does not take */
-    FRT_EMETHOD = 18,           /* the route exists, not with this method */
-    FRT_EUNAUTHORIZED = 19,     /* credentials missing or wrong */
-    FRT_EFORBIDDEN = 20,        /* credentials valid, role too low */
-    FRT_ECONFLICT = 21,         /* the thing exists already, or changed meanwhile */
-    FRT_EUNAVAILABLE = 22,      /* a part the request needs is not there (yet) */
-    FRT_EINTERNAL = 23,         /* a defect of this program */
+    FRT_EINVAL = 1,              /* an argument breaks the function's contract */
+    FRT_ENOMEM = 2,              /* memory could not be had */
+    FRT_EIO = 3,                 /* a file or socket could not be read or written */
+    FRT_ENOTFOUND = 4,           /* a named thing does not exist */
+    FRT_EUNSUPPORTED_IMAGE = 5,  /* not an image format this build reads */
+    FRT_EBAD_IMAGE = 6,          /* the bytes claim to be an image and cannot be decoded */
+    FRT_EIMAGE_TOO_LARGE = 7,    /* over the pixel or side limit */
+    FRT_ENO_FACE = 8,            /* no face where one is needed */
+    FRT_EBAD_MODEL = 9,          /* a model or its manifest is damaged, or fits no known family */
+    FRT_EMODEL_MISMATCH = 10,    /* embeddings of different models or sizes meet */
+    FRT_ERUNTIME = 11,           /* the inference runtime is missing or failed */
+    FRT_EOVERLOADED = 12,        /* a queue is full; try again later */
+    FRT_ETIMEOUT = 13,           /* the deadline passed before the work was done */
+    FRT_ECANCELLED = 14,         /* the caller gave up */
+    FRT_EBAD_REQUEST = 15,       /* a request, file or argument that a client sent is malformed */
+    FRT_EBODY_TOO_LARGE = 16,    /* more bytes than the limit allows */
+    FRT_EUNSUPPORTED_MEDIA = 17, /* a content type the route does not take */
+    FRT_EMETHOD = 18,            /* the route exists, not with this method */
+    FRT_EUNAUTHORIZED = 19,      /* credentials missing or wrong */
+    FRT_EFORBIDDEN = 20,         /* credentials valid, role too low */
+    FRT_ECONFLICT = 21,          /* the thing exists already, or changed meanwhile */
+    FRT_EUNAVAILABLE = 22,       /* a part the request needs is not there (yet) */
+    FRT_EINTERNAL = 23,          /* a defect of this program */
     FRT_STATUS_COUNT
 };
 
@@ -118,7 +118,8 @@ FRT_API void frt_context_free(struct frt_context *context);
 
 /* ------------------------------------------------------------------ pack */
 
-/** A loaded model pack. Immutable after opening; share between threads. */
+/** A loaded model pack. Share between threads: immutable, but for models that are opened at first use under an
+ *  internal lock. */
 struct frt_pack;
 
 struct frt_pack_options {
@@ -133,9 +134,9 @@ struct frt_pack_info {
     const char *id;      /* hex SHA-256 over the manifest: changes whenever any model does */
     const char *embedder_name;
     const char *embedder_version;
-    uint32_t dim;              /* floats in an embedding */
-    float default_threshold;   /* cosine at which two faces count as the same person */
-    const char *licence;       /* strictest licence among the models */
+    uint32_t dim;            /* floats in an embedding */
+    float default_threshold; /* cosine at which two faces count as the same person */
+    const char *licence;     /* strictest licence among the models */
 };
 
 /**
@@ -188,14 +189,13 @@ struct frt_image_info {
  * data, size  borrowed until frt_image_free; must not change meanwhile.
  * Errors: FRT_EUNSUPPORTED_IMAGE, FRT_EBAD_IMAGE, FRT_EIMAGE_TOO_LARGE, FRT_ENOMEM.
  */
-FRT_API FRT_NODISCARD enum frt_status frt_image_open_memory(const struct frt_context *context,
-                                                            const void *data, size_t size,
-                                                            struct frt_image **out,
+FRT_API FRT_NODISCARD enum frt_status frt_image_open_memory(const struct frt_context *context, const void *data,
+                                                            size_t size, struct frt_image **out,
                                                             struct frt_error *err);
-/** Open an image file (memory-mapped). Further errors: FRT_ENOTFOUND, FRT_EIO. */
-FRT_API FRT_NODISCARD enum frt_status frt_image_open_file(const struct frt_context *context,
-                                                          const char *path, struct frt_image **out,
-                                                          struct frt_error *err);
+/** Open an image file: its bytes (at most 256 MiB) are read into memory, as a mapping would kill the process
+ *  if the file shrank. Further errors: FRT_ENOTFOUND, FRT_EIO, FRT_EBODY_TOO_LARGE. */
+FRT_API FRT_NODISCARD enum frt_status frt_image_open_file(const struct frt_context *context, const char *path,
+                                                          struct frt_image **out, struct frt_error *err);
 /**
  * Wrap pixels that the caller has already: interleaved 8-bit RGB, upright.
  *
@@ -204,8 +204,7 @@ FRT_API FRT_NODISCARD enum frt_status frt_image_open_file(const struct frt_conte
 FRT_API FRT_NODISCARD enum frt_status frt_image_open_pixels(const struct frt_context *context,
                                                             const uint8_t *pixels, uint32_t width_px,
                                                             uint32_t height_px, size_t stride_bytes,
-                                                            struct frt_image **out,
-                                                            struct frt_error *err);
+                                                            struct frt_image **out, struct frt_error *err);
 FRT_API void frt_image_free(struct frt_image *image);
 FRT_API struct frt_image_info frt_image_info_get(const struct frt_image *image);
 
@@ -223,12 +222,12 @@ struct frt_box {
 };
 
 enum frt_landmark { /* left and right as the viewer sees them */
-    FRT_LANDMARK_LEFT_EYE = 0,
-    FRT_LANDMARK_RIGHT_EYE,
-    FRT_LANDMARK_NOSE,
-    FRT_LANDMARK_MOUTH_LEFT,
-    FRT_LANDMARK_MOUTH_RIGHT,
-    FRT_LANDMARK_COUNT
+                    FRT_LANDMARK_LEFT_EYE = 0,
+                    FRT_LANDMARK_RIGHT_EYE,
+                    FRT_LANDMARK_NOSE,
+                    FRT_LANDMARK_MOUTH_LEFT,
+                    FRT_LANDMARK_MOUTH_RIGHT,
+                    FRT_LANDMARK_COUNT
 };
 
 /** Attributes to compute and, in struct frt_face, those that are there. Bit mask. */
@@ -258,9 +257,9 @@ enum frt_expression {
 FRT_API const char *frt_expression_name(enum frt_expression expression);
 
 struct frt_quality {
-    float score;      /* 0 useless .. 1 good, the others combined */
-    float sharpness;  /* 0..1 */
-    float brightness; /* mean luma of the face, 0..1 */
+    float score;            /* 0 useless .. 1 good, the others combined */
+    float sharpness;        /* 0..1 */
+    float brightness;       /* mean luma of the face, 0..1 */
     float yaw, pitch, roll; /* degrees; yaw > 0: turned to the viewer's right, pitch > 0: looking up,
                                roll > 0: head tilted clockwise */
 };
@@ -277,7 +276,7 @@ struct frt_face {
     uint32_t attributes; /* bits of enum frt_attribute that are filled below */
     struct frt_quality quality;
     struct frt_liveness liveness;
-    float age;                /* years */
+    float age; /* years */
     enum frt_gender gender;
     float gender_probability; /* 0.5..1 */
     enum frt_expression expression;
@@ -307,11 +306,11 @@ FRT_API struct frt_timing frt_faces_timing(const struct frt_faces *faces);
 FRT_API void frt_faces_free(struct frt_faces *faces);
 
 struct frt_detect_options {
-    uint32_t max_faces;   /* most faces to return, largest first; 0 = 1000 */
-    float min_confidence; /* 0 = the pack's default */
-    float min_size_px;    /* shorter side of the box in the upright image; 0 = no minimum */
-    uint32_t attributes;  /* bits of enum frt_attribute to compute */
-    int64_t deadline_ms;  /* on the monotonic clock (CLOCK_MONOTONIC); 0 = none */
+    uint32_t max_faces;           /* most faces to return, largest first; 0 = 1000 */
+    float min_confidence;         /* 0 = the pack's default */
+    float min_size_px;            /* shorter side of the box in the upright image; 0 = no minimum */
+    uint32_t attributes;          /* bits of enum frt_attribute to compute */
+    int64_t deadline_ms;          /* on the monotonic clock (CLOCK_MONOTONIC); 0 = none */
     bool (*cancelled)(void *arg); /* asked between steps; NULL = never */
     void *cancelled_arg;
 };
@@ -325,14 +324,12 @@ struct frt_detect_options {
  * Errors: FRT_EBAD_IMAGE (damaged pixels), FRT_EINVAL (options), FRT_EBAD_MODEL (an attribute the pack
  *         has no model for), FRT_ERUNTIME, FRT_ENOMEM, FRT_ETIMEOUT, FRT_ECANCELLED.
  */
-FRT_API FRT_NODISCARD enum frt_status frt_detect(const struct frt_pack *pack,
-                                                 const struct frt_image *image,
+FRT_API FRT_NODISCARD enum frt_status frt_detect(const struct frt_pack *pack, const struct frt_image *image,
                                                  const struct frt_detect_options *options,
                                                  struct frt_faces **out, struct frt_error *err);
 
 /** As frt_detect, and computes the embedding of every face it returns. */
-FRT_API FRT_NODISCARD enum frt_status frt_embed(const struct frt_pack *pack,
-                                                const struct frt_image *image,
+FRT_API FRT_NODISCARD enum frt_status frt_embed(const struct frt_pack *pack, const struct frt_image *image,
                                                 const struct frt_detect_options *options,
                                                 struct frt_faces **out, struct frt_error *err);
 
@@ -365,9 +362,9 @@ struct frt_verdict {
  *
  * threshold  cosine; NaN = the pack's default.
  */
-FRT_API FRT_NODISCARD enum frt_status frt_verify(const struct frt_pack *pack, const float *a,
-                                                 const float *b, float threshold,
-                                                 struct frt_verdict *out, struct frt_error *err);
+FRT_API FRT_NODISCARD enum frt_status frt_verify(const struct frt_pack *pack, const float *a, const float *b,
+                                                 float threshold, struct frt_verdict *out,
+                                                 struct frt_error *err);
 
 #ifdef __cplusplus
 }

@@ -33,8 +33,10 @@ struct frt_config {
 
 /** Defaults from the table. */
 void frt_config_init(struct frt_config *config);
-/** Apply a file of `key = value` lines (# comments). Errors: FRT_EBAD_REQUEST with file:line and a suggestion. */
-FRT_NODISCARD enum frt_status frt_config_load_file(struct frt_config *config, const char *path, struct frt_error *err);
+/** Apply a file of `key = value` lines (# comments). Errors: FRT_EBAD_REQUEST with file:line and a suggestion.
+ */
+FRT_NODISCARD enum frt_status frt_config_load_file(struct frt_config *config, const char *path,
+                                                   struct frt_error *err);
 /** Apply the environment. An unknown FRT_* variable is refused with a suggestion, unless it is on the
  *  list of variables read elsewhere (FRT_TEST_ASSETS, FRT_SIMD, …). */
 FRT_NODISCARD enum frt_status frt_config_load_env(struct frt_config *config, char **environ_list,
@@ -45,10 +47,10 @@ FRT_NODISCARD enum frt_status frt_config_set(struct frt_config *config, const ch
 
 /** The table, for help and documentation. */
 struct frt_config_key {
-    const char *key;     /* "max_body_bytes"; the flag is --max-body-bytes */
-    const char *env;     /* "FRT_MAX_BODY_BYTES" */
-    const char *env_old; /* the older service's name, e.g. "MAX_WORKERS"; NULL = none */
-    const char *value;   /* metavariable: "BYTES" */
+    const char *key;      /* "max_body_bytes"; the flag is --max-body-bytes */
+    const char *env;      /* "FRT_MAX_BODY_BYTES" */
+    const char *env_old;  /* the older service's name, e.g. "MAX_WORKERS"; NULL = none */
+    const char *value;    /* metavariable: "BYTES" */
     const char *fallback; /* default, as text */
     const char *help;
 };

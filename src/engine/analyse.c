@@ -27,15 +27,19 @@
 enum {
     DEFAULT_MAX_FACES = 1000,
     MAX_DETECTIONS = 4096,
-    MAX_BATCH = 16,              /* chips in memory and in one inference */
-    MAX_FINE_PIXELS = 12000000   /* of the fine frame that serves all faces: 36 MB */
+    MAX_BATCH = 16,            /* chips in memory and in one inference */
+    MAX_FINE_PIXELS = 12000000 /* of the fine frame that serves all faces: 36 MB */
 };
 
 /* Side of the face's box, in pixels of the frame, below which a finer frame is wanted for nets without
  * landmarks to go by: the largest crop any of them takes of a box (150 px chip, which shows 1.1 boxes). */
 #define BOX_WANTED_PX 140.0
-/* The nets look at most this many boxes around a face's centre. */
+/* Landmarks and alignment look at most this many boxes around a face's centre; other nets say so
+ * themselves (frt_face_net_margin). */
 #define FACE_MARGIN 2.0
+/* The coarse frame may be this much smaller than the detector looks: what it then enlarges is invisible to
+ * it, and a JPEG whose next scale is just below costs a third less. */
+#define COARSE_SLACK 0.94
 
 struct work {
     const struct frt_pack *pack;
@@ -88,8 +92,8 @@ static enum frt_status detect(struct work *w, struct frt_detection *found, size_
     size_t all = 0, kept = 0;
     size_t most = w->options.max_faces == 0 ? DEFAULT_MAX_FACES : w->options.max_faces;
     int64_t start = frt_now_ns();
-    enum frt_status status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, MAX_DETECTIONS, &all,
-                                              &w->timing.inference_ms, err);
+    enum frt_status status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, MAX_DETECTIONS,
+                                              &all, &w->timing.inference_ms, err);
     w->timing.detect_ms += frt_elapsed_ms(start);
     if (status != FRT_OK)
         return status;
@@ -137,7 +141,8 @@ static double step_of(const struct work *w, const struct frt_detection *d)
 }
 
 /* Makes `fine` hold `region` at `step`, unless it does already. */
-static enum frt_status decode_fine(struct work *w, const struct frt_box *region, double step, struct frt_error *err)
+static enum frt_status decode_fine(struct work *w, const struct frt_box *region, double step,
+                                   struct frt_error *err)
 {
     if (fine_enough(&w->coarse, step) || (covers(&w->fine, region) && fine_enough(&w->fine, step)))
         return FRT_OK;
@@ -307,8 +312,8 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
 
 /* ------------------------------------------------------------ the whole */
 
-static enum frt_status analyse_found(struct work *w, struct frt_detection *found, size_t n, struct frt_faces **out,
-                                     struct frt_error *err)
+static enum frt_status analyse_found(struct work *w, struct frt_detection *found, size_t n,
+                                     struct frt_faces **out, struct frt_error *err)
 {
     struct frt_faces *faces = NULL;
     size_t dim = w->embed ? w->pack->info.dim : 0;
@@ -361,7 +366,8 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
     status = check_alive(&w, err);
     if (status != FRT_OK)
         goto done;
-    struct frt_decode_request whole = {.want_side_px = frt_detector_want_side_px(pack->detector)};
+    struct frt_decode_request whole = {
+        .want_side_px = (uint32_t)(COARSE_SLACK * frt_detector_want_side_px(pack->detector))};
     status = frt_image_decode(image, &whole, &w.coarse, err);
     w.timing.decode_ms = frt_elapsed_ms(start);
     if (status != FRT_OK)
@@ -389,13 +395,15 @@ done:
 }
 
 enum frt_status frt_detect(const struct frt_pack *pack, const struct frt_image *image,
-                           const struct frt_detect_options *options, struct frt_faces **out, struct frt_error *err)
+                           const struct frt_detect_options *options, struct frt_faces **out,
+                           struct frt_error *err)
 {
     return analyse(pack, image, options, false, out, err);
 }
 
 enum frt_status frt_embed(const struct frt_pack *pack, const struct frt_image *image,
-                          const struct frt_detect_options *options, struct frt_faces **out, struct frt_error *err)
+                          const struct frt_detect_options *options, struct frt_faces **out,
+                          struct frt_error *err)
 {
     return analyse(pack, image, options, true, out, err);
 }
