@@ -25,12 +25,12 @@
 #endif
 
 struct bench_figure {
-    const char *bench;  /* "stages" */
-    const char *name;   /* the case: "decode-12mp" */
-    const char *unit;   /* "ms", "MB", "GB/s" */
-    double ours;        /* the median where it is a time */
-    const char *peer;   /* NULL = none */
-    double peer_value;  /* read only with a peer */
+    const char *bench; /* "stages" */
+    const char *name;  /* the case: "decode-12mp" */
+    const char *unit;  /* "ms", "MB", "GB/s" */
+    double ours;       /* the median where it is a time */
+    const char *peer;  /* NULL = none */
+    double peer_value; /* read only with a peer */
 };
 
 /* "Intel(R) Xeon(R) … x 2": model of the first CPU and the number of those on line. */

@@ -74,7 +74,8 @@ static const uint8_t *make_photo(size_t *size)
             int grain = (int)(seed >> 24) % 21 - 10; /* of luma, as a sensor's */
             for (size_t c = 0; c < 3; c++) {
                 int p = (int)((a[i + c] * (1 - fx) + a[i + 3 + c] * fx) * (1 - fy) +
-                              (b[i + c] * (1 - fx) + b[i + 3 + c] * fx) * fy) + grain;
+                              (b[i + c] * (1 - fx) + b[i + 3 + c] * fx) * fy) +
+                        grain;
                 row[3 * x + c] = (uint8_t)(p < 0 ? 0 : p > 255 ? 255 : p);
             }
         }
@@ -204,7 +205,8 @@ int main(void)
     (void)fprintf(stderr, "decode-12mp: %d x %d, %.2f MB\n", WIDTH, HEIGHT, (double)size / 1e6);
     double our_mb = extra_mb(decode_ours, data, size), peer_mb = extra_mb(decode_full, data, size);
     double our_cpu, peer_cpu;
-    double ours = time_ms(decode_ours, data, size, &our_cpu), peer = time_ms(decode_full, data, size, &peer_cpu);
+    double ours = time_ms(decode_ours, data, size, &our_cpu),
+           peer = time_ms(decode_full, data, size, &peer_cpu);
     const struct bench_figure figures[] = {
         {"stages", "decode-12mp", "ms", ours, "libjpeg-full", peer},
         {"stages", "decode-12mp", "ms", ours, "target", 30},

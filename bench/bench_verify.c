@@ -36,7 +36,8 @@ static uint8_t *make_photo(const char *path)
         need(FRT_ENOMEM, &err);
     /* the largest 4:3 part, centred */
     const double step = fmin((double)frame.width_px / WIDTH, (double)frame.height_px / HEIGHT);
-    const double m[6] = {step, 0, (frame.width_px - step * WIDTH) / 2, 0, step, (frame.height_px - step * HEIGHT) / 2};
+    const double m[6] = {step, 0,    (frame.width_px - step * WIDTH) / 2,
+                         0,    step, (frame.height_px - step * HEIGHT) / 2};
     const struct frt_pixels source = {frame.pixels, frame.width_px, frame.height_px, frame.stride_bytes};
     frt_warp_to_chip(&source, m, pixels, WIDTH, HEIGHT);
     frt_frame_deinit(&frame);
@@ -61,7 +62,8 @@ static struct frt_timing verify(const struct frt_pack *pack, struct frt_image *c
         (void)fputs("bench: no face in a sample photo\n", stderr);
         exit(1);
     }
-    need(frt_verify(pack, frt_faces_embedding(faces[0], 0), frt_faces_embedding(faces[1], 0), NAN, &verdict, &err),
+    need(frt_verify(pack, frt_faces_embedding(faces[0], 0), frt_faces_embedding(faces[1], 0), NAN, &verdict,
+                    &err),
          &err);
     frt_faces_free(faces[0]);
     frt_faces_free(faces[1]);
@@ -83,7 +85,8 @@ int main(void)
     need(frt_pack_open(context, NULL, NULL, &pack, &err), &err);
     for (int i = 0; i < 2; i++) {
         photos[i] = make_photo(paths[i]);
-        need(frt_image_open_pixels(context, photos[i], WIDTH, HEIGHT, (size_t)WIDTH * 3, &images[i], &err), &err);
+        need(frt_image_open_pixels(context, photos[i], WIDTH, HEIGHT, (size_t)WIDTH * 3, &images[i], &err),
+             &err);
     }
     (void)verify(pack, images); /* warm up */
     for (int run = 0; run < RUNS; run++) {
@@ -92,9 +95,14 @@ int main(void)
         outside[run] = total[run] - t.inference_ms;
         share[run] = 100 * outside[run] / total[run];
     }
-    bench_print(&(struct bench_figure){"stages", "verify-outside-inference", "%", bench_median(share, RUNS), "target", 10});
-    bench_print(&(struct bench_figure){.bench = "stages", .name = "verify-640x480", .unit = "ms", .ours = bench_median(total, RUNS)});
-    bench_print(&(struct bench_figure){.bench = "stages", .name = "verify-640x480-outside-inference", .unit = "ms", .ours = bench_median(outside, RUNS)});
+    bench_print(&(struct bench_figure){"stages", "verify-outside-inference", "%", bench_median(share, RUNS),
+                                       "target", 10});
+    bench_print(&(struct bench_figure){
+        .bench = "stages", .name = "verify-640x480", .unit = "ms", .ours = bench_median(total, RUNS)});
+    bench_print(&(struct bench_figure){.bench = "stages",
+                                       .name = "verify-640x480-outside-inference",
+                                       .unit = "ms",
+                                       .ours = bench_median(outside, RUNS)});
     for (int i = 0; i < 2; i++) {
         frt_image_free(images[i]);
         frt_free(photos[i]);

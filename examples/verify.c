@@ -42,8 +42,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: %s\n", frt_status_title(err.status), err.text);
     } else if (frt_faces_count(faces[0]) == 0 || frt_faces_count(faces[1]) == 0) {
         fprintf(stderr, "no face in %s\n", argv[frt_faces_count(faces[0]) == 0 ? 2 : 3]);
-    } else if (frt_verify(pack, frt_faces_embedding(faces[0], 0), frt_faces_embedding(faces[1], 0), NAN, &verdict,
-                          &err) != FRT_OK) {
+    } else if (frt_verify(pack, frt_faces_embedding(faces[0], 0), frt_faces_embedding(faces[1], 0), NAN,
+                          &verdict, &err) != FRT_OK) {
         fprintf(stderr, "%s: %s\n", frt_status_title(err.status), err.text);
     } else {
         printf("%s: similarity %.3f, threshold %.3f\n", verdict.verified ? "same person" : "different people",

@@ -88,7 +88,8 @@ static void tabbed(struct frt_buf *out, const char *const *lines, int width)
 
 void cli_help_all(struct frt_buf *out)
 {
-    frt_buf_append_text(out, "frt: face recognition toolkit\n\nUsage: frt COMMAND [OPTION]… [ARGUMENT]…\n\nCommands:\n");
+    frt_buf_append_text(
+        out, "frt: face recognition toolkit\n\nUsage: frt COMMAND [OPTION]… [ARGUMENT]…\n\nCommands:\n");
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
         frt_buf_printf(out, "    %-16s %s\n", c->name, c->summary);
     frt_buf_append_text(out, "\n'frt COMMAND --help' tells more. Exit status:\n");
@@ -201,15 +202,17 @@ void cli_help_man(struct frt_buf *out)
 {
     size_t n = 0;
     const struct frt_config_key *keys = frt_config_keys(&n);
-    frt_buf_append_text(out, ".TH FRT 1 \"\" \"frt " FRT_VERSION_STRING "\" \"User Commands\"\n"
-                             ".SH NAME\nfrt \\- face recognition toolkit\n"
-                             ".SH SYNOPSIS\n\\fBfrt\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
-                             ".SH DESCRIPTION\nA photo goes in; faces, embeddings or a verdict on two photos come "
-                             "out: on the command line, or over HTTP.\n.SH COMMANDS\n");
+    frt_buf_append_text(out,
+                        ".TH FRT 1 \"\" \"frt " FRT_VERSION_STRING "\" \"User Commands\"\n"
+                        ".SH NAME\nfrt \\- face recognition toolkit\n"
+                        ".SH SYNOPSIS\n\\fBfrt\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
+                        ".SH DESCRIPTION\nA photo goes in; faces, embeddings or a verdict on two photos come "
+                        "out: on the command line, or over HTTP.\n.SH COMMANDS\n");
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
         roff_command(out, c);
-    frt_buf_append_text(out, ".SH SETTINGS\nOf \\fBserve\\fR and \\fBdoctor\\fR: as option, environment variable or "
-                             "key of the settings file.\n");
+    frt_buf_append_text(out,
+                        ".SH SETTINGS\nOf \\fBserve\\fR and \\fBdoctor\\fR: as option, environment variable or "
+                        "key of the settings file.\n");
     for (size_t i = 0; i < n; i++) {
         frt_buf_append_text(out, ".TP\n\\fB");
         roff(out, keys[i].key);
@@ -257,16 +260,18 @@ static void bash_case(struct frt_buf *out, const struct cli_command *c)
                            o->words == NULL ? "" : o->words);
         }
     }
-    frt_buf_printf(out, "        *) kind=%s ;;\n        esac ;;\n", c->complete == CLI_COMPLETE_FILE ? "file" : "none");
+    frt_buf_printf(out, "        *) kind=%s ;;\n        esac ;;\n",
+                   c->complete == CLI_COMPLETE_FILE ? "file" : "none");
 }
 
 void cli_help_bash(struct frt_buf *out)
 {
-    frt_buf_append_text(out, "# bash completion for frt; made by 'frt completion bash'\n"
-                             "_frt()\n{\n"
-                             "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
-                             "    local first=${COMP_WORDS[1]} command options='' kind=none words='' groups commands\n"
-                             "    COMPREPLY=()\n    groups=' ");
+    frt_buf_append_text(
+        out, "# bash completion for frt; made by 'frt completion bash'\n"
+             "_frt()\n{\n"
+             "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
+             "    local first=${COMP_WORDS[1]} command options='' kind=none words='' groups commands\n"
+             "    COMPREPLY=()\n    groups=' ");
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++) {
         size_t n = strcspn(c->name, " ");
         if (c->name[n] == ' ' && (c == cli_commands || strncmp(c[-1].name, c->name, n + 1) != 0))
@@ -304,13 +309,15 @@ void cli_help_bash(struct frt_buf *out)
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
         bash_case(out, c);
     frt_buf_append_text(
-        out, "    esac\n"
-             "    if [[ $current == -* ]]; then\n"
-             "        mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$current\")\n"
-             "        return\n    fi\n"
-             "    case $kind in\n"
-             "    words) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\") ;;\n"
-             "    folder) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); compopt -o filenames 2>/dev/null ;;\n"
-             "    file) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); compopt -o filenames 2>/dev/null ;;\n"
-             "    esac\n}\ncomplete -F _frt frt\n");
+        out,
+        "    esac\n"
+        "    if [[ $current == -* ]]; then\n"
+        "        mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$current\")\n"
+        "        return\n    fi\n"
+        "    case $kind in\n"
+        "    words) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\") ;;\n"
+        "    folder) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); compopt -o filenames 2>/dev/null "
+        ";;\n"
+        "    file) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); compopt -o filenames 2>/dev/null ;;\n"
+        "    esac\n}\ncomplete -F _frt frt\n");
 }

@@ -31,7 +31,8 @@ static const struct cli_command *find_command(const char *first, const char *sec
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++) {
         if (strcmp(c->name, first) == 0)
             return c;
-        if (second != NULL && is_subcommand_of(c->name, first) && strcmp(c->name + strlen(first) + 1, second) == 0)
+        if (second != NULL && is_subcommand_of(c->name, first) &&
+            strcmp(c->name + strlen(first) + 1, second) == 0)
             return c;
     }
     return NULL;
@@ -52,14 +53,15 @@ static enum frt_status unknown_command(const char *first, const char *second, st
         return frt_fail(err, FRT_EINVAL, "'%s' needs a subcommand; see 'frt %s --help'", first, first);
     const char *word = group ? second : first;
     const char *near = frt_suggest(word, words, n);
-    return frt_fail(err, FRT_EINVAL, "unknown command '%s%s%s'%s%s%s; 'frt --help' lists them", group ? first : "",
-                    group ? " " : "", word, near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
-                    near == NULL ? "" : "'?");
+    return frt_fail(err, FRT_EINVAL, "unknown command '%s%s%s'%s%s%s; 'frt --help' lists them",
+                    group ? first : "", group ? " " : "", word, near == NULL ? "" : "; did you mean '",
+                    near == NULL ? "" : near, near == NULL ? "" : "'?");
 }
 
 /* -------------------------------------------------------------- options */
 
-static const struct cli_option *find_option(const struct cli_command *c, const char *name, size_t size, char letter)
+static const struct cli_option *find_option(const struct cli_command *c, const char *name, size_t size,
+                                            char letter)
 {
     for (const struct cli_option *const *group = c->groups; group != NULL && *group != NULL; group++)
         for (const struct cli_option *o = *group; o->name != NULL; o++)
@@ -108,9 +110,9 @@ static enum frt_status unknown_option(const struct cli_command *c, const char *g
     memcpy(word, given, size);
     word[size] = '\0';
     const char *near = frt_suggest(word, words, n);
-    return frt_fail(err, FRT_EINVAL, "unknown option '%s%s'%s%s%s; see 'frt %s --help'", size == 1 ? "-" : "--", word,
-                    near == NULL ? "" : "; did you mean '--", near == NULL ? "" : near, near == NULL ? "" : "'?",
-                    c->name);
+    return frt_fail(err, FRT_EINVAL, "unknown option '%s%s'%s%s%s; see 'frt %s --help'", size == 1 ? "-" : "--",
+                    word, near == NULL ? "" : "; did you mean '--", near == NULL ? "" : near,
+                    near == NULL ? "" : "'?", c->name);
 }
 
 static enum frt_status add_option(struct cli_run *run, const struct cli_option *option, const char *value,
@@ -125,13 +127,14 @@ static enum frt_status add_option(struct cli_run *run, const struct cli_option *
 }
 
 /* One option word; *used tells whether the next word was its value. */
-static enum frt_status parse_option(struct cli_run *run, const char *word, const char *next, bool *help, bool *used,
-                                    struct frt_error *err)
+static enum frt_status parse_option(struct cli_run *run, const char *word, const char *next, bool *help,
+                                    bool *used, struct frt_error *err)
 {
     bool is_long = word[1] == '-';
     const char *name = is_long ? word + 2 : NULL;
     size_t size = is_long ? strcspn(name, "=") : 1;
-    const char *value = is_long ? (name[size] == '=' ? name + size + 1 : NULL) : (word[2] != '\0' ? word + 2 : NULL);
+    const char *value =
+        is_long ? (name[size] == '=' ? name + size + 1 : NULL) : (word[2] != '\0' ? word + 2 : NULL);
     *used = false;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         *help = true;
@@ -186,7 +189,8 @@ static enum frt_status check_arguments(const struct cli_run *run, struct frt_err
         return frt_fail(err, FRT_EINVAL, "'%s' needs %s; see 'frt %s --help'", c->name, c->arguments, c->name);
     if (run->n_arguments > c->max_arguments)
         return frt_fail(err, FRT_EINVAL, "'%s' takes %s; '%s' is one too many", c->name,
-                        c->arguments[0] == '\0' ? "no arguments" : c->arguments, run->arguments[c->max_arguments]);
+                        c->arguments[0] == '\0' ? "no arguments" : c->arguments,
+                        run->arguments[c->max_arguments]);
     return FRT_OK;
 }
 
@@ -265,14 +269,14 @@ enum frt_status cli_whole(const struct cli_run *run, const char *name, long long
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || value < low || value > high)
-        return frt_fail(err, FRT_EINVAL, "--%s is '%s'; a whole number from %lld to %lld is right", name, text, low,
-                        high);
+        return frt_fail(err, FRT_EINVAL, "--%s is '%s'; a whole number from %lld to %lld is right", name, text,
+                        low, high);
     *out = value;
     return FRT_OK;
 }
 
-enum frt_status cli_number(const struct cli_run *run, const char *name, double low, double high, double fallback,
-                           double *out, struct frt_error *err)
+enum frt_status cli_number(const struct cli_run *run, const char *name, double low, double high,
+                           double fallback, double *out, struct frt_error *err)
 {
     const char *text = cli_text(run, name);
     char *end = NULL;
@@ -283,7 +287,8 @@ enum frt_status cli_number(const struct cli_run *run, const char *name, double l
     errno = 0;
     double value = strtod(text, &end);
     if (errno != 0 || end == text || *end != '\0' || !(value >= low && value <= high))
-        return frt_fail(err, FRT_EINVAL, "--%s is '%s'; a number from %g to %g is right", name, text, low, high);
+        return frt_fail(err, FRT_EINVAL, "--%s is '%s'; a number from %g to %g is right", name, text, low,
+                        high);
     *out = value;
     return FRT_OK;
 }

@@ -43,8 +43,9 @@ bool cli_has(const struct cli_run *run, const char *name);
 /** Its last value; NULL when absent. */
 const char *cli_text(const struct cli_run *run, const char *name);
 /** A whole number in [low, high]; `fallback` when absent. Errors: FRT_EINVAL. */
-FRT_NODISCARD enum frt_status cli_whole(const struct cli_run *run, const char *name, long long low, long long high,
-                                        long long fallback, long long *out, struct frt_error *err);
+FRT_NODISCARD enum frt_status cli_whole(const struct cli_run *run, const char *name, long long low,
+                                        long long high, long long fallback, long long *out,
+                                        struct frt_error *err);
 /** A number in [low, high]; `fallback` when absent. Errors: FRT_EINVAL. */
 FRT_NODISCARD enum frt_status cli_number(const struct cli_run *run, const char *name, double low, double high,
                                          double fallback, double *out, struct frt_error *err);

@@ -16,24 +16,24 @@ struct cli_run; /* cli_parse.h */
 enum cli_complete { CLI_COMPLETE_NONE = 0, CLI_COMPLETE_FILE, CLI_COMPLETE_FOLDER, CLI_COMPLETE_WORDS };
 
 struct cli_option {
-    const char *name;   /* "max-faces": --max-faces */
-    char letter;        /* 'j': -j; 0 = none */
-    const char *value;  /* metavariable, "N"; NULL = a flag */
-    const char *help;   /* one or two sentences */
+    const char *name;  /* "max-faces": --max-faces */
+    char letter;       /* 'j': -j; 0 = none */
+    const char *value; /* metavariable, "N"; NULL = a flag */
+    const char *help;  /* one or two sentences */
     enum cli_complete complete;
-    const char *words;  /* CLI_COMPLETE_WORDS: space-separated */
+    const char *words; /* CLI_COMPLETE_WORDS: space-separated */
 };
 
 struct cli_command {
-    const char *name;      /* "models import" for a subcommand */
-    const char *arguments; /* "FILE|FOLDER|- …" as shown; "" = none */
-    size_t min_arguments, max_arguments; /* max 0 with arguments "" */
-    const char *summary;     /* one line, no full stop */
-    const char *description; /* paragraphs separated by \n\n */
+    const char *name;                       /* "models import" for a subcommand */
+    const char *arguments;                  /* "FILE|FOLDER|- …" as shown; "" = none */
+    size_t min_arguments, max_arguments;    /* max 0 with arguments "" */
+    const char *summary;                    /* one line, no full stop */
+    const char *description;                /* paragraphs separated by \n\n */
     const struct cli_option *const *groups; /* option groups, each ended by a {0} entry; NULL ends */
-    bool takes_config;       /* every configuration key is an option, too */
-    const char *examples;    /* "command\n  what it does\n" pairs */
-    enum cli_complete complete; /* of the arguments */
+    bool takes_config;                      /* every configuration key is an option, too */
+    const char *examples;                   /* "command\n  what it does\n" pairs */
+    enum cli_complete complete;             /* of the arguments */
     int (*run)(struct cli_run *run);
 };
 

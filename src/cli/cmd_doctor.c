@@ -160,7 +160,8 @@ static void check_pack(struct checks *c, const struct frt_config *config, struct
         status = frt_pack_open(context, folder, &options, &pack, &err);
     struct check *check = add(c, "model pack", status == FRT_OK ? GOOD : BAD);
     if (status == FRT_OK) {
-        SAY(check->found, "%s %s, %u models in %s", manifest->name, manifest->version, manifest->n_models, folder);
+        SAY(check->found, "%s %s, %u models in %s", manifest->name, manifest->version, manifest->n_models,
+            folder);
     } else {
         SAY(check->found, "%s", err.text);
         SAY(check->mend, "make it with 'frt models import', or name another with FRT_PACK");
@@ -186,7 +187,8 @@ static void check_data(struct checks *c, const struct frt_config *config)
     unsigned long long free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
     bool writable = access(folder, W_OK) == 0;
     struct check *check = add(c, "data folder", !writable ? BAD : free_bytes < MIN_DISK_BYTES ? WARN : GOOD);
-    SAY(check->found, "%s, %s, %llu MiB free", folder, writable ? "writable" : "NOT writable", free_bytes >> 20);
+    SAY(check->found, "%s, %s, %llu MiB free", folder, writable ? "writable" : "NOT writable",
+        free_bytes >> 20);
     if (!writable)
         SAY(check->mend, "let this user write it: chown or chmod, or set FRT_DATA_DIR");
     else if (free_bytes < MIN_DISK_BYTES)
@@ -210,7 +212,8 @@ static void check_port(struct checks *c, const struct frt_config *config)
     struct check *check = add(c, "port", free_port ? GOOD : WARN);
     SAY(check->found, "%s: %s", config->listen, free_port ? "free" : strerror(why));
     if (!free_port)
-        SAY(check->mend, "is the service running already? 'ss -ltnp' tells who has it; choose another with --listen");
+        SAY(check->mend,
+            "is the service running already? 'ss -ltnp' tells who has it; choose another with --listen");
 }
 
 static void render_text(const struct checks *c, struct frt_buf *out)

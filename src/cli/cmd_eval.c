@@ -13,7 +13,8 @@ static void on_photo(void *arg, size_t done, size_t total)
 }
 
 static enum frt_status save(const struct cli_run *run, const char *option, const struct frt_eval_report *report,
-                            void (*render)(const struct frt_eval_report *, struct frt_buf *), struct frt_error *err)
+                            void (*render)(const struct frt_eval_report *, struct frt_buf *),
+                            struct frt_error *err)
 {
     const char *path = cli_text(run, option);
     struct frt_buf text;

@@ -31,7 +31,8 @@ struct job {
 
 /* ------------------------------------------------------------ text output */
 
-static void face_line(struct frt_buf *out, size_t i, const struct frt_face *f, const float *embedding, size_t dim)
+static void face_line(struct frt_buf *out, size_t i, const struct frt_face *f, const float *embedding,
+                      size_t dim)
 {
     frt_buf_printf(out, "  %3zu  %5.0f,%-5.0f %4.0f x %-4.0f  %.3f", i + 1, (double)f->box.x, (double)f->box.y,
                    (double)f->box.width, (double)f->box.height, (double)f->confidence);
@@ -105,8 +106,8 @@ static void json_error(const char *path, const struct frt_error *err, struct frt
 
 /* --------------------------------------------------------------- one photo */
 
-static enum frt_status open_photo(const struct job *job, const char *path, char **bytes, struct frt_image **image,
-                                  struct frt_error *err)
+static enum frt_status open_photo(const struct job *job, const char *path, char **bytes,
+                                  struct frt_image **image, struct frt_error *err)
 {
     size_t size = 0;
     if (strcmp(path, "-") != 0)
@@ -177,9 +178,11 @@ static enum frt_status read_options(struct job *job, struct frt_error *err)
         status = cli_number(run, "min-confidence", 0, 1, 0, &min_confidence, err);
     if (status == FRT_OK)
         status = cli_number(run, "min-size", 0, 100000, 0, &min_size, err);
-    if (status == FRT_OK && attributes != NULL && frt_attributes_parse(attributes, &job->options.attributes, err) != FRT_OK)
+    if (status == FRT_OK && attributes != NULL &&
+        frt_attributes_parse(attributes, &job->options.attributes, err) != FRT_OK)
         status = FRT_EINVAL;
-    if (status == FRT_OK && encoding != NULL && strcmp(encoding, "array") != 0 && strcmp(encoding, "base64") != 0)
+    if (status == FRT_OK && encoding != NULL && strcmp(encoding, "array") != 0 &&
+        strcmp(encoding, "base64") != 0)
         status = frt_fail(err, FRT_EINVAL, "--encoding is '%s'; array or base64 is right", encoding);
     if (status != FRT_OK) {
         err->status = FRT_EINVAL;
@@ -189,7 +192,8 @@ static enum frt_status read_options(struct job *job, struct frt_error *err)
     job->options.min_confidence = (float)min_confidence;
     job->options.min_size_px = (float)min_size;
     job->options.cancelled = cli_interrupted;
-    job->encoding = encoding != NULL && strcmp(encoding, "base64") == 0 ? FRT_ENCODING_BASE64 : FRT_ENCODING_ARRAY;
+    job->encoding =
+        encoding != NULL && strcmp(encoding, "base64") == 0 ? FRT_ENCODING_BASE64 : FRT_ENCODING_ARRAY;
     job->json = cli_has(run, "json");
     job->colours = cli_colours();
     return FRT_OK;

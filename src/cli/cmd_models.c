@@ -14,7 +14,8 @@
 enum { MAX_OUTPUT_BYTES = 1 << 20, PATH_BYTES = FRT_LOCATE_PATH_MAX + FRT_SPEC_PATH_MAX };
 
 /* --pack, or where packs are found. */
-static enum frt_status pack_folder(const struct cli_run *run, char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
+static enum frt_status pack_folder(const struct cli_run *run, char out[FRT_LOCATE_PATH_MAX],
+                                   struct frt_error *err)
 {
     const char *said = cli_text(run, "pack");
     enum frt_status status = FRT_OK;
@@ -31,7 +32,7 @@ static enum frt_status pack_folder(const struct cli_run *run, char out[FRT_LOCAT
 
 struct row {
     const struct frt_model_spec *spec;
-    long long bytes; /* -1: no such file */
+    long long bytes;   /* -1: no such file */
     const char *check; /* "ok", "CHANGED", "MISSING", "not pinned" */
 };
 
@@ -53,8 +54,8 @@ static struct row look(const char *folder, const struct frt_model_spec *spec)
 
 static void list_text(const struct frt_manifest *m, const char *folder, struct frt_buf *out)
 {
-    frt_buf_printf(out, "%s %s in %s\n\n%-11s %-24s %-16s %9s %9s  %-10s %s\n", m->name, m->version, folder, "role",
-                   "name", "family", "input", "size", "file", "licence");
+    frt_buf_printf(out, "%s %s in %s\n\n%-11s %-24s %-16s %9s %9s  %-10s %s\n", m->name, m->version, folder,
+                   "role", "name", "family", "input", "size", "file", "licence");
     for (uint32_t i = 0; i < m->n_models; i++) {
         struct row row = look(folder, &m->models[i]);
         char input[24] = "dynamic";
@@ -190,8 +191,9 @@ int cli_models_import(struct cli_run *run)
     struct frt_buf out;
     frt_buf_init(&out, MAX_OUTPUT_BYTES);
     enum frt_status status = frt_data_dir_locate(data, &err);
-    if (status == FRT_OK && (strlen(from) >= FRT_LOCATE_PATH_MAX ||
-                             (cli_text(run, "to") != NULL && strlen(cli_text(run, "to")) >= FRT_LOCATE_PATH_MAX)))
+    if (status == FRT_OK &&
+        (strlen(from) >= FRT_LOCATE_PATH_MAX ||
+         (cli_text(run, "to") != NULL && strlen(cli_text(run, "to")) >= FRT_LOCATE_PATH_MAX)))
         status = frt_fail(&err, FRT_EINVAL, "--from or --to is too long");
     if (status != FRT_OK)
         return cli_complain(run, &err);

@@ -66,10 +66,12 @@ static void text_line(struct frt_buf *out, const char *path, const struct probe 
     const struct frt_box *box = &frt_faces_get(b->faces, 0)->box;
     bool colours = cli_colours();
     frt_buf_printf(out, "%s%s%s  similarity %.4f (threshold %.4f)  %s  face at %.0f,%.0f %.0f x %.0f\n",
-                   !colours ? "" : v->verified ? "\033[1;32m" : "\033[1;31m",
-                   v->verified ? "same person" : "NOT the same", colours ? "\033[0m" : "", (double)v->similarity,
-                   (double)v->threshold, path, (double)box->x, (double)box->y, (double)box->width,
-                   (double)box->height);
+                   !colours      ? ""
+                   : v->verified ? "\033[1;32m"
+                                 : "\033[1;31m",
+                   v->verified ? "same person" : "NOT the same", colours ? "\033[0m" : "",
+                   (double)v->similarity, (double)v->threshold, path, (double)box->x, (double)box->y,
+                   (double)box->width, (double)box->height);
 }
 
 static enum frt_status compare_one(const struct cli_run *run, const struct cli_models *models,
@@ -83,8 +85,8 @@ static enum frt_status compare_one(const struct cli_run *run, const struct cli_m
     enum frt_status status = probe_init(&other, models, path, options, err);
     if (status != FRT_OK)
         return status;
-    status = frt_verify(models->pack, frt_faces_embedding(reference->faces, 0), frt_faces_embedding(other.faces, 0),
-                        (float)threshold, &verdict, err);
+    status = frt_verify(models->pack, frt_faces_embedding(reference->faces, 0),
+                        frt_faces_embedding(other.faces, 0), (float)threshold, &verdict, err);
     if (status == FRT_OK) {
         if (cli_has(run, "json"))
             json_line(&out, run->arguments[0], path, reference, &other, &verdict);
@@ -121,7 +123,9 @@ int cli_verify(struct cli_run *run)
         bool verified = false;
         enum frt_status one =
             compare_one(run, &models, &options, &reference, run->arguments[i], threshold, &verified, &err);
-        int this_code = one != FRT_OK ? cli_complain(run, &err) : verified ? FRT_EXIT_OK : FRT_EXIT_NOT_VERIFIED;
+        int this_code = one != FRT_OK ? cli_complain(run, &err)
+                        : verified    ? FRT_EXIT_OK
+                                      : FRT_EXIT_NOT_VERIFIED;
         /* a photo that could not be judged weighs more than one that does not match */
         if (code == FRT_EXIT_OK || (code == FRT_EXIT_NOT_VERIFIED && one != FRT_OK))
             code = this_code;

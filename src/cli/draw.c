@@ -43,7 +43,8 @@ static double overlap(double low, double high, long i)
     return fmax(0, fmin(high, (double)i + 1) - fmax(low, (double)i));
 }
 
-static void rectangle(struct canvas *c, double x0, double y0, double x1, double y1, struct colour k, double alpha)
+static void rectangle(struct canvas *c, double x0, double y0, double x1, double y1, struct colour k,
+                      double alpha)
 {
     x0 = fmax(x0, 0);
     y0 = fmax(y0, 0);
@@ -75,10 +76,10 @@ static const struct {
     char sign;
     uint8_t rows[GLYPH_HEIGHT];
 } glyphs[] = {
-    {'0', {14, 17, 19, 21, 25, 17, 14}}, {'1', {4, 12, 4, 4, 4, 4, 14}},     {'2', {14, 17, 1, 2, 4, 8, 31}},
-    {'3', {31, 2, 4, 2, 1, 17, 14}},     {'4', {2, 6, 10, 18, 31, 2, 2}},    {'5', {31, 16, 30, 1, 1, 17, 14}},
-    {'6', {6, 8, 16, 30, 17, 17, 14}},   {'7', {31, 1, 2, 4, 8, 8, 8}},      {'8', {14, 17, 17, 14, 17, 17, 14}},
-    {'9', {14, 17, 17, 15, 1, 2, 12}},   {'.', {0, 0, 0, 0, 0, 12, 12}},     {'#', {10, 10, 31, 10, 31, 10, 10}},
+    {'0', {14, 17, 19, 21, 25, 17, 14}}, {'1', {4, 12, 4, 4, 4, 4, 14}},  {'2', {14, 17, 1, 2, 4, 8, 31}},
+    {'3', {31, 2, 4, 2, 1, 17, 14}},     {'4', {2, 6, 10, 18, 31, 2, 2}}, {'5', {31, 16, 30, 1, 1, 17, 14}},
+    {'6', {6, 8, 16, 30, 17, 17, 14}},   {'7', {31, 1, 2, 4, 8, 8, 8}},   {'8', {14, 17, 17, 14, 17, 17, 14}},
+    {'9', {14, 17, 17, 15, 1, 2, 12}},   {'.', {0, 0, 0, 0, 0, 12, 12}},  {'#', {10, 10, 31, 10, 31, 10, 10}},
     {'%', {24, 25, 2, 4, 8, 19, 3}},
 };
 
@@ -97,7 +98,8 @@ static void draw_face(struct canvas *c, size_t number, const struct frt_face *f)
 {
     const struct frt_frame *m = &c->frame;
     char label[32];
-    double x0 = ((double)f->box.x - m->origin_x) / m->scale_x, y0 = ((double)f->box.y - m->origin_y) / m->scale_y;
+    double x0 = ((double)f->box.x - m->origin_x) / m->scale_x,
+           y0 = ((double)f->box.y - m->origin_y) / m->scale_y;
     double x1 = x0 + (double)f->box.width / m->scale_x, y1 = y0 + (double)f->box.height / m->scale_y;
     double t = c->unit;
     outline(c, x0, y0, x1, y1, 2 * t, black);
@@ -138,8 +140,8 @@ enum frt_status cli_draw_target_init(struct cli_draw_target *target, const char 
 
 /* OUT/photo.jpg for photo "a/b/photo.png"; a photo of the same name from another folder is told apart by
  * the folders before it. */
-static enum frt_status target_path(const struct cli_draw_target *target, const char *photo, char out[PATH_BYTES],
-                                   struct frt_error *err)
+static enum frt_status target_path(const struct cli_draw_target *target, const char *photo,
+                                   char out[PATH_BYTES], struct frt_error *err)
 {
     if (!target->folder) {
         int n = snprintf(out, PATH_BYTES, "%s", target->path);

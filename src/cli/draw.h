@@ -13,8 +13,8 @@ struct cli_draw_target {
 };
 
 /** Check OUT: for several photos it is a folder, made if absent. Errors: FRT_EINVAL, FRT_EIO. */
-FRT_NODISCARD enum frt_status cli_draw_target_init(struct cli_draw_target *target, const char *out, bool several,
-                                                   bool force, struct frt_error *err);
+FRT_NODISCARD enum frt_status cli_draw_target_init(struct cli_draw_target *target, const char *out,
+                                                   bool several, bool force, struct frt_error *err);
 
 /**
  * Draw the faces of a photo and write the picture. Never replaces the photo itself.

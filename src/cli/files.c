@@ -22,7 +22,8 @@ static bool write_all(int fd, const char *bytes, size_t size)
     return true;
 }
 
-enum frt_status cli_file_write(const char *path, const void *bytes, size_t size, bool force, struct frt_error *err)
+enum frt_status cli_file_write(const char *path, const void *bytes, size_t size, bool force,
+                               struct frt_error *err)
 {
     char temporary[4096];
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);

@@ -9,7 +9,7 @@ struct state {
     const struct cli_jobs_plan *plan;
     pthread_mutex_t lock;
     pthread_cond_t printed;
-    size_t next;    /* input to take */
+    size_t next;     /* input to take */
     size_t to_print; /* input whose turn it is */
     int exit_code;
     enum frt_status status;
@@ -64,7 +64,8 @@ enum frt_status cli_jobs_run(const struct cli_jobs_plan *plan, int *exit_code, s
     (void)pthread_mutex_init(&s.lock, NULL);
     (void)pthread_cond_init(&s.printed, NULL);
     /* this thread works, too: a machine that starts no more threads still gets the work done */
-    while (started + 1 < wanted && started < MAX_THREADS && pthread_create(&threads[started], NULL, work, &s) == 0)
+    while (started + 1 < wanted && started < MAX_THREADS &&
+           pthread_create(&threads[started], NULL, work, &s) == 0)
         started++;
     (void)work(&s);
     for (size_t i = 0; i < started; i++)

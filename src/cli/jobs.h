@@ -9,8 +9,8 @@
 #include "core/buf.h"
 
 struct cli_jobs_plan {
-    size_t n;           /* inputs */
-    uint32_t threads;   /* at least 1 */
+    size_t n;                /* inputs */
+    uint32_t threads;        /* at least 1 */
     size_t max_output_bytes; /* of one input's text */
     void *arg;
     /* Fill `out` for input i; returns the exit code of this input. */
@@ -25,6 +25,7 @@ struct cli_jobs_plan {
  * exit_code  the first exit code, in the order of the inputs, that is not 0; else 0.
  * Errors: what print gave; FRT_ENOMEM (no thread could be started).
  */
-FRT_NODISCARD enum frt_status cli_jobs_run(const struct cli_jobs_plan *plan, int *exit_code, struct frt_error *err);
+FRT_NODISCARD enum frt_status cli_jobs_run(const struct cli_jobs_plan *plan, int *exit_code,
+                                           struct frt_error *err);
 
 #endif

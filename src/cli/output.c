@@ -69,7 +69,8 @@ bool cli_interrupted(void *arg)
 bool cli_colours(void)
 {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    return (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0 && isatty(STDOUT_FILENO) == 1;
+    return (no == NULL || no[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0 &&
+           isatty(STDOUT_FILENO) == 1;
 }
 
 enum frt_status cli_models_open(const struct cli_run *run, uint32_t threads, struct cli_models *out,

@@ -29,8 +29,8 @@ struct cli_models {
     struct frt_pack *pack;
 };
 /** threads  what --threads defaults to; 0 = all cores. */
-FRT_NODISCARD enum frt_status cli_models_open(const struct cli_run *run, uint32_t threads, struct cli_models *out,
-                                              struct frt_error *err);
+FRT_NODISCARD enum frt_status cli_models_open(const struct cli_run *run, uint32_t threads,
+                                              struct cli_models *out, struct frt_error *err);
 void cli_models_close(struct cli_models *models);
 
 /** --jobs, or the cores this process may use. */

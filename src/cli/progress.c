@@ -39,8 +39,8 @@ static void draw(struct cli_progress *p, size_t done, size_t total, double secon
         memset(bar, '.', BAR_WIDTH);
         memset(bar, '#', filled);
         bar[BAR_WIDTH] = '\0';
-        n = snprintf(line, sizeof line, "\r\033[K[%s] %zu/%zu %s, %.1f/s, %s left", bar, done, total, p->what, rate,
-                     left);
+        n = snprintf(line, sizeof line, "\r\033[K[%s] %zu/%zu %s, %.1f/s, %s left", bar, done, total, p->what,
+                     rate, left);
     } else {
         n = snprintf(line, sizeof line, "%zu of %zu %s, %.1f/s, %s left\n", done, total, p->what, rate, left);
     }

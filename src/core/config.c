@@ -25,40 +25,88 @@ static const struct setting settings[] = {
     {{"listen", "FRT_LISTEN", NULL, "ADDRESS:PORT", "127.0.0.1:8080",
       "Address and port of the service, e.g. 127.0.0.1:8080 or [::1]:8080. Without credentials only loopback "
       "addresses are served."},
-     TEXT, FIELD(listen), 0, 0},
+     TEXT,
+     FIELD(listen),
+     0,
+     0},
     {{"data_dir", "FRT_DATA_DIR", NULL, "FOLDER", "",
-      "Folder of model packs. Default: ./data when it holds packs, else ~/.local/share/frt or /var/lib/frt when there."},
-     TEXT, FIELD(data_dir), 0, 0},
+      "Folder of model packs. Default: ./data when it holds packs, else ~/.local/share/frt or /var/lib/frt "
+      "when there."},
+     TEXT,
+     FIELD(data_dir),
+     0,
+     0},
     {{"pack", "FRT_PACK", NULL, "FOLDER", "", "Model pack. Default: packs/default in the data folder."},
-     TEXT, FIELD(pack), 0, 0},
-    {{"runtime", "FRT_RUNTIME", NULL, "FILE", "", "ONNX Runtime library to load. Default: found beside the program or "
+     TEXT,
+     FIELD(pack),
+     0,
+     0},
+    {{"runtime", "FRT_RUNTIME", NULL, "FILE", "",
+      "ONNX Runtime library to load. Default: found beside the program or "
       "in the system."},
-     TEXT, FIELD(runtime), 0, 0},
+     TEXT,
+     FIELD(runtime),
+     0,
+     0},
     {{"detector", "FRT_DETECTOR", NULL, "NAME", "", "Detector of the pack by name. Default: the pack's."},
-     TEXT, FIELD(detector), 0, 0},
-    {{"max_body_bytes", "FRT_MAX_BODY_BYTES", NULL, "BYTES", "20MiB", "Largest request body; units KiB, MiB, GiB."},
-     BYTES, FIELD(max_body_bytes), 1024, 1ULL << 32},
+     TEXT,
+     FIELD(detector),
+     0,
+     0},
+    {{"max_body_bytes", "FRT_MAX_BODY_BYTES", NULL, "BYTES", "20MiB",
+      "Largest request body; units KiB, MiB, GiB."},
+     BYTES,
+     FIELD(max_body_bytes),
+     1024,
+     1ULL << 32},
     {{"max_image_pixels", "FRT_MAX_IMAGE_PIXELS", NULL, "PIXELS", "50000000", "Most pixels of an image."},
-     WHOLE, FIELD(max_image_pixels), 4096, 1000000000},
+     WHOLE,
+     FIELD(max_image_pixels),
+     4096,
+     1000000000},
     {{"max_image_side_px", "FRT_MAX_IMAGE_SIDE_PX", NULL, "PIXELS", "16384", "Longest side of an image."},
-     WHOLE, FIELD(max_image_side_px), 64, 65500},
+     WHOLE,
+     FIELD(max_image_side_px),
+     64,
+     65500},
     {{"request_timeout_ms", "FRT_REQUEST_TIMEOUT_MS", NULL, "TIME", "30s",
       "Time a request may take, from its first byte to its answer; units ms, s, min."},
-     DURATION_MS, FIELD(request_timeout_ms), 100, 3600000},
-    {{"workers", "FRT_WORKERS", "MAX_WORKERS", "N", "0",
-      "Requests worked on at once; 0 = min(32, 4 x cores)."},
-     WHOLE, FIELD(workers), 0, 1024},
+     DURATION_MS,
+     FIELD(request_timeout_ms),
+     100,
+     3600000},
+    {{"workers", "FRT_WORKERS", "MAX_WORKERS", "N", "0", "Requests worked on at once; 0 = min(32, 4 x cores)."},
+     WHOLE,
+     FIELD(workers),
+     0,
+     1024},
     {{"queue", "FRT_QUEUE", NULL, "N", "64", "Requests that may wait for a worker; more are answered 503."},
-     WHOLE, FIELD(queue), 1, 100000},
+     WHOLE,
+     FIELD(queue),
+     1,
+     100000},
     {{"threads", "FRT_THREADS", "OMP_NUM_THREADS", "N", "0", "Cores one inference may use; 0 = all."},
-     WHOLE, FIELD(threads), 0, 1024},
+     WHOLE,
+     FIELD(threads),
+     0,
+     1024},
     {{"connections", "FRT_CONNECTIONS", NULL, "N", "1000", "Connections open at once."},
-     WHOLE, FIELD(connections), 1, 100000},
-    {{"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info", "Least important log lines shown: debug, info, warn, error, "
+     WHOLE,
+     FIELD(connections),
+     1,
+     100000},
+    {{"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info",
+      "Least important log lines shown: debug, info, warn, error, "
       "off."},
-     LEVEL, FIELD(log_level), 0, 0},
+     LEVEL,
+     FIELD(log_level),
+     0,
+     0},
     {{"log_json", "FRT_LOG_JSON", NULL, "BOOL", "false", "Log lines as JSON instead of logfmt."},
-     TRUTH, FIELD(log_json), 0, 0},
+     TRUTH,
+     FIELD(log_json),
+     0,
+     0},
 };
 #define N_SETTINGS (sizeof settings / sizeof *settings)
 
@@ -109,8 +157,8 @@ static bool read_scaled(const char *text, const char *const *units, const uint64
 static bool read_number(const struct setting *s, const char *text, uint64_t *out)
 {
     static const char *const byte_units[] = {"B", "KiB", "MiB", "GiB", "K", "M", "G", "kB", "MB", "GB"};
-    static const uint64_t byte_factors[] = {1, 1 << 10, 1 << 20, 1 << 30, 1 << 10, 1 << 20, 1 << 30, 1000, 1000000,
-                                            1000000000};
+    static const uint64_t byte_factors[] = {1,       1 << 10, 1 << 20, 1 << 30, 1 << 10,
+                                            1 << 20, 1 << 30, 1000,    1000000, 1000000000};
     static const char *const time_units[] = {"ms", "s", "min"};
     static const uint64_t time_factors[] = {1, 1000, 60000};
     if (s->kind == BYTES)
@@ -126,8 +174,8 @@ static enum frt_status set_number(const struct setting *s, void *field, const ch
     uint64_t number = 0;
     char right[128];
     if (!read_number(s, value, &number) || number < s->low || number > s->high) {
-        (void)snprintf(right, sizeof right, "a whole number from %llu to %llu%s is right", (unsigned long long)s->low,
-                       (unsigned long long)s->high,
+        (void)snprintf(right, sizeof right, "a whole number from %llu to %llu%s is right",
+                       (unsigned long long)s->low, (unsigned long long)s->high,
                        s->kind == BYTES         ? " bytes (units KiB, MiB, GiB)"
                        : s->kind == DURATION_MS ? " ms (units ms, s, min)"
                                                 : "");
@@ -156,8 +204,8 @@ static enum frt_status set_truth(const struct setting *s, void *field, const cha
     return refuse(s, value, where, "true or false is right", err);
 }
 
-static enum frt_status set(struct frt_config *config, const struct setting *s, const char *value, const char *where,
-                           struct frt_error *err)
+static enum frt_status set(struct frt_config *config, const struct setting *s, const char *value,
+                           const char *where, struct frt_error *err)
 {
     char *field = (char *)config + s->offset;
     enum frt_log_level level;
@@ -225,14 +273,16 @@ static char *trim(char *text)
     return text;
 }
 
-static enum frt_status apply_line(struct frt_config *config, char *line, const char *where, struct frt_error *err)
+static enum frt_status apply_line(struct frt_config *config, char *line, const char *where,
+                                  struct frt_error *err)
 {
     line = trim(line);
     if (*line == '\0' || *line == '#')
         return FRT_OK;
     char *equals = strchr(line, '=');
     if (equals == NULL)
-        return frt_fail(err, FRT_EBAD_REQUEST, "%s: '%.60s' is no setting; 'key = value' is right", where, line);
+        return frt_fail(err, FRT_EBAD_REQUEST, "%s: '%.60s' is no setting; 'key = value' is right", where,
+                        line);
     *equals = '\0';
     return frt_config_set(config, trim(line), trim(equals + 1), where, err);
 }
@@ -244,13 +294,15 @@ enum frt_status frt_config_load_file(struct frt_config *config, const char *path
     enum frt_status status = FRT_OK;
     FILE *file = fopen(path, "re");
     if (file == NULL)
-        return frt_fail(err, errno == ENOENT ? FRT_ENOTFOUND : FRT_EIO, "settings file %s: %s", path, strerror(errno));
+        return frt_fail(err, errno == ENOENT ? FRT_ENOTFOUND : FRT_EIO, "settings file %s: %s", path,
+                        strerror(errno));
     for (int number = 1; status == FRT_OK && fgets(line, sizeof line, file) != NULL; number++) {
         (void)snprintf(where, sizeof where, "%.500s:%d", path, number);
         if (number > MAX_FILE_LINES)
             status = frt_fail(err, FRT_EBAD_REQUEST, "%s: more than %d lines", where, MAX_FILE_LINES);
         else if (strchr(line, '\n') == NULL && strlen(line) == sizeof line - 1)
-            status = frt_fail(err, FRT_EBAD_REQUEST, "%s: the line is longer than %d bytes", where, MAX_FILE_LINE - 2);
+            status = frt_fail(err, FRT_EBAD_REQUEST, "%s: the line is longer than %d bytes", where,
+                              MAX_FILE_LINE - 2);
         else
             status = apply_line(&loaded, line, where, err);
     }

@@ -71,8 +71,8 @@ enum frt_status frt_worker_pool_new(uint32_t threads, uint32_t queue, struct frt
     if (pool->n_threads < threads) {
         uint32_t started = pool->n_threads;
         frt_worker_pool_free(pool);
-        return frt_fail(err, FRT_ENOMEM, "only %u of %u worker threads could be started; lower 'workers'", started,
-                        threads);
+        return frt_fail(err, FRT_ENOMEM, "only %u of %u worker threads could be started; lower 'workers'",
+                        started, threads);
     }
     *out = pool;
     return FRT_OK;
@@ -95,7 +95,8 @@ void frt_worker_pool_free(struct frt_worker_pool *pool)
     frt_free(pool);
 }
 
-enum frt_status frt_worker_pool_submit(struct frt_worker_pool *pool, struct frt_worker_job job, struct frt_error *err)
+enum frt_status frt_worker_pool_submit(struct frt_worker_pool *pool, struct frt_worker_job job,
+                                       struct frt_error *err)
 {
     enum frt_status status = FRT_OK;
     (void)pthread_mutex_lock(&pool->lock);

@@ -20,16 +20,16 @@ struct frt_worker_job {
 };
 
 struct frt_worker_pool_stats {
-    uint32_t limit;     /* threads */
-    uint32_t busy;      /* running a job now */
-    uint32_t queued;    /* waiting */
+    uint32_t limit;  /* threads */
+    uint32_t busy;   /* running a job now */
+    uint32_t queued; /* waiting */
     uint32_t queue_limit;
     uint64_t done, rejected, late;
 };
 
 /** Start `threads` (>= 1) workers with room for `queue` (>= 1) waiting jobs. Errors: FRT_ENOMEM. */
-FRT_NODISCARD enum frt_status frt_worker_pool_new(uint32_t threads, uint32_t queue, struct frt_worker_pool **out,
-                                                  struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_worker_pool_new(uint32_t threads, uint32_t queue,
+                                                  struct frt_worker_pool **out, struct frt_error *err);
 /** Refuse new jobs, run those that wait, join the threads. NULL is fine. */
 void frt_worker_pool_free(struct frt_worker_pool *pool);
 /** Errors: FRT_EOVERLOADED (queue full), FRT_EUNAVAILABLE (the pool is being freed). Never blocks. */

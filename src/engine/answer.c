@@ -9,9 +9,8 @@ static const struct {
     const char *name;
     uint32_t bit;
 } attributes[] = {
-    {"quality", FRT_ATTRIBUTE_QUALITY},   {"liveness", FRT_ATTRIBUTE_LIVENESS},
-    {"age", FRT_ATTRIBUTE_AGE},           {"gender", FRT_ATTRIBUTE_GENDER},
-    {"expression", FRT_ATTRIBUTE_EXPRESSION}, {"all", FRT_ATTRIBUTE_ALL},
+    {"quality", FRT_ATTRIBUTE_QUALITY}, {"liveness", FRT_ATTRIBUTE_LIVENESS},     {"age", FRT_ATTRIBUTE_AGE},
+    {"gender", FRT_ATTRIBUTE_GENDER},   {"expression", FRT_ATTRIBUTE_EXPRESSION}, {"all", FRT_ATTRIBUTE_ALL},
 };
 
 static uint32_t attribute_bit(const char *word, size_t size)
@@ -160,8 +159,11 @@ void frt_answer_timing(struct frt_json_writer *w, const struct frt_timing *timin
     const struct {
         const char *name;
         double ms;
-    } steps[] = {{"decode", timing->decode_ms}, {"detect", timing->detect_ms},         {"align", timing->align_ms},
-                 {"embed", timing->embed_ms},   {"attributes", timing->attribute_ms}};
+    } steps[] = {{"decode", timing->decode_ms},
+                 {"detect", timing->detect_ms},
+                 {"align", timing->align_ms},
+                 {"embed", timing->embed_ms},
+                 {"attributes", timing->attribute_ms}};
     frt_json_key(w, "timing_ms");
     frt_json_object(w);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
@@ -171,8 +173,9 @@ void frt_answer_timing(struct frt_json_writer *w, const struct frt_timing *timin
     frt_json_end(w);
 }
 
-void frt_answer_faces(struct frt_json_writer *w, const struct frt_faces *faces, const struct frt_image_info *image,
-                      const struct frt_pack *pack, enum frt_embedding_encoding encoding)
+void frt_answer_faces(struct frt_json_writer *w, const struct frt_faces *faces,
+                      const struct frt_image_info *image, const struct frt_pack *pack,
+                      enum frt_embedding_encoding encoding)
 {
     const struct frt_pack_info *info = pack == NULL ? NULL : frt_pack_info_get(pack);
     frt_json_key(w, "faces");

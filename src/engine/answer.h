@@ -26,8 +26,9 @@ void frt_answer_face(struct frt_json_writer *w, const struct frt_face *face, con
  *
  * pack  for "model"; NULL = no embeddings are written.
  */
-void frt_answer_faces(struct frt_json_writer *w, const struct frt_faces *faces, const struct frt_image_info *image,
-                      const struct frt_pack *pack, enum frt_embedding_encoding encoding);
+void frt_answer_faces(struct frt_json_writer *w, const struct frt_faces *faces,
+                      const struct frt_image_info *image, const struct frt_pack *pack,
+                      enum frt_embedding_encoding encoding);
 
 /** Members "verified", "similarity", "distance", "threshold". */
 void frt_answer_verdict(struct frt_json_writer *w, const struct frt_verdict *verdict);

@@ -19,9 +19,10 @@ enum frt_status frt_compare(const float *a, const float *b, size_t dim, float *o
     }
     /* written so that NaN fails it, too */
     if (!(fabs(sqrt(aa) - 1.0) <= NORM_TOLERANCE) || !(fabs(sqrt(bb) - 1.0) <= NORM_TOLERANCE))
-        return frt_fail(err, FRT_EINVAL,
-                        "embeddings must be finite and L2-normalised (norms are %.6g and %.6g; 1 +- %g is right)",
-                        sqrt(aa), sqrt(bb), NORM_TOLERANCE);
+        return frt_fail(
+            err, FRT_EINVAL,
+            "embeddings must be finite and L2-normalised (norms are %.6g and %.6g; 1 +- %g is right)", sqrt(aa),
+            sqrt(bb), NORM_TOLERANCE);
     *out = (float)fmax(-1.0, fmin(1.0, dot / sqrt(aa * bb)));
     return FRT_OK;
 }

@@ -54,9 +54,9 @@ enum frt_status frt_image_open_file(const struct frt_context *context, const cha
     return frt_image_map(&context->limits, path, out, err);
 }
 
-enum frt_status frt_image_open_pixels(const struct frt_context *context, const uint8_t *pixels, uint32_t width_px,
-                                      uint32_t height_px, size_t stride_bytes, struct frt_image **out,
-                                      struct frt_error *err)
+enum frt_status frt_image_open_pixels(const struct frt_context *context, const uint8_t *pixels,
+                                      uint32_t width_px, uint32_t height_px, size_t stride_bytes,
+                                      struct frt_image **out, struct frt_error *err)
 {
     return frt_image_wrap(&context->limits, pixels, width_px, height_px, stride_bytes, out, err);
 }

@@ -68,8 +68,9 @@ static enum frt_status check_photos(const char *folder, const struct frt_eval_pr
             memcpy(first, relative, sizeof first);
     }
     if (missing > 0)
-        return frt_fail(err, FRT_ENOTFOUND, "%zu of %zu photos that the pairs file names are not in the folder, e.g. %s",
-                        missing, protocol->n_photos, first);
+        return frt_fail(err, FRT_ENOTFOUND,
+                        "%zu of %zu photos that the pairs file names are not in the folder, e.g. %s", missing,
+                        protocol->n_photos, first);
     return FRT_OK;
 }
 
@@ -106,7 +107,8 @@ done:
 
 /* ---------------------------------------------------------------- photos */
 
-static size_t choose_face(const struct frt_faces *faces, const struct frt_image_info *info, enum frt_eval_face rule)
+static size_t choose_face(const struct frt_faces *faces, const struct frt_image_info *info,
+                          enum frt_eval_face rule)
 {
     size_t best = 0; /* the largest comes first */
     double nearest = INFINITY;
@@ -307,7 +309,8 @@ static void count_all(const struct run *run, struct histogram *h, struct frt_eva
         for (size_t k = i + 1; run->seen[i] && k < p->n_photos; k++) {
             if (!run->seen[k])
                 continue;
-            const float score = frt_dot_f32(run->embeddings + i * run->dim, run->embeddings + k * run->dim, run->dim);
+            const float score =
+                frt_dot_f32(run->embeddings + i * run->dim, run->embeddings + k * run->dim, run->dim);
             const long bin = lround(((double)score + 1) * 1e4);
             const size_t at = bin < 0 ? 0 : bin >= HISTOGRAM_BINS ? HISTOGRAM_BINS - 1 : (size_t)bin;
             if (strcmp(p->photos[i].name, p->photos[k].name) == 0) {
@@ -349,7 +352,8 @@ static enum frt_status measure_all(const struct run *run, struct frt_eval_report
     for (uint32_t i = 0; i < FRT_EVAL_MAX_POINTS; i++) {
         const uint64_t allowed = (uint64_t)(all_points_far[i] * (double)r->all_different + 1e-9);
         if (allowed >= 10)
-            r->all_points[r->n_all_points++] = (struct frt_eval_point){.far = all_points_far[i], .threshold = 1};
+            r->all_points[r->n_all_points++] =
+                (struct frt_eval_point){.far = all_points_far[i], .threshold = 1};
     }
     for (size_t bin = HISTOGRAM_BINS; bin-- > 0;) {
         same += h->same[bin];
@@ -421,7 +425,8 @@ static void name_pack(const struct frt_pack_info *info, struct frt_eval_report *
     r->dim = info->dim;
     (void)snprintf(r->pack, sizeof r->pack, "%s", info->name);
     (void)snprintf(r->pack_id, sizeof r->pack_id, "%s", info->id);
-    (void)snprintf(r->embedder, sizeof r->embedder, "%s", info->embedder_name != NULL ? info->embedder_name : "");
+    (void)snprintf(r->embedder, sizeof r->embedder, "%s",
+                   info->embedder_name != NULL ? info->embedder_name : "");
 }
 
 enum frt_status frt_eval_pairs(const struct frt_context *context, const struct frt_pack *pack,
@@ -439,7 +444,8 @@ enum frt_status frt_eval_pairs(const struct frt_context *context, const struct f
     if (options->folder == NULL || strlen(options->folder) + 512 > sizeof path)
         return frt_fail(err, FRT_EINVAL, "evaluation needs a folder of photos, its path at most %zu bytes",
                         sizeof path - 512);
-    if (options->threads > MAX_THREADS || (options->face != FRT_EVAL_FACE_CENTRAL && options->face != FRT_EVAL_FACE_LARGEST))
+    if (options->threads > MAX_THREADS ||
+        (options->face != FRT_EVAL_FACE_CENTRAL && options->face != FRT_EVAL_FACE_LARGEST))
         return frt_fail(err, FRT_EINVAL, "%u threads or face rule %d; 1 to %d threads fit", options->threads,
                         (int)options->face, MAX_THREADS);
     name_pack(frt_pack_info_get(pack), &report);

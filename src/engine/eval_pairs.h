@@ -57,8 +57,8 @@ struct frt_eval_protocol {
  * Errors: FRT_EBAD_REQUEST (the line, what stands there, what would be right), FRT_ENOMEM. Owned by the
  * caller: frt_eval_protocol_deinit.
  */
-FRT_NODISCARD enum frt_status frt_eval_protocol_parse(const char *text, size_t size, struct frt_eval_protocol *out,
-                                                      struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_eval_protocol_parse(const char *text, size_t size,
+                                                      struct frt_eval_protocol *out, struct frt_error *err);
 void frt_eval_protocol_deinit(struct frt_eval_protocol *protocol);
 
 /* ------------------------------------------------------------------- run */
@@ -69,7 +69,7 @@ struct frt_eval_options {
     uint32_t threads;   /* photos worked on at once; 0 = one. The context decides how many cores each
                            inference takes: for throughput give it one, and as many threads here as cores */
     enum frt_eval_face face;
-    float min_confidence; /* of a face; 0 = the pack's default */
+    float min_confidence;                                   /* of a face; 0 = the pack's default */
     void (*progress)(void *arg, size_t done, size_t total); /* after each photo, one call at a time */
     void *progress_arg;
     bool (*cancelled)(void *arg); /* asked before each photo, from any thread; NULL = never */
@@ -129,8 +129,8 @@ struct frt_eval_report {
  *         the first), FRT_EBAD_REQUEST (pairs file), FRT_EIO, FRT_ENOMEM, FRT_ERUNTIME, FRT_ECANCELLED.
  */
 FRT_NODISCARD enum frt_status frt_eval_pairs(const struct frt_context *context, const struct frt_pack *pack,
-                                             const struct frt_eval_options *options, struct frt_eval_report *out,
-                                             struct frt_error *err);
+                                             const struct frt_eval_options *options,
+                                             struct frt_eval_report *out, struct frt_error *err);
 void frt_eval_report_deinit(struct frt_eval_report *report);
 
 /** The report as JSON (docs/eval.md names every field). Failures stick to the buffer. */

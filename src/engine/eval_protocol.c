@@ -103,12 +103,13 @@ static enum frt_status read_photo(const struct reader *r, struct field name, str
                                   struct photo_ref *out, struct frt_error *err)
 {
     if (!is_name(name))
-        return frt_fail(err, FRT_EBAD_REQUEST,
-                        "pairs file, line %u: \"%.*s\" is no person's name (1 to %d bytes, no slash, no dot in front)",
-                        r->line, (int)(name.size < 60 ? name.size : 60), name.text, MAX_NAME);
+        return frt_fail(
+            err, FRT_EBAD_REQUEST,
+            "pairs file, line %u: \"%.*s\" is no person's name (1 to %d bytes, no slash, no dot in front)",
+            r->line, (int)(name.size < 60 ? name.size : 60), name.text, MAX_NAME);
     if (!read_number(number, &out->number) || out->number == 0)
-        return frt_fail(err, FRT_EBAD_REQUEST, "pairs file, line %u: \"%.*s\" is no photo number; 1 to %d fit", r->line,
-                        (int)(number.size < 60 ? number.size : 60), number.text, MAX_NUMBER);
+        return frt_fail(err, FRT_EBAD_REQUEST, "pairs file, line %u: \"%.*s\" is no photo number; 1 to %d fit",
+                        r->line, (int)(number.size < 60 ? number.size : 60), number.text, MAX_NUMBER);
     out->name = name;
     return FRT_OK;
 }
@@ -117,8 +118,8 @@ static enum frt_status add_pair(struct reader *r, const struct field *f, size_t 
 {
     if (n_fields != 3 && n_fields != 4)
         return frt_fail(err, FRT_EBAD_REQUEST,
-                        "pairs file, line %u: %zu%s fields; \"name n n\" or \"name n name n\" would be right", r->line,
-                        n_fields, n_fields == MAX_FIELDS ? " or more" : "");
+                        "pairs file, line %u: %zu%s fields; \"name n n\" or \"name n name n\" would be right",
+                        r->line, n_fields, n_fields == MAX_FIELDS ? " or more" : "");
     if (r->n == FRT_EVAL_MAX_PAIRS)
         return frt_fail(err, FRT_EBAD_REQUEST, "pairs file has more than %u pairs", FRT_EVAL_MAX_PAIRS);
     struct pair_ref pair = {.same = n_fields == 3};
@@ -131,18 +132,20 @@ static enum frt_status add_pair(struct reader *r, const struct field *f, size_t 
         return frt_fail(err, FRT_EBAD_REQUEST, "pairs file, line %u: a photo is paired with itself", r->line);
     if (!pair.same && pair.photo[0].name.size == pair.photo[1].name.size &&
         memcmp(pair.photo[0].name.text, pair.photo[1].name.text, pair.photo[0].name.size) == 0)
-        return frt_fail(err, FRT_EBAD_REQUEST, "pairs file, line %u: different people have the same name", r->line);
+        return frt_fail(err, FRT_EBAD_REQUEST, "pairs file, line %u: different people have the same name",
+                        r->line);
     if (r->per_kind > 0) {
         const size_t in_fold = r->n % (2 * (size_t)r->per_kind);
         pair.fold = (uint32_t)(r->n / (2 * (size_t)r->per_kind));
         if (pair.fold >= r->folds)
             return frt_fail(err, FRT_EBAD_REQUEST,
-                            "pairs file, line %u: a pair too many; the first line says %u × 2 × %u pairs", r->line,
-                            r->folds, r->per_kind);
+                            "pairs file, line %u: a pair too many; the first line says %u × 2 × %u pairs",
+                            r->line, r->folds, r->per_kind);
         if (pair.same != (in_fold < r->per_kind))
             return frt_fail(err, FRT_EBAD_REQUEST,
-                            "pairs file, line %u: a pair of %s stands where the first line wants one of %s", r->line,
-                            pair.same ? "one person" : "two people", pair.same ? "two people" : "one person");
+                            "pairs file, line %u: a pair of %s stands where the first line wants one of %s",
+                            r->line, pair.same ? "one person" : "two people",
+                            pair.same ? "two people" : "one person");
     }
     if (r->n == r->capacity) {
         const size_t capacity = r->capacity == 0 ? 1024 : 2 * r->capacity;
@@ -163,14 +166,16 @@ static enum frt_status read_lines(struct reader *r, struct frt_error *err)
     size_t n = next_line(r, f);
     uint32_t first = 0, second = 0;
     r->folds = 1;
-    if ((n == 1 && read_number(f[0], &first)) || (n == 2 && read_number(f[0], &first) && read_number(f[1], &second))) {
+    if ((n == 1 && read_number(f[0], &first)) ||
+        (n == 2 && read_number(f[0], &first) && read_number(f[1], &second))) {
         r->folds = n == 1 ? 1 : first;
         r->per_kind = n == 1 ? first : second;
         if (r->folds == 0 || r->folds > FRT_EVAL_MAX_FOLDS || r->per_kind == 0 ||
             r->per_kind > FRT_EVAL_MAX_PAIRS / 2 / r->folds)
-            return frt_fail(err, FRT_EBAD_REQUEST,
-                            "pairs file, line %u: %u folds of 2 × %u pairs; 1 to %d folds and %u pairs in all fit",
-                            r->line, r->folds, r->per_kind, FRT_EVAL_MAX_FOLDS, FRT_EVAL_MAX_PAIRS);
+            return frt_fail(
+                err, FRT_EBAD_REQUEST,
+                "pairs file, line %u: %u folds of 2 × %u pairs; 1 to %d folds and %u pairs in all fit", r->line,
+                r->folds, r->per_kind, FRT_EVAL_MAX_FOLDS, FRT_EVAL_MAX_PAIRS);
         n = next_line(r, f);
     }
     for (; n > 0 && status == FRT_OK; n = next_line(r, f))
@@ -180,8 +185,8 @@ static enum frt_status read_lines(struct reader *r, struct frt_error *err)
     if (r->n == 0)
         return frt_fail(err, FRT_EBAD_REQUEST, "pairs file has no pairs");
     if (r->per_kind > 0 && r->n != (size_t)r->folds * 2 * r->per_kind)
-        return frt_fail(err, FRT_EBAD_REQUEST, "pairs file has %zu pairs; its first line says %u × 2 × %u", r->n,
-                        r->folds, r->per_kind);
+        return frt_fail(err, FRT_EBAD_REQUEST, "pairs file has %zu pairs; its first line says %u × 2 × %u",
+                        r->n, r->folds, r->per_kind);
     return FRT_OK;
 }
 

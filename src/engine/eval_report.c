@@ -21,7 +21,8 @@ static void integer(struct frt_json_writer *w, const char *key, uint64_t value)
     frt_json_int(w, (int64_t)value);
 }
 
-static void write_points(struct frt_json_writer *w, const char *key, const struct frt_eval_point *points, size_t n)
+static void write_points(struct frt_json_writer *w, const char *key, const struct frt_eval_point *points,
+                         size_t n)
 {
     frt_json_key(w, key);
     frt_json_array(w);
@@ -235,27 +236,33 @@ static void draw_axes(const struct plot *p, struct frt_buf *out)
     const double bottom = p->top + p->height, right = p->left + p->width;
     for (int d = -p->decades; d <= 0; d++) {
         const double x = plot_x(p, pow(10, d));
-        frt_buf_printf(out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x, p->top, x, bottom);
+        frt_buf_printf(out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", x,
+                       p->top, x, bottom);
         if (d == 0)
-            frt_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">1</text>\n", x, bottom + 20);
+            frt_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">1</text>\n", x,
+                           bottom + 20);
         else
-            frt_buf_printf(out,
-                           "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">10<tspan dy=\"-5\" font-size=\"9\">"
-                           "\xE2\x88\x92%d</tspan></text>\n",
-                           x, bottom + 20, -d);
+            frt_buf_printf(
+                out,
+                "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">10<tspan dy=\"-5\" font-size=\"9\">"
+                "\xE2\x88\x92%d</tspan></text>\n",
+                x, bottom + 20, -d);
     }
     for (int i = 0; i <= 5; i++) {
         const double tar = p->floor + (1 - p->floor) * i / 5, y = plot_y(p, tar);
-        frt_buf_printf(out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", p->left, y, right, y);
+        frt_buf_printf(out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", p->left,
+                       y, right, y);
         frt_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", p->left - 8, y + 4,
                        p->floor >= 0.9 ? 3 : 2, tar);
     }
-    frt_buf_printf(out, "<rect class=\"frame\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n", p->left, p->top,
-                   p->width, p->height);
+    frt_buf_printf(out, "<rect class=\"frame\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
+                   p->left, p->top, p->width, p->height);
     frt_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">False accept rate</text>\n",
                    p->left + p->width / 2, bottom + 44);
-    frt_buf_printf(out, "<text transform=\"translate(20 %.1f) rotate(-90)\" text-anchor=\"middle\">True accept rate</text>\n",
-                   p->top + p->height / 2);
+    frt_buf_printf(
+        out,
+        "<text transform=\"translate(20 %.1f) rotate(-90)\" text-anchor=\"middle\">True accept rate</text>\n",
+        p->top + p->height / 2);
 }
 
 /* XML text; the pack's name comes from a manifest. */
@@ -274,13 +281,16 @@ static void escaped(const char *text, struct frt_buf *out)
 static void draw_key(const struct frt_eval_report *r, const struct plot *p, struct frt_buf *out)
 {
     const double x = p->left + p->width - 330, y = p->top + p->height - 40;
-    frt_buf_printf(out, "<path class=\"pairs\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">the %zu listed pairs</text>\n",
-                   x, y, x + 36, y + 4, r->n_pairs);
+    frt_buf_printf(
+        out,
+        "<path class=\"pairs\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">the %zu listed pairs</text>\n",
+        x, y, x + 36, y + 4, r->n_pairs);
     if (r->n_all_roc > 0)
-        frt_buf_printf(out,
-                       "<path class=\"all\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">all photos: %llu same, %llu "
-                       "different</text>\n",
-                       x, y + 22, x + 36, y + 26, (unsigned long long)r->all_same, (unsigned long long)r->all_different);
+        frt_buf_printf(
+            out,
+            "<path class=\"all\" d=\"M%.1f %.1fh28\"/><text x=\"%.1f\" y=\"%.1f\">all photos: %llu same, %llu "
+            "different</text>\n",
+            x, y + 22, x + 36, y + 26, (unsigned long long)r->all_same, (unsigned long long)r->all_different);
 }
 
 /* Lowest TAR at the left edge, rounded down so that the curves use the height. */
@@ -303,8 +313,9 @@ void frt_eval_report_svg(const struct frt_eval_report *report, struct frt_buf *o
 {
     const struct frt_eval_report *r = report;
     if (r->n_same == 0 || r->n_different == 0) {
-        frt_buf_append_text(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 400 40\"><text x=\"10\" y=\"25\">"
-                                 "a ROC curve needs pairs of both kinds</text></svg>\n");
+        frt_buf_append_text(
+            out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 400 40\"><text x=\"10\" y=\"25\">"
+                 "a ROC curve needs pairs of both kinds</text></svg>\n");
         return;
     }
     const double pairs_seen = r->n_all_roc > 0 ? (double)r->all_different / 10 : (double)r->n_different;
@@ -313,14 +324,17 @@ void frt_eval_report_svg(const struct frt_eval_report *report, struct frt_buf *o
     frt_buf_append_text(
         out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 660 510\" width=\"660\" height=\"510\" "
              "font-family=\"system-ui,sans-serif\" font-size=\"13\" fill=\"#222\">\n"
-             "<style>.grid{stroke:#ddd}.frame{fill:none;stroke:#888}path{fill:none;stroke-width:2;stroke-linejoin:round}"
-             ".pairs{stroke:#1f5fbf}.all{stroke:#c8501e}</style>\n<rect width=\"660\" height=\"510\" fill=\"#fff\"/>\n");
+             "<style>.grid{stroke:#ddd}.frame{fill:none;stroke:#888}path{fill:none;stroke-width:2;stroke-"
+             "linejoin:round}"
+             ".pairs{stroke:#1f5fbf}.all{stroke:#c8501e}</style>\n<rect width=\"660\" height=\"510\" "
+             "fill=\"#fff\"/>\n");
     frt_buf_append_text(out, "<text x=\"70\" y=\"26\" font-size=\"16\">Verification, pack \xE2\x80\x9C");
     escaped(r->pack, out);
     frt_buf_append_text(out, "\xE2\x80\x9D (");
     escaped(r->embedder, out);
-    frt_buf_printf(out, ")</text>\n<text x=\"70\" y=\"46\">accuracy %.2f %%, equal error rate %.2f %%, area %.5f</text>\n",
-                   100 * r->accuracy, 100 * r->eer, r->auc);
+    frt_buf_printf(
+        out, ")</text>\n<text x=\"70\" y=\"46\">accuracy %.2f %%, equal error rate %.2f %%, area %.5f</text>\n",
+        100 * r->accuracy, 100 * r->eer, r->auc);
     draw_axes(&p, out);
     if (r->n_all_roc > 0)
         draw_all_curve(r, &p, out);
@@ -334,8 +348,8 @@ void frt_eval_report_svg(const struct frt_eval_report *report, struct frt_buf *o
 void frt_eval_report_text(const struct frt_eval_report *report, struct frt_buf *out)
 {
     const struct frt_eval_report *r = report;
-    frt_buf_printf(out, "pack %s (%s), %zu photos of %zu people, %zu pairs\n", r->pack, r->embedder, r->n_photos,
-                   r->n_people, r->n_pairs);
+    frt_buf_printf(out, "pack %s (%s), %zu photos of %zu people, %zu pairs\n", r->pack, r->embedder,
+                   r->n_photos, r->n_people, r->n_pairs);
     frt_buf_printf(out, "no face or unreadable: %zu photos, %zu pairs\n", r->n_failures, r->n_failed_pairs);
     for (size_t i = 0; i < r->n_failures && i < 10; i++)
         frt_buf_printf(out, "  %s: %s\n", r->failures[i].file, r->failures[i].cause);
@@ -348,22 +362,24 @@ void frt_eval_report_text(const struct frt_eval_report *report, struct frt_buf *
         frt_buf_printf(out, "accuracy %.2f %% (threshold %.4f, the best for these pairs themselves)\n",
                        100 * r->accuracy, (double)r->folds[0].threshold);
     frt_buf_printf(out, "at the pack's threshold %.4f: accuracy %.2f %%, FAR %.2g, TAR %.4f\n",
-                   (double)r->default_threshold, 100 * r->accuracy_at_default, r->far_at_default, r->tar_at_default);
+                   (double)r->default_threshold, 100 * r->accuracy_at_default, r->far_at_default,
+                   r->tar_at_default);
     for (size_t i = 0; i < 2; i++)
         frt_buf_printf(out, "TAR %.4f at FAR %g (threshold %.4f)\n", r->points[i].tar, r->points[i].far,
                        (double)r->points[i].threshold);
     frt_buf_printf(out, "equal error rate %.2f %%, area under the curve %.5f\n", 100 * r->eer, r->auc);
     if (r->all_different > 0 && r->all_same > 0) {
-        frt_buf_printf(out, "all photos against all: %llu same, %llu different\n", (unsigned long long)r->all_same,
-                       (unsigned long long)r->all_different);
+        frt_buf_printf(out, "all photos against all: %llu same, %llu different\n",
+                       (unsigned long long)r->all_same, (unsigned long long)r->all_different);
         for (uint32_t i = 0; i < r->n_all_points; i++)
-            frt_buf_printf(out, "  TAR %.4f at FAR %g (threshold %.4f)\n", r->all_points[i].tar, r->all_points[i].far,
-                           (double)r->all_points[i].threshold);
+            frt_buf_printf(out, "  TAR %.4f at FAR %g (threshold %.4f)\n", r->all_points[i].tar,
+                           r->all_points[i].far, (double)r->all_points[i].threshold);
         frt_buf_printf(out, "  at the pack's threshold: FAR %.2g, TAR %.4f\n", r->all_far_at_default,
                        r->all_tar_at_default);
     }
     frt_buf_printf(out,
-                   "a photo takes %.1f ms: decode %.1f, detect %.1f, align %.1f, embed %.1f (inference %.1f); %u thread%s, "
+                   "a photo takes %.1f ms: decode %.1f, detect %.1f, align %.1f, embed %.1f (inference %.1f); "
+                   "%u thread%s, "
                    "%.1f photos a second\n",
                    r->mean.total_ms, r->mean.decode_ms, r->mean.detect_ms, r->mean.align_ms, r->mean.embed_ms,
                    r->mean.inference_ms, r->threads, r->threads == 1 ? "" : "s",

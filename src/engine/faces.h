@@ -8,13 +8,14 @@
 
 struct frt_faces {
     size_t n;
-    size_t dim;              /* 0 = no embeddings */
-    struct frt_face *faces;  /* [n], largest first; NULL when n is 0 */
-    float *embeddings;       /* f32[n][dim] or NULL */
+    size_t dim;             /* 0 = no embeddings */
+    struct frt_face *faces; /* [n], largest first; NULL when n is 0 */
+    float *embeddings;      /* f32[n][dim] or NULL */
     struct frt_timing timing;
 };
 
 /** Zeroed room for n faces, and for their embeddings when dim is not 0. Owned. */
-FRT_NODISCARD enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_faces **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_faces **out,
+                                            struct frt_error *err);
 
 #endif

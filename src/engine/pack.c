@@ -59,7 +59,8 @@ static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_
         const struct frt_model_spec *fallback = frt_manifest_find(pack->manifest, FRT_ROLE_DETECTOR, NULL);
         return frt_fail(err, FRT_EBAD_MODEL, "%s/manifest.json: no detector%s%s%s%s", pack->folder,
                         wanted == NULL ? "" : " named ", wanted == NULL ? "" : wanted,
-                        fallback == NULL ? "" : "; the default one is ", fallback == NULL ? "" : fallback->name);
+                        fallback == NULL ? "" : "; the default one is ",
+                        fallback == NULL ? "" : fallback->name);
     }
     status = frt_detector_new(spec, pack->sessions[number_of(pack, spec)], &pack->detector, err);
     if (status != FRT_OK)
@@ -106,8 +107,9 @@ static const char *strictest_licence(const struct frt_manifest *manifest)
     return found;
 }
 
-enum frt_status frt_pack_open(struct frt_context *context, const char *path, const struct frt_pack_options *options,
-                              struct frt_pack **out, struct frt_error *err)
+enum frt_status frt_pack_open(struct frt_context *context, const char *path,
+                              const struct frt_pack_options *options, struct frt_pack **out,
+                              struct frt_error *err)
 {
     struct frt_pack *pack = NULL;
     char located[FRT_LOCATE_PATH_MAX];
@@ -179,8 +181,8 @@ static enum frt_status open_net_locked(struct frt_pack *pack, uint32_t number, s
     if (pack->sessions[number] == NULL)
         status = open_session(pack, number, err);
     if (status == FRT_OK)
-        status = frt_face_net_new(&pack->manifest->models[number], pack->sessions[number], &pack->face_nets[number],
-                                  err);
+        status = frt_face_net_new(&pack->manifest->models[number], pack->sessions[number],
+                                  &pack->face_nets[number], err);
     return status;
 }
 

@@ -55,7 +55,8 @@ enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_er
 
 enum frt_status frt_pack_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
 {
-    static const char *const installed[] = {"/usr/local/share/frt/packs/default", "/usr/share/frt/packs/default"};
+    static const char *const installed[] = {"/usr/local/share/frt/packs/default",
+                                            "/usr/share/frt/packs/default"};
     char data[FRT_LOCATE_PATH_MAX];
     const char *said = environment("FRT_PACK");
     if (said != NULL) {

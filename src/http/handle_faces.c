@@ -20,14 +20,14 @@ struct options {
     enum frt_embedding_encoding encoding;
 };
 
-static enum frt_status query_number(const struct http_param *p, double low, double high, bool whole, double *out,
-                                    struct frt_error *err)
+static enum frt_status query_number(const struct http_param *p, double low, double high, bool whole,
+                                    double *out, struct frt_error *err)
 {
     char *end = NULL;
     double value = strtod(p->value, &end);
     if (end == p->value || *end != '\0' || !(value >= low && value <= high) || (whole && value != floor(value)))
-        return frt_fail(err, FRT_EBAD_REQUEST, "query parameter %s is '%.64s'; a %s from %g to %g is right", p->name,
-                        p->value, whole ? "whole number" : "number", low, high);
+        return frt_fail(err, FRT_EBAD_REQUEST, "query parameter %s is '%.64s'; a %s from %g to %g is right",
+                        p->name, p->value, whole ? "whole number" : "number", low, high);
     *out = value;
     return FRT_OK;
 }
@@ -37,8 +37,10 @@ static enum frt_status query_unknown(const char *name, bool embed, struct frt_er
     static const char *const known[] = {"max_faces", "min_confidence", "min_size", "attributes", "encoding"};
     size_t n = embed ? 5 : 4;
     const char *near = frt_suggest(name, known, n);
-    return frt_fail(err, FRT_EBAD_REQUEST, "unknown query parameter '%.64s'%s%s%s; known: max_faces, min_confidence, "
-                    "min_size, attributes%s", name, near == NULL ? "" : ", did you mean '", near == NULL ? "" : near,
+    return frt_fail(err, FRT_EBAD_REQUEST,
+                    "unknown query parameter '%.64s'%s%s%s; known: max_faces, min_confidence, "
+                    "min_size, attributes%s",
+                    name, near == NULL ? "" : ", did you mean '", near == NULL ? "" : near,
                     near == NULL ? "" : "'?", embed ? ", encoding" : "");
 }
 
@@ -67,7 +69,8 @@ static enum frt_status read_query(const struct http_request *request, bool embed
             if (strcmp(p->value, "base64") == 0)
                 o.encoding = FRT_ENCODING_BASE64;
             else if (strcmp(p->value, "array") != 0)
-                status = frt_fail(err, FRT_EBAD_REQUEST, "encoding is '%.64s'; array or base64 is right", p->value);
+                status =
+                    frt_fail(err, FRT_EBAD_REQUEST, "encoding is '%.64s'; array or base64 is right", p->value);
         } else {
             status = query_unknown(p->name, embed, err);
         }
@@ -141,8 +144,8 @@ static enum frt_status analyse(struct http_service *service, const struct http_i
     return status;
 }
 
-static void handle_faces(struct http_service *service, struct http_request *request, struct http_response *response,
-                         bool embed)
+static void handle_faces(struct http_service *service, struct http_request *request,
+                         struct http_response *response, bool embed)
 {
     static const char *const fields[] = {"image", NULL};
     struct frt_error err = {0};
@@ -174,21 +177,23 @@ static void handle_faces(struct http_service *service, struct http_request *requ
     http_input_deinit(&input);
 }
 
-void http_handle_detect(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_detect(struct http_service *service, struct http_request *request,
+                        struct http_response *response)
 {
     handle_faces(service, request, response, false);
 }
 
-void http_handle_embed(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_embed(struct http_service *service, struct http_request *request,
+                       struct http_response *response)
 {
     handle_faces(service, request, response, true);
 }
 
 /* ------------------------------------------------------------------ verify */
 
-static enum frt_status side(struct http_service *service, const struct http_input *input, const char *image_name,
-                            const char *embedding_name, struct analysed *photo, float *embedding,
-                            struct frt_timing *timing, struct frt_error *err)
+static enum frt_status side(struct http_service *service, const struct http_input *input,
+                            const char *image_name, const char *embedding_name, struct analysed *photo,
+                            float *embedding, struct frt_timing *timing, struct frt_error *err)
 {
     struct frt_detect_options options = {.max_faces = 1,
                                          .deadline_ms = input->request->deadline_ms,
@@ -230,7 +235,8 @@ static void verdict_json(struct http_response *response, const struct frt_verdic
     frt_json_end(&w);
 }
 
-void http_handle_verify(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_verify(struct http_service *service, struct http_request *request,
+                        struct http_response *response)
 {
     static const char *const fields[] = {"image1", "image2", "embedding1", "embedding2", "threshold", NULL};
     struct frt_error err = {0};
@@ -254,8 +260,9 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         return;
     }
     if (input.kind == HTTP_INPUT_RAW)
-        status = frt_fail(&err, FRT_EUNSUPPORTED_MEDIA, "verify takes two images: send multipart/form-data or JSON with "
-                                                        "image1 and image2");
+        status = frt_fail(&err, FRT_EUNSUPPORTED_MEDIA,
+                          "verify takes two images: send multipart/form-data or JSON with "
+                          "image1 and image2");
     if (status == FRT_OK)
         status = http_input_only(&input, fields, &err);
     if (status == FRT_OK)
@@ -265,7 +272,8 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
     if (status == FRT_OK)
         status = side(service, &input, "image1", "embedding1", &photos[0], embeddings, &response->timing, &err);
     if (status == FRT_OK)
-        status = side(service, &input, "image2", "embedding2", &photos[1], embeddings + dim, &response->timing, &err);
+        status = side(service, &input, "image2", "embedding2", &photos[1], embeddings + dim, &response->timing,
+                      &err);
     if (status == FRT_OK)
         status = frt_verify(pack, embeddings, embeddings + dim, (float)threshold, &verdict, &err);
     if (status == FRT_OK) {

@@ -16,14 +16,16 @@ static void one_word(struct http_response *response, const char *key, const char
     frt_json_end(&w);
 }
 
-void http_handle_healthz(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_healthz(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
 {
     (void)service;
     (void)request;
     one_word(response, "status", "ok");
 }
 
-void http_handle_readyz(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_readyz(struct http_service *service, struct http_request *request,
+                        struct http_response *response)
 {
     switch ((enum http_state)atomic_load(&service->state)) {
     case HTTP_STARTING:
@@ -38,7 +40,8 @@ void http_handle_readyz(struct http_service *service, struct http_request *reque
     one_word(response, "status", "ready");
 }
 
-void http_handle_version(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_version(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
 {
     struct frt_json_writer w;
     const struct frt_pack *pack = atomic_load(&service->pack);
@@ -75,7 +78,8 @@ void http_handle_version(struct http_service *service, struct http_request *requ
     frt_json_end(&w);
 }
 
-void http_handle_metrics(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_metrics(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
 {
     bool prometheus = request->accept != NULL && (strstr(request->accept, "text/plain") != NULL ||
                                                   strstr(request->accept, "openmetrics") != NULL);
@@ -105,14 +109,16 @@ static void asset(struct http_response *response, const char *type, const unsign
     http_response_header(response, "Cache-Control", "no-cache");
 }
 
-void http_handle_openapi(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_openapi(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
 {
     (void)service;
     (void)request;
     asset(response, "application/json", asset_openapi_json, asset_openapi_json_size);
 }
 
-void http_handle_console(struct http_service *service, struct http_request *request, struct http_response *response)
+void http_handle_console(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
 {
     (void)service;
     if (strcmp(request->path, "/console.js") == 0) {
@@ -121,8 +127,9 @@ void http_handle_console(struct http_service *service, struct http_request *requ
         asset(response, "text/css; charset=utf-8", asset_console_css, asset_console_css_size);
     } else {
         asset(response, "text/html; charset=utf-8", asset_index_html, asset_index_html_size);
-        http_response_header(response, "Content-Security-Policy",
-                             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-                             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+        http_response_header(
+            response, "Content-Security-Policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     }
 }

@@ -18,14 +18,16 @@ static bool is_type(const char *content_type, const char *type)
     return strlen(type) == n && strncasecmp(content_type, type, n) == 0;
 }
 
-enum frt_status http_input_init(struct http_input *input, const struct http_request *request, struct frt_error *err)
+enum frt_status http_input_init(struct http_input *input, const struct http_request *request,
+                                struct frt_error *err)
 {
     struct http_input in = {.request = request};
     const char *type = request->content_type;
     enum frt_status status = FRT_OK;
     if (request->body_size == 0)
-        return frt_fail(err, FRT_EBAD_REQUEST, "the body is empty; send an image as body, as multipart part or as "
-                                               "base64 in JSON");
+        return frt_fail(err, FRT_EBAD_REQUEST,
+                        "the body is empty; send an image as body, as multipart part or as "
+                        "base64 in JSON");
     if (http_is_multipart(type)) {
         in.kind = HTTP_INPUT_PARTS;
         status = http_multipart_parse(type, request->body, request->body_size, in.parts, &in.n_parts, err);
@@ -36,7 +38,8 @@ enum frt_status http_input_init(struct http_input *input, const struct http_requ
             frt_json_free(in.json);
             status = frt_fail(err, FRT_EBAD_REQUEST, "the JSON body must be an object");
         }
-    } else if (type != NULL && strncasecmp(type, "image/", 6) != 0 && !is_type(type, "application/octet-stream")) {
+    } else if (type != NULL && strncasecmp(type, "image/", 6) != 0 &&
+               !is_type(type, "application/octet-stream")) {
         status = frt_fail(err, FRT_EUNSUPPORTED_MEDIA,
                           "Content-Type is '%.100s'; image/*, application/octet-stream, multipart/form-data or "
                           "application/json is right",
@@ -74,7 +77,8 @@ bool http_input_has(const struct http_input *input, const char *name)
     return part(input, name) != NULL || member(input, name) != NULL;
 }
 
-static enum frt_status only(const char *given, const char *what, const char *const *names, struct frt_error *err)
+static enum frt_status only(const char *given, const char *what, const char *const *names,
+                            struct frt_error *err)
 {
     size_t n = 0;
     for (; names[n] != NULL; n++)
@@ -91,14 +95,15 @@ enum frt_status http_input_only(const struct http_input *input, const char *cons
     for (size_t i = 0; status == FRT_OK && i < input->n_parts; i++)
         status = only(input->parts[i].name, "part", names, err);
     const struct frt_json_value *root = input->kind == HTTP_INPUT_JSON ? frt_json_root(input->json) : NULL;
-    for (const struct frt_json_value *v = frt_json_first(root); status == FRT_OK && v != NULL; v = frt_json_next(v))
+    for (const struct frt_json_value *v = frt_json_first(root); status == FRT_OK && v != NULL;
+         v = frt_json_next(v))
         status = only(frt_json_key_of(v), "field", names, err);
     return status;
 }
 
 /* Base64, or a data URL that holds base64. */
-static enum frt_status decode_text(const char *name, const char *text, const char **data, size_t *size, char **owned,
-                                   struct frt_error *err)
+static enum frt_status decode_text(const char *name, const char *text, const char **data, size_t *size,
+                                   char **owned, struct frt_error *err)
 {
     if (strncasecmp(text, "data:", 5) == 0) {
         const char *comma = strchr(text, ',');
@@ -108,7 +113,8 @@ static enum frt_status decode_text(const char *name, const char *text, const cha
     } else if (strncasecmp(text, "http:", 5) == 0 || strncasecmp(text, "https:", 6) == 0 ||
                strncasecmp(text, "file:", 5) == 0 || strncasecmp(text, "ftp:", 4) == 0) {
         return frt_fail(err, FRT_EBAD_REQUEST,
-                        "'%s' is a URL; URLs and paths are never fetched: send the image's bytes as base64", name);
+                        "'%s' is a URL; URLs and paths are never fetched: send the image's bytes as base64",
+                        name);
     }
     size_t length = strlen(text), capacity = length / 4 * 3 + 3;
     char *bytes = frt_alloc(capacity);
@@ -123,8 +129,8 @@ static enum frt_status decode_text(const char *name, const char *text, const cha
     return FRT_OK;
 }
 
-enum frt_status http_input_image(const struct http_input *input, const char *name, const char **data, size_t *size,
-                                 char **owned, struct frt_error *err)
+enum frt_status http_input_image(const struct http_input *input, const char *name, const char **data,
+                                 size_t *size, char **owned, struct frt_error *err)
 {
     *owned = NULL;
     if (input->kind == HTTP_INPUT_RAW) {
@@ -149,8 +155,8 @@ enum frt_status http_input_image(const struct http_input *input, const char *nam
 
 /* ------------------------------------------------------------ embeddings */
 
-static enum frt_status from_numbers(const struct frt_json_value *array, const char *name, float *out, size_t dim,
-                                    struct frt_error *err)
+static enum frt_status from_numbers(const struct frt_json_value *array, const char *name, float *out,
+                                    size_t dim, struct frt_error *err)
 {
     size_t n = 0;
     for (const struct frt_json_value *v = frt_json_first(array); v != NULL; v = frt_json_next(v), n++) {
@@ -160,20 +166,21 @@ static enum frt_status from_numbers(const struct frt_json_value *array, const ch
             out[n] = (float)frt_json_double(v, 0);
     }
     if (n != dim)
-        return frt_fail(err, FRT_EBAD_REQUEST, "'%s' has %zu numbers; the loaded model's embeddings have %zu", name,
-                        n, dim);
+        return frt_fail(err, FRT_EBAD_REQUEST, "'%s' has %zu numbers; the loaded model's embeddings have %zu",
+                        name, n, dim);
     return FRT_OK;
 }
 
-static enum frt_status from_base64(const char *text, const char *name, float *out, size_t dim, struct frt_error *err)
+static enum frt_status from_base64(const char *text, const char *name, float *out, size_t dim,
+                                   struct frt_error *err)
 {
     const char *data = NULL;
     char *owned = NULL;
     size_t size = 0;
     enum frt_status status = decode_text(name, text, &data, &size, &owned, err);
     if (status == FRT_OK && size != dim * sizeof(float))
-        status = frt_fail(err, FRT_EBAD_REQUEST, "'%s' holds %zu bytes; %zu (%zu little-endian f32) are right", name,
-                          size, dim * sizeof(float), dim);
+        status = frt_fail(err, FRT_EBAD_REQUEST, "'%s' holds %zu bytes; %zu (%zu little-endian f32) are right",
+                          name, size, dim * sizeof(float), dim);
     for (size_t i = 0; status == FRT_OK && i < dim; i++) {
         const uint8_t *p = (const uint8_t *)data + 4 * i;
         uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -209,8 +216,8 @@ enum frt_status http_input_embedding(const struct http_input *input, const char 
         return from_numbers(value, name, out, dim, err);
     if (frt_json_is_string(value))
         return from_base64(frt_json_text(value), name, out, dim, err);
-    return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be an array of %zu numbers or base64 of little-endian f32", name,
-                    dim);
+    return frt_fail(err, FRT_EBAD_REQUEST,
+                    "'%s' must be an array of %zu numbers or base64 of little-endian f32", name, dim);
 }
 
 enum frt_status http_input_number(const struct http_input *input, const char *name, double low, double high,

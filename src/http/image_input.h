@@ -40,8 +40,9 @@ bool http_input_has(const struct http_input *input, const char *name);
  * owned  out: memory to frt_free, or NULL when the bytes are borrowed from the body.
  * Errors: FRT_EBAD_REQUEST (absent, not base64, a URL).
  */
-FRT_NODISCARD enum frt_status http_input_image(const struct http_input *input, const char *name, const char **data,
-                                               size_t *size, char **owned, struct frt_error *err);
+FRT_NODISCARD enum frt_status http_input_image(const struct http_input *input, const char *name,
+                                               const char **data, size_t *size, char **owned,
+                                               struct frt_error *err);
 
 /** f32[dim] from an array of numbers or base64 of little-endian f32. Errors: FRT_EBAD_REQUEST (wrong
  *  count, not numbers). */

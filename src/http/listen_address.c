@@ -76,13 +76,16 @@ enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t 
     int on = 1;
 
     if (!split(listen_text, host, &port) || !parse(host, (uint16_t)port, &address, &size))
-        return frt_fail(err, FRT_EINVAL, "listen is '%s'; ADDRESS:PORT with a numeric address is right, e.g. "
-                                         "127.0.0.1:8080 or [::1]:8080", listen_text);
-    if (!is_loopback(&address))
-        return frt_fail(err, FRT_EUNAVAILABLE,
-                        "refusing to listen on %s: without credentials everybody who reaches that address could use "
-                        "the service; listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front",
+        return frt_fail(err, FRT_EINVAL,
+                        "listen is '%s'; ADDRESS:PORT with a numeric address is right, e.g. "
+                        "127.0.0.1:8080 or [::1]:8080",
                         listen_text);
+    if (!is_loopback(&address))
+        return frt_fail(
+            err, FRT_EUNAVAILABLE,
+            "refusing to listen on %s: without credentials everybody who reaches that address could use "
+            "the service; listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front",
+            listen_text);
     int s = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s < 0)
         return frt_fail(err, FRT_EUNAVAILABLE, "socket: %s", strerror(errno));
@@ -94,7 +97,8 @@ enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t 
         if (why == EADDRINUSE)
             return frt_fail(err, FRT_EUNAVAILABLE,
                             "%s is in use; is the service running already? 'ss -ltnp' tells who has it; choose "
-                            "another port with --listen", listen_text);
+                            "another port with --listen",
+                            listen_text);
         return frt_fail(err, FRT_EUNAVAILABLE, "cannot listen on %s: %s", listen_text, strerror(why));
     }
     bool v6 = bound.any.sa_family == AF_INET6;

@@ -23,13 +23,15 @@ static bool parameter(const char *text, size_t size, const char *name, char *out
         p++;
         while (p < end && (*p == ' ' || *p == '\t'))
             p++;
-        bool match = (size_t)(end - p) > name_size && strncasecmp(p, name, name_size) == 0 && p[name_size] == '=';
+        bool match =
+            (size_t)(end - p) > name_size && strncasecmp(p, name, name_size) == 0 && p[name_size] == '=';
         size_t n = 0;
         while (p < end && *p != '=' && *p != ';')
             p++;
         if (p < end && *p == '=') {
             bool quoted = p + 1 < end && p[1] == '"';
-            for (p += quoted ? 2 : 1; p < end && (quoted ? *p != '"' : *p != ';' && *p != ' ' && *p != '\t'); p++) {
+            for (p += quoted ? 2 : 1; p < end && (quoted ? *p != '"' : *p != ';' && *p != ' ' && *p != '\t');
+                 p++) {
                 if (quoted && *p == '\\' && p + 1 < end)
                     p++;
                 if (match && n + 1 >= capacity)
@@ -73,8 +75,8 @@ enum frt_status http_multipart_parse(const char *content_type, const char *body,
     const char *p = body, *end = body + size;
 
     if (!parameter(content_type, strlen(content_type), "boundary", delimiter + 4, MAX_BOUNDARY + 1))
-        return frt_fail(err, FRT_EBAD_REQUEST, "multipart: the Content-Type has no boundary of 1 to %d characters",
-                        MAX_BOUNDARY);
+        return frt_fail(err, FRT_EBAD_REQUEST,
+                        "multipart: the Content-Type has no boundary of 1 to %d characters", MAX_BOUNDARY);
     size_t length = strlen(delimiter);
     /* the first boundary may stand at the very start, without a line break before it */
     if (size >= length - 2 && memcmp(p, delimiter + 2, length - 2) == 0)
@@ -94,20 +96,23 @@ enum frt_status http_multipart_parse(const char *content_type, const char *body,
             return frt_fail(err, FRT_EBAD_REQUEST, "multipart: more than %d parts", HTTP_MAX_PARTS);
         const char *headers = p + 2;
         size_t window = (size_t)(end - p) < HTTP_MAX_PART_HEADERS ? (size_t)(end - p) : HTTP_MAX_PART_HEADERS;
-        const char *data = memmem(p, window, "\r\n\r\n", 4); /* from the boundary's own line break: no headers */
+        const char *data =
+            memmem(p, window, "\r\n\r\n", 4); /* from the boundary's own line break: no headers */
         if (data == NULL)
             return frt_fail(err, FRT_EBAD_REQUEST, "multipart: part %zu has no end of headers within %d bytes",
                             count + 1, HTTP_MAX_PART_HEADERS);
         if (data < headers || !part_name(headers, data, found[count].name))
             return frt_fail(err, FRT_EBAD_REQUEST,
-                            "multipart: part %zu has no Content-Disposition with a name of 1 to %d bytes", count + 1,
-                            HTTP_MAX_PART_NAME - 1);
+                            "multipart: part %zu has no Content-Disposition with a name of 1 to %d bytes",
+                            count + 1, HTTP_MAX_PART_NAME - 1);
         data += 4;
         /* an empty part's boundary begins with the line break that ends its headers */
         p = memmem(data - 2, (size_t)(end - data) + 2, delimiter, length);
         if (p == NULL)
-            return frt_fail(err, FRT_EBAD_REQUEST, "multipart: part %zu ('%s') has no closing boundary; is the body "
-                            "cut short?", count + 1, found[count].name);
+            return frt_fail(err, FRT_EBAD_REQUEST,
+                            "multipart: part %zu ('%s') has no closing boundary; is the body "
+                            "cut short?",
+                            count + 1, found[count].name);
         found[count].data = data;
         found[count].size = p > data ? (size_t)(p - data) : 0;
         count++;

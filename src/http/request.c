@@ -22,7 +22,8 @@ void http_response_header(struct http_response *response, const char *name, cons
 {
     assert(response->n_headers < HTTP_MAX_HEADERS_OUT);
     response->headers[response->n_headers].name = name;
-    (void)snprintf(response->headers[response->n_headers].value, sizeof response->headers[0].value, "%s", value);
+    (void)snprintf(response->headers[response->n_headers].value, sizeof response->headers[0].value, "%s",
+                   value);
     response->n_headers++;
 }
 
@@ -59,6 +60,6 @@ void http_problem(struct http_response *response, const struct http_request *req
                   const char *detail)
 {
     response->rejected = status == FRT_EOVERLOADED;
-    http_problem_as(response, request, frt_status_http(status), frt_status_code(status), frt_status_title(status),
-                    detail);
+    http_problem_as(response, request, frt_status_http(status), frt_status_code(status),
+                    frt_status_title(status), detail);
 }

@@ -34,7 +34,7 @@ struct http_response {
     int status;
     const char *content_type; /* static */
     struct frt_buf body;
-    const void *fixed;        /* static bytes in place of `body` */
+    const void *fixed; /* static bytes in place of `body` */
     size_t fixed_size;
     struct {
         const char *name; /* static */

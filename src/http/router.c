@@ -42,8 +42,8 @@ bool http_route_methods(const char *path, char *out, size_t size)
     for (size_t i = 0; i < N_ROUTES; i++) {
         if (strcmp(routes[i].path, path) != 0)
             continue;
-        int n = snprintf(out + used, size - used, "%s%s%s", used == 0 ? "" : ", ", method_names[routes[i].method],
-                         routes[i].method == HTTP_GET ? ", HEAD" : "");
+        int n = snprintf(out + used, size - used, "%s%s%s", used == 0 ? "" : ", ",
+                         method_names[routes[i].method], routes[i].method == HTTP_GET ? ", HEAD" : "");
         if (n < 0 || (size_t)n >= size - used)
             break;
         used += (size_t)n;

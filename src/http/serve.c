@@ -41,7 +41,8 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
         (void)snprintf(folder, sizeof folder, "%s", config->pack);
     else if (config->data_dir[0] != '\0')
         (void)snprintf(folder, sizeof folder, "%s/packs/default", config->data_dir);
-    enum frt_status status = frt_pack_open(service->context, folder[0] == '\0' ? NULL : folder, &options, &pack, err);
+    enum frt_status status =
+        frt_pack_open(service->context, folder[0] == '\0' ? NULL : folder, &options, &pack, err);
     if (status != FRT_OK)
         return status;
     const struct frt_pack_info *info = frt_pack_info_get(pack);
@@ -68,7 +69,8 @@ static void drain(struct http_service *service, struct http_server *server, cons
     int64_t start = frt_now_ns();
     atomic_store(&service->state, HTTP_DRAINING);
     frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
-    while (http_server_in_flight(server) > 0 && frt_elapsed_ms(start) < service->config->request_timeout_ms + 1000) {
+    while (http_server_in_flight(server) > 0 &&
+           frt_elapsed_ms(start) < service->config->request_timeout_ms + 1000) {
         if (wait_signal(signals, DRAIN_TICK_MS) != 0)
             break;
         http_server_reap(server);

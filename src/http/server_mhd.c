@@ -21,8 +21,8 @@
 #include "http/server.h"
 
 enum {
-    HEADER_BYTES = 32 * 1024,    /* libmicrohttpd's memory for one connection: headers and read buffer */
-    DRAIN_BYTES = 256 * 1024,    /* of a refused body that is read and thrown away, so that the answer arrives */
+    HEADER_BYTES = 32 * 1024, /* libmicrohttpd's memory for one connection: headers and read buffer */
+    DRAIN_BYTES = 256 * 1024, /* of a refused body that is read and thrown away, so that the answer arrives */
     ID_BYTES = 12
 };
 
@@ -62,9 +62,9 @@ struct exchange {
     uint64_t reserved; /* of the server's body_bytes */
     uint64_t drained;
     int64_t start_ns;
-    bool refused;   /* an answer stands before the body was read */
-    bool answered;  /* the handler has run */
-    bool close;     /* the connection ends with this answer */
+    bool refused;  /* an answer stands before the body was read */
+    bool answered; /* the handler has run */
+    bool close;    /* the connection ends with this answer */
     double ms;
 };
 
@@ -85,7 +85,8 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
     struct client *client = *context;
     (void)pthread_mutex_lock(&server->lock);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         client = frt_alloc_zero(1, sizeof *client);
         if (client != NULL) {
             client->fd = info == NULL ? -1 : info->connect_fd;
@@ -149,8 +150,8 @@ static enum http_method method_of(const char *method)
     static const struct {
         const char *name;
         enum http_method method;
-    } known[] = {{"GET", HTTP_GET},     {"HEAD", HTTP_GET},   {"POST", HTTP_POST},
-                 {"PUT", HTTP_PUT},     {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}};
+    } known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_GET},    {"POST", HTTP_POST},
+                 {"PUT", HTTP_PUT}, {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, method) == 0)
             return known[i].method;
@@ -184,10 +185,11 @@ static const char *header(struct MHD_Connection *connection, const char *name)
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-static struct exchange *exchange_new(struct http_server *server, struct MHD_Connection *connection, const char *url,
-                                     const char *method)
+static struct exchange *exchange_new(struct http_server *server, struct MHD_Connection *connection,
+                                     const char *url, const char *method)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct client *client = info == NULL ? NULL : info->socket_context;
     struct exchange *x = client == NULL ? NULL : frt_alloc_zero(1, sizeof *x);
     if (x == NULL)
@@ -222,12 +224,13 @@ static void log_exchange(const struct exchange *x, bool written)
     if (!frt_log_enabled(level))
         return;
     frt_log(level, "request", FRT_LOG_STR("id", x->request.id),
-            FRT_LOG_STR("route", x->route == NULL ? "-" : x->route->name), FRT_LOG_INT("status", x->response.status),
-            FRT_LOG_STR("written", written ? "yes" : "no"), FRT_LOG_INT("in", x->body.size),
+            FRT_LOG_STR("route", x->route == NULL ? "-" : x->route->name),
+            FRT_LOG_INT("status", x->response.status), FRT_LOG_STR("written", written ? "yes" : "no"),
+            FRT_LOG_INT("in", x->body.size),
             FRT_LOG_INT("out", x->response.fixed != NULL ? x->response.fixed_size : x->response.body.size),
-            FRT_LOG_NUM("ms", x->ms), FRT_LOG_NUM("decode_ms", t->decode_ms), FRT_LOG_NUM("detect_ms", t->detect_ms),
-            FRT_LOG_NUM("embed_ms", t->align_ms + t->embed_ms), FRT_LOG_NUM("inference_ms", t->inference_ms),
-            FRT_LOG_END);
+            FRT_LOG_NUM("ms", x->ms), FRT_LOG_NUM("decode_ms", t->decode_ms),
+            FRT_LOG_NUM("detect_ms", t->detect_ms), FRT_LOG_NUM("embed_ms", t->align_ms + t->embed_ms),
+            FRT_LOG_NUM("inference_ms", t->inference_ms), FRT_LOG_END);
 }
 
 static uint32_t route_number(const struct exchange *x)
@@ -268,7 +271,8 @@ static struct MHD_Response *make_response(struct exchange *x)
         return MHD_create_response_from_buffer(x->response.fixed_size, (void *)(uintptr_t)x->response.fixed,
                                                MHD_RESPMEM_PERSISTENT);
     /* lives in the exchange, which outlives the answer */
-    return MHD_create_response_from_buffer(x->response.body.size, x->response.body.data, MHD_RESPMEM_PERSISTENT);
+    return MHD_create_response_from_buffer(x->response.body.size, x->response.body.data,
+                                           MHD_RESPMEM_PERSISTENT);
 }
 
 static enum MHD_Result send_answer(struct exchange *x)
@@ -286,7 +290,8 @@ static enum MHD_Result send_answer(struct exchange *x)
     if (good && x->response.status != 204)
         good = MHD_add_response_header(response, "Content-Type", x->response.content_type) == MHD_YES;
     for (size_t i = 0; good && i < x->response.n_headers; i++)
-        good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) == MHD_YES;
+        good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) ==
+               MHD_YES;
     if (good && x->close)
         good = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
     enum MHD_Result result =
@@ -313,8 +318,9 @@ static void check_early(struct exchange *x, const char *method)
         refuse(x, FRT_EUNAVAILABLE, "the service is stopping");
         x->close = true;
     } else if (!http_host_is_loopback(header(x->connection, "Host"))) {
-        refuse(x, FRT_EFORBIDDEN, "the Host header is missing or names another machine; without credentials the "
-                                  "service answers to localhost, 127.0.0.1 and [::1] only");
+        refuse(x, FRT_EFORBIDDEN,
+               "the Host header is missing or names another machine; without credentials the "
+               "service answers to localhost, 127.0.0.1 and [::1] only");
     } else if (x->request.path[0] == '\0' || !http_route_methods(x->request.path, allow, sizeof allow)) {
         refuse(x, FRT_ENOTFOUND, "no such route; /openapi.json lists them");
     } else if (strcmp(method, "OPTIONS") == 0) {
@@ -417,8 +423,9 @@ static enum MHD_Result dispatch(struct exchange *x)
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *size, void **context)
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data, size_t *size,
+                                  void **context)
 {
     struct exchange *x = *context;
     (void)version;
@@ -455,8 +462,8 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)service->config->connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         (void)close(fd);
         status = frt_fail(err, FRT_EUNAVAILABLE, "the HTTP server could not be started");

@@ -41,7 +41,8 @@ static enum frt_status reader_init(struct reader *r, const uint8_t *data, size_t
     return status;
 }
 
-static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out, struct frt_error *err)
+static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out,
+                                   struct frt_error *err)
 {
     struct reader r;
     enum frt_status status = reader_init(&r, data, size, err);
@@ -62,7 +63,8 @@ static enum frt_status read_header(const uint8_t *data, size_t size, struct imag
 }
 
 static enum frt_status decode_plane(const struct heif_image *decoded, const struct image_header *h,
-                                    const struct stored_request *q, struct frt_frame *out, struct frt_error *err)
+                                    const struct stored_request *q, struct frt_frame *out,
+                                    struct frt_error *err)
 {
     struct frt_shrink shrink = {0};
     int stride = 0;
@@ -71,7 +73,8 @@ static enum frt_status decode_plane(const struct heif_image *decoded, const stru
     if (plane == NULL || stride <= 0 ||
         heif_image_get_width(decoded, heif_channel_interleaved) != (int)h->width_px ||
         heif_image_get_height(decoded, heif_channel_interleaved) != (int)h->height_px)
-        return frt_fail(err, FRT_EBAD_IMAGE, "HEIF: the decoded image does not have the size its header states");
+        return frt_fail(err, FRT_EBAD_IMAGE,
+                        "HEIF: the decoded image does not have the size its header states");
     uint8_t *rgb = alpha ? frt_alloc_array(h->width_px, 3) : NULL;
     if (alpha && rgb == NULL)
         return frt_fail_nomem(err, "a HEIF row");
@@ -88,22 +91,22 @@ static enum frt_status decode_plane(const struct heif_image *decoded, const stru
     return status;
 }
 
-static enum frt_status decode(const struct frt_image *image, const struct stored_request *q, struct frt_frame *out,
-                              struct frt_error *err)
+static enum frt_status decode(const struct frt_image *image, const struct stored_request *q,
+                              struct frt_frame *out, struct frt_error *err)
 {
     struct reader r;
     struct heif_image *decoded = NULL;
     enum frt_status status = reader_init(&r, image->data, image->size, err);
     if (status != FRT_OK)
         return status;
-    struct heif_error code =
-        heif_decode_image(r.handle, &decoded, heif_colorspace_RGB,
-                          image->header.channels == 4 ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB,
-                          NULL);
+    struct heif_error code = heif_decode_image(
+        r.handle, &decoded, heif_colorspace_RGB,
+        image->header.channels == 4 ? heif_chroma_interleaved_RGBA : heif_chroma_interleaved_RGB, NULL);
     if (code.code == heif_error_Ok)
         status = decode_plane(decoded, &image->header, q, out, err);
     else if (code.code == heif_error_Unsupported_feature || code.code == heif_error_Unsupported_filetype)
-        status = frt_fail(err, FRT_EUNSUPPORTED_IMAGE, "HEIF: %s; is the codec's plug-in installed?", code.message);
+        status =
+            frt_fail(err, FRT_EUNSUPPORTED_IMAGE, "HEIF: %s; is the codec's plug-in installed?", code.message);
     else
         status = frt_fail(err, FRT_EBAD_IMAGE, "HEIF: %s", code.message);
     if (decoded != NULL)
@@ -116,11 +119,13 @@ static enum frt_status decode(const struct frt_image *image, const struct stored
 
 static enum frt_status refuse(struct frt_error *err)
 {
-    return frt_fail(err, FRT_EUNSUPPORTED_IMAGE,
-                    "HEIC and AVIF are not built in; install libheif-dev and build again, or send JPEG, PNG or WebP");
+    return frt_fail(
+        err, FRT_EUNSUPPORTED_IMAGE,
+        "HEIC and AVIF are not built in; install libheif-dev and build again, or send JPEG, PNG or WebP");
 }
 
-static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out, struct frt_error *err)
+static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out,
+                                   struct frt_error *err)
 {
     (void)data;
     (void)size;
@@ -128,8 +133,8 @@ static enum frt_status read_header(const uint8_t *data, size_t size, struct imag
     return refuse(err);
 }
 
-static enum frt_status decode(const struct frt_image *image, const struct stored_request *q, struct frt_frame *out,
-                              struct frt_error *err)
+static enum frt_status decode(const struct frt_image *image, const struct stored_request *q,
+                              struct frt_frame *out, struct frt_error *err)
 {
     (void)image;
     (void)q;

@@ -16,7 +16,7 @@
 enum {
     DEFAULT_MAX_PIXELS = 50000000,
     DEFAULT_MAX_SIDE_PX = 16384,
-    MAX_SHRINK = 4096, /* the sum over a block of 4096 x 4096 still fits 32 bits */
+    MAX_SHRINK = 4096,         /* the sum over a block of 4096 x 4096 still fits 32 bits */
     MAX_FILE_BYTES = 256 << 20 /* a file of 50 megapixels, 16 bits, uncompressed, and then some */
 };
 

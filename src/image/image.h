@@ -46,8 +46,8 @@ struct frt_image_limits {
 enum frt_image_format frt_image_sniff(const void *data, size_t size);
 
 /** As frt_image_open_memory of frt.h, limits given directly. */
-FRT_NODISCARD enum frt_status frt_image_open(const struct frt_image_limits *limits, const void *data, size_t size,
-                                             struct frt_image **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_image_open(const struct frt_image_limits *limits, const void *data,
+                                             size_t size, struct frt_image **out, struct frt_error *err);
 
 /** As frt_image_open_file of frt.h, limits given directly. The file is read into memory, not mapped: one
  *  that shrinks while mapped would kill the process. */
@@ -64,8 +64,9 @@ FRT_NODISCARD enum frt_status frt_image_wrap(const struct frt_image_limits *limi
  * Errors: FRT_EBAD_IMAGE, FRT_ENOMEM, FRT_EINVAL (region outside the image).
  * Memory: stated per decoder in docs/design/images.md; bounded by limits checked at open.
  */
-FRT_NODISCARD enum frt_status frt_image_decode(const struct frt_image *image, const struct frt_decode_request *request,
-                                               struct frt_frame *out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_image_decode(const struct frt_image *image,
+                                               const struct frt_decode_request *request, struct frt_frame *out,
+                                               struct frt_error *err);
 void frt_frame_deinit(struct frt_frame *frame);
 
 #endif

@@ -27,8 +27,8 @@
 #include "image/image_internal.h"
 
 enum {
-    MAX_SCANS = 100,   /* of a progressive file; encoders write 10 */
-    REGION_MARGIN = 16, /* stored pixels around a region, so that chroma at its edge has neighbours */
+    MAX_SCANS = 100,              /* of a progressive file; encoders write 10 */
+    REGION_MARGIN = 16,           /* stored pixels around a region, so that chroma at its edge has neighbours */
     MAX_LIBRARY_BYTES = 448 << 20 /* libjpeg's own memory: 50 megapixels, 4 components, progressive */
 };
 
@@ -40,7 +40,7 @@ struct reader {
     char text[JMSG_LENGTH_MAX];
     bool truncated;
     bool in_pixels, several_scans; /* past the header; more than one scan to come */
-    enum frt_status failed; /* how an escape is to be reported */
+    enum frt_status failed;        /* how an escape is to be reported */
 };
 
 /* libjpeg's errors that are not damage. */
@@ -117,7 +117,8 @@ static uint8_t orientation_of(const struct jpeg_decompress_struct *jpeg)
     return 1;
 }
 
-static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out, struct frt_error *err)
+static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out,
+                                   struct frt_error *err)
 {
     struct reader r;
     memset(&r, 0, sizeof r);

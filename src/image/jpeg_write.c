@@ -21,8 +21,9 @@ static void on_error(j_common_ptr common)
     longjmp(w->escape, 1);
 }
 
-enum frt_status frt_jpeg_encode(const uint8_t *pixels, uint32_t width_px, uint32_t height_px, size_t stride_bytes,
-                                int quality, uint8_t **out, size_t *size, struct frt_error *err)
+enum frt_status frt_jpeg_encode(const uint8_t *pixels, uint32_t width_px, uint32_t height_px,
+                                size_t stride_bytes, int quality, uint8_t **out, size_t *size,
+                                struct frt_error *err)
 {
     struct writer w;
     unsigned char *bytes = NULL; /* grown by libjpeg, with the C library's malloc */

@@ -33,7 +33,8 @@ struct frt_box frt_orient_to_stored(uint8_t orientation, const struct frt_box *u
     return (struct frt_box){(float)x, (float)y, (float)w, (float)h};
 }
 
-static void copy_turned(const struct frt_frame *from, struct axes a, uint8_t *to, uint32_t width, uint32_t height)
+static void copy_turned(const struct frt_frame *from, struct axes a, uint8_t *to, uint32_t width,
+                        uint32_t height)
 {
     for (uint32_t y = 0; y < height; y++) {
         uint32_t v = a.flip_y ? height - 1 - y : y;

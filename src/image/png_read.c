@@ -14,7 +14,7 @@
 #include "image/shrink.h"
 
 enum {
-    MAX_CHUNK_BYTES = 8 << 20,      /* of a chunk other than pixels */
+    MAX_CHUNK_BYTES = 8 << 20, /* of a chunk other than pixels */
     MAX_CHUNK_CACHE_BYTES = 16 << 20
 };
 
@@ -63,7 +63,8 @@ static uint8_t orientation_of(const uint8_t *data, size_t size)
     return 1;
 }
 
-static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out, struct frt_error *err)
+static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out,
+                                   struct frt_error *err)
 {
     static const uint8_t channels[7] = {[0] = 1, [2] = 3, [3] = 3, [4] = 2, [6] = 4};
     struct spng_ihdr header;
@@ -113,8 +114,8 @@ static int decode_whole(spng_ctx *png, const struct image_header *h, struct frt_
     return code;
 }
 
-static enum frt_status decode(const struct frt_image *image, const struct stored_request *q, struct frt_frame *out,
-                              struct frt_error *err)
+static enum frt_status decode(const struct frt_image *image, const struct stored_request *q,
+                              struct frt_frame *out, struct frt_error *err)
 {
     const struct image_header *h = &image->header;
     struct spng_ihdr header;

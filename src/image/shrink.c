@@ -4,8 +4,8 @@
 
 #include "core/mem.h"
 
-enum frt_status frt_shrink_init(struct frt_shrink *shrink, uint32_t x, uint32_t y, uint32_t width, uint32_t height,
-                                uint32_t n, struct frt_error *err)
+enum frt_status frt_shrink_init(struct frt_shrink *shrink, uint32_t x, uint32_t y, uint32_t width,
+                                uint32_t height, uint32_t n, struct frt_error *err)
 {
     struct frt_shrink s = {.x = x, .y = y, .width = width, .height = height, .n = n};
     s.out_width = (width + n - 1) / n;

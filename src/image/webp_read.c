@@ -26,7 +26,8 @@ static uint8_t orientation_of(const uint8_t *data, size_t size)
     return 1;
 }
 
-static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out, struct frt_error *err)
+static enum frt_status read_header(const uint8_t *data, size_t size, struct image_header *out,
+                                   struct frt_error *err)
 {
     WebPBitstreamFeatures f;
     if (WebPGetFeatures(data, size, &f) != VP8_STATUS_OK)
@@ -41,15 +42,16 @@ static enum frt_status read_header(const uint8_t *data, size_t size, struct imag
     return FRT_OK;
 }
 
-static enum frt_status decode(const struct frt_image *image, const struct stored_request *q, struct frt_frame *out,
-                              struct frt_error *err)
+static enum frt_status decode(const struct frt_image *image, const struct stored_request *q,
+                              struct frt_frame *out, struct frt_error *err)
 {
     WebPDecoderConfig config;
     bool alpha = image->header.channels == 4;
     /* Lossy WebP crops at even coordinates only, and its chroma upsampling has no neighbours outside the
      * crop: at full size two more pixels are decoded on every side, and cut off. */
     uint32_t margin = q->shrink == 1 ? 2 : 0;
-    uint32_t x = (q->x - (q->x < margin ? q->x : margin)) & ~1U, y = (q->y - (q->y < margin ? q->y : margin)) & ~1U;
+    uint32_t x = (q->x - (q->x < margin ? q->x : margin)) & ~1U,
+             y = (q->y - (q->y < margin ? q->y : margin)) & ~1U;
     uint32_t x1 = q->x + q->width + margin, y1 = q->y + q->height + margin;
     uint32_t width = (x1 < image->header.width_px ? x1 : image->header.width_px) - x;
     uint32_t height = (y1 < image->header.height_px ? y1 : image->header.height_px) - y;
@@ -97,7 +99,8 @@ static enum frt_status decode(const struct frt_image *image, const struct stored
     if (q->shrink == 1 && (w != q->width || h != q->height)) {
         for (uint32_t row = 0; row < q->height; row++)
             memmove(pixels + (size_t)row * q->width * 3,
-                    pixels + (row + q->y - y) * out->stride_bytes + (size_t)(q->x - x) * 3, (size_t)q->width * 3);
+                    pixels + (row + q->y - y) * out->stride_bytes + (size_t)(q->x - x) * 3,
+                    (size_t)q->width * 3);
         *out = (struct frt_frame){.pixels = pixels,
                                   .width_px = q->width,
                                   .height_px = q->height,

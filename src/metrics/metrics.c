@@ -44,7 +44,8 @@ void frt_metrics_began(struct frt_metrics *metrics)
     (void)atomic_fetch_add_explicit(&metrics->in_flight, 1, memory_order_relaxed);
 }
 
-void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_status, double ms, bool rejected)
+void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_status, double ms,
+                          bool rejected)
 {
     (void)atomic_fetch_sub_explicit(&metrics->in_flight, 1, memory_order_relaxed);
     if (http_status >= 400)

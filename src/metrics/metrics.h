@@ -51,7 +51,8 @@ uint32_t frt_metrics_add_route(struct frt_metrics *metrics, const char *name);
 
 void frt_metrics_began(struct frt_metrics *metrics);
 /** A request was answered. route  number, or UINT32_MAX for none. rejected: turned away unworked. */
-void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_status, double ms, bool rejected);
+void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_status, double ms,
+                          bool rejected);
 /** Time that one photo spent in the stages. */
 void frt_metrics_stages(struct frt_metrics *metrics, const struct frt_timing *timing);
 

@@ -110,7 +110,8 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
     struct frt_json_writer w;
     frt_json_writer_init(&w, out, false);
     frt_json_object(&w);
-    number(&w, "uptime_seconds", (double)(metrics->clock->monotonic_ns(metrics->clock) - metrics->start_ns) / 1e9);
+    number(&w, "uptime_seconds",
+           (double)(metrics->clock->monotonic_ns(metrics->clock) - metrics->start_ns) / 1e9);
     frt_json_key(&w, "version");
     frt_json_string(&w, frt_version());
     process(&w, metrics);

@@ -22,10 +22,10 @@
 #include "simd/resample_kernels.h"
 
 enum {
-    BLOCK_COLUMNS = 256,       /* target columns of a block */
-    STRIP_COLUMNS = 2048,      /* source columns of a block */
-    WARP_COLUMNS = 256,        /* chip pixels done at once */
-    WARP_MAX_SAMPLES = 8       /* samples an axis averaged into one chip pixel */
+    BLOCK_COLUMNS = 256,  /* target columns of a block */
+    STRIP_COLUMNS = 2048, /* source columns of a block */
+    WARP_COLUMNS = 256,   /* chip pixels done at once */
+    WARP_MAX_SAMPLES = 8  /* samples an axis averaged into one chip pixel */
 };
 
 /* above this many source pixels a target pixel, an axis is averaged instead of interpolated */
@@ -127,7 +127,8 @@ static void gather_wide(const struct frt_resample_kernels *k, const struct frt_p
         planes[c][0] = ((float)sum[c] - mean[c]) * scale[c];
 }
 
-static void fill_rect(const struct frt_plane_target *dst, uint32_t x, uint32_t y, uint32_t w, uint32_t h, uint8_t pad)
+static void fill_rect(const struct frt_plane_target *dst, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
+                      uint8_t pad)
 {
     const size_t plane = (size_t)dst->width_px * dst->height_px;
     for (size_t c = 0; c < 3; c++) {
@@ -174,7 +175,8 @@ void frt_resample_to_planes_by(const struct frt_resample_kernels *k, const struc
     const double step_x = src_w / dst_w, step_y = src_h / dst_h;
     const uint32_t columns = dst_w < dst->width_px - dst_x ? dst_w : dst->width_px - dst_x;
     const uint32_t rows = dst_h < dst->height_px - dst_y ? dst_h : dst->height_px - dst_y;
-    if (!(step_x > 0 && step_y > 0 && isfinite(step_x) && isfinite(step_y) && isfinite(src_x) && isfinite(src_y)) ||
+    if (!(step_x > 0 && step_y > 0 && isfinite(step_x) && isfinite(step_y) && isfinite(src_x) &&
+          isfinite(src_y)) ||
         src->width_px == 0 || src->height_px == 0) {
         fill_rect(dst, dst_x, dst_y, columns, rows, pad);
         return;
@@ -247,8 +249,8 @@ void frt_warp_to_chip_by(const struct frt_resample_kernels *k, const struct frt_
             for (uint32_t j = 0; j < nv; j++) {
                 for (uint32_t i = 0; i < nu; i++) {
                     const double pu = u + (i + 0.5) / nu, pv = v + (j + 0.5) / nv;
-                    k->warp_add(src, m[0] * pu + m[1] * pv + m[2] - 0.5, m[3] * pu + m[4] * pv + m[5] - 0.5, m[0],
-                                m[3], n, acc);
+                    k->warp_add(src, m[0] * pu + m[1] * pv + m[2] - 0.5, m[3] * pu + m[4] * pv + m[5] - 0.5,
+                                m[0], m[3], n, acc);
                 }
             }
             k->warp_store(acc, weight, n, chip + 3 * ((size_t)v * width_px + u));
@@ -263,9 +265,9 @@ void frt_chip_to_planes_by(const struct frt_resample_kernels *k, const uint8_t *
     k->split(chip, (size_t)dst->width_px * dst->height_px, view.planes, view.mean, view.scale);
 }
 
-void frt_resample_to_planes(const struct frt_pixels *src, double src_x, double src_y, double src_w, double src_h,
-                            const struct frt_plane_target *dst, uint32_t dst_x, uint32_t dst_y, uint32_t dst_w,
-                            uint32_t dst_h, uint8_t pad)
+void frt_resample_to_planes(const struct frt_pixels *src, double src_x, double src_y, double src_w,
+                            double src_h, const struct frt_plane_target *dst, uint32_t dst_x, uint32_t dst_y,
+                            uint32_t dst_w, uint32_t dst_h, uint8_t pad)
 {
     frt_resample_to_planes_by(active(), src, src_x, src_y, src_w, src_h, dst, dst_x, dst_y, dst_w, dst_h, pad);
 }

@@ -15,7 +15,8 @@ AVX2 static inline __m256 bytes_to_floats(const uint8_t *p)
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
 
-AVX2 static void row_blend(float *acc, const uint8_t *a, const uint8_t *b, float wa, float wb, float bias, size_t n)
+AVX2 static void row_blend(float *acc, const uint8_t *a, const uint8_t *b, float wa, float wb, float bias,
+                           size_t n)
 {
     const __m256 va = _mm256_set1_ps(wa), vb = _mm256_set1_ps(wb), v0 = _mm256_set1_ps(bias);
     size_t i = 0;
@@ -88,7 +89,8 @@ AVX2 static inline __m128 load_pixel(const uint8_t *p)
     return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(word)));
 }
 
-AVX2 static void warp_add(const struct frt_pixels *src, double x, double y, double dx, double dy, size_t n, float *acc)
+AVX2 static void warp_add(const struct frt_pixels *src, double x, double y, double dx, double dy, size_t n,
+                          float *acc)
 {
     /* inside: both columns and both rows exist, and four bytes from the right column stay within its row */
     const double right = (double)src->width_px - 2, bottom = (double)src->height_px - 1;
@@ -136,7 +138,8 @@ AVX2 static void split(const uint8_t *pixels, size_t n, float *const planes[3], 
         const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(pixels + 3 * i));
         for (int c = 0; c < 3; c++) {
             const __m128 v = _mm_cvtepi32_ps(_mm_shuffle_epi8(bytes, pick[c]));
-            _mm_storeu_ps(planes[c] + i, _mm_mul_ps(_mm_sub_ps(v, _mm_set1_ps(mean[c])), _mm_set1_ps(scale[c])));
+            _mm_storeu_ps(planes[c] + i,
+                          _mm_mul_ps(_mm_sub_ps(v, _mm_set1_ps(mean[c])), _mm_set1_ps(scale[c])));
         }
     }
     for (; i < n; i++) {

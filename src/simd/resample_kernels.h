@@ -33,7 +33,8 @@ struct frt_resample_kernels {
                        float pad, float *const planes[3], const float mean[3], const float scale[3]);
     /** acc[4·i + c] += bilinear sample at (x + i·dx, y + i·dy), in pixel-index coordinates (centre of
      *  pixel 0 is 0.0); outside is 0. */
-    void (*warp_add)(const struct frt_pixels *src, double x, double y, double dx, double dy, size_t n, float *acc);
+    void (*warp_add)(const struct frt_pixels *src, double x, double y, double dx, double dy, size_t n,
+                     float *acc);
     /** out[3·i + c] = round(acc[4·i + c] · scale) */
     void (*warp_store)(const float *acc, float scale, size_t n, uint8_t *out);
     /** planes[c][i] = (pixels[3·i + c] - mean[c]) · scale[c] */
@@ -50,11 +51,12 @@ extern const struct frt_resample_kernels frt_resample_kernels_avx2;
 #endif
 
 /* The public functions with the kernels given: for tests that compare tiers. */
-void frt_resample_to_planes_by(const struct frt_resample_kernels *kernels, const struct frt_pixels *src, double src_x,
-                               double src_y, double src_w, double src_h, const struct frt_plane_target *dst,
-                               uint32_t dst_x, uint32_t dst_y, uint32_t dst_w, uint32_t dst_h, uint8_t pad);
-void frt_warp_to_chip_by(const struct frt_resample_kernels *kernels, const struct frt_pixels *src, const double m[6],
-                         uint8_t *chip, uint32_t width_px, uint32_t height_px);
+void frt_resample_to_planes_by(const struct frt_resample_kernels *kernels, const struct frt_pixels *src,
+                               double src_x, double src_y, double src_w, double src_h,
+                               const struct frt_plane_target *dst, uint32_t dst_x, uint32_t dst_y,
+                               uint32_t dst_w, uint32_t dst_h, uint8_t pad);
+void frt_warp_to_chip_by(const struct frt_resample_kernels *kernels, const struct frt_pixels *src,
+                         const double m[6], uint8_t *chip, uint32_t width_px, uint32_t height_px);
 void frt_chip_to_planes_by(const struct frt_resample_kernels *kernels, const uint8_t *chip,
                            const struct frt_plane_target *dst);
 

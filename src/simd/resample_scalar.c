@@ -12,8 +12,8 @@ static void row_add(float *acc, const uint8_t *a, float w, size_t n)
         acc[i] += (float)a[i] * w;
 }
 
-static void row_gather(const float *acc, int32_t base, const struct frt_axis_tap *taps, size_t n, bool two, float pad,
-                       float *const planes[3], const float mean[3], const float scale[3])
+static void row_gather(const float *acc, int32_t base, const struct frt_axis_tap *taps, size_t n, bool two,
+                       float pad, float *const planes[3], const float mean[3], const float scale[3])
 {
     (void)two;
     for (size_t i = 0; i < n; i++) {
@@ -32,7 +32,8 @@ static void row_gather(const float *acc, int32_t base, const struct frt_axis_tap
     }
 }
 
-static void warp_add(const struct frt_pixels *src, double x, double y, double dx, double dy, size_t n, float *acc)
+static void warp_add(const struct frt_pixels *src, double x, double y, double dx, double dy, size_t n,
+                     float *acc)
 {
     const double width = src->width_px, height = src->height_px;
     for (size_t i = 0; i < n; i++) {
@@ -69,7 +70,8 @@ static void warp_store(const float *acc, float scale, size_t n, uint8_t *out)
     }
 }
 
-static void split(const uint8_t *pixels, size_t n, float *const planes[3], const float mean[3], const float scale[3])
+static void split(const uint8_t *pixels, size_t n, float *const planes[3], const float mean[3],
+                  const float scale[3])
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t c = 0; c < 3; c++)

@@ -11,7 +11,11 @@ static const struct frt_align_template templates[] = {
     {"arcface112",
      112,
      112,
-     {{38.2946f, 51.6963f}, {73.5318f, 51.5014f}, {56.0252f, 71.7366f}, {41.5493f, 92.3655f}, {70.7299f, 92.2041f}}},
+     {{38.2946f, 51.6963f},
+      {73.5318f, 51.5014f},
+      {56.0252f, 71.7366f},
+      {41.5493f, 92.3655f},
+      {70.7299f, 92.2041f}}},
     /* dlib's aligned chips: mean shape (0.25 + v) / 1.5 × 150 for the eye centres, nose tip and mouth
      * corners of the mean face. */
     {"dlib150",

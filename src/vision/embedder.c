@@ -83,8 +83,8 @@ static enum frt_status check_input(const struct frt_model_spec *spec, const stru
     const struct frt_session_info *info = &session->info;
     const uint32_t w = e->template->width_px, h = e->template->height_px;
     if (info->n_inputs != 1)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: %u inputs; an embedder of family %s has one", spec->name,
-                        info->n_inputs, spec->family);
+        return frt_fail(err, FRT_EBAD_MODEL, "model %s: %u inputs; an embedder of family %s has one",
+                        spec->name, info->n_inputs, spec->family);
     const struct frt_tensor_info *in = &info->inputs[0];
     char found[160];
     shape_text(in, found, sizeof found);
@@ -124,8 +124,8 @@ static enum frt_status find_output(const struct frt_model_spec *spec, const stru
     for (uint32_t i = 0; i < info->n_outputs; i++) {
         const int64_t size = row_size(&info->outputs[i], e->batch);
         /* without a size in the spec, the widest row is the embedding; its norm may be a second output */
-        const bool better = spec->dim > 0 ? best != spec->dim && (size == spec->dim || (size < 0 && best == 0))
-                                          : size > best;
+        const bool better =
+            spec->dim > 0 ? best != spec->dim && (size == spec->dim || (size < 0 && best == 0)) : size > best;
         if (better) {
             best = size;
             e->output = i;
@@ -133,20 +133,22 @@ static enum frt_status find_output(const struct frt_model_spec *spec, const stru
         char shape[160];
         shape_text(&info->outputs[i], shape, sizeof shape);
         const size_t used = strlen(found);
-        (void)snprintf(found + used, sizeof found - used, "%s%.40s %s", i == 0 ? "" : ", ", info->outputs[i].name, shape);
+        (void)snprintf(found + used, sizeof found - used, "%s%.40s %s", i == 0 ? "" : ", ",
+                       info->outputs[i].name, shape);
     }
     if (best == 0 || (spec->dim == 0 && best < 2))
-        return spec->dim > 0 ? frt_fail(err, FRT_EBAD_MODEL,
-                                        "model %s: outputs are %s; the manifest says an embedding of %u floats, which "
-                                        "needs an output [N,%u]",
-                                        spec->name, found, spec->dim, spec->dim)
-                             : frt_fail(err, FRT_EBAD_MODEL,
-                                        "model %s: outputs are %s; an embedder needs an output [N,dim]", spec->name,
-                                        found);
+        return spec->dim > 0
+                   ? frt_fail(err, FRT_EBAD_MODEL,
+                              "model %s: outputs are %s; the manifest says an embedding of %u floats, which "
+                              "needs an output [N,%u]",
+                              spec->name, found, spec->dim, spec->dim)
+                   : frt_fail(err, FRT_EBAD_MODEL,
+                              "model %s: outputs are %s; an embedder needs an output [N,dim]", spec->name,
+                              found);
     e->dim = spec->dim > 0 ? spec->dim : (uint32_t)best;
     if (e->dim > FRT_MAX_DIM)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: embedding of %u floats; at most %u fit", spec->name, e->dim,
-                        (unsigned)FRT_MAX_DIM);
+        return frt_fail(err, FRT_EBAD_MODEL, "model %s: embedding of %u floats; at most %u fit", spec->name,
+                        e->dim, (unsigned)FRT_MAX_DIM);
     return FRT_OK;
 }
 
@@ -158,18 +160,21 @@ static double length(const float *row, uint32_t n)
     return sqrt(sum);
 }
 
-static enum frt_status copy_map(const struct frt_model_spec *spec, struct frt_embedder *e, struct frt_error *err)
+static enum frt_status copy_map(const struct frt_model_spec *spec, struct frt_embedder *e,
+                                struct frt_error *err)
 {
     if (spec->map == FRT_MAP_L2)
         return FRT_OK;
     if (spec->map != FRT_MAP_CENTER_L2 && spec->map != FRT_MAP_CAP)
         return frt_fail(err, FRT_EBAD_MODEL, "model %s: unknown embedding map %d", spec->name, (int)spec->map);
     if (spec->centre == NULL || spec->dim != e->dim)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: its map needs a centre, and the manifest has none of %u floats",
-                        spec->name, e->dim);
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "model %s: its map needs a centre, and the manifest has none of %u floats", spec->name,
+                        e->dim);
     for (uint32_t i = 0; i < e->dim; i++) {
         if (!isfinite(spec->centre[i]))
-            return frt_fail(err, FRT_EBAD_MODEL, "model %s: value %u of the centre is not finite", spec->name, i);
+            return frt_fail(err, FRT_EBAD_MODEL, "model %s: value %u of the centre is not finite", spec->name,
+                            i);
     }
     e->centre = frt_alloc_array(e->dim, sizeof *e->centre);
     if (e->centre == NULL)
@@ -192,21 +197,24 @@ enum frt_status frt_embedder_new(const struct frt_model_spec *spec, const struct
     struct frt_embedder *e = NULL;
     const struct family *family = find_family(spec->family);
     if (family == NULL)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: no embedder family \"%s\"; there are: arcface, dlib_resnet",
-                        spec->name, spec->family);
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "model %s: no embedder family \"%s\"; there are: arcface, dlib_resnet", spec->name,
+                        spec->family);
     const char *name = spec->template_name[0] != '\0' ? spec->template_name : family->template_name;
     const struct frt_align_template *template = frt_align_template_find(name);
     if (template == NULL)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: no alignment template \"%s\"; there are: %s", spec->name, name,
-                        frt_align_template_names());
+        return frt_fail(err, FRT_EBAD_MODEL, "model %s: no alignment template \"%s\"; there are: %s",
+                        spec->name, name, frt_align_template_names());
     if (template->width_px != family->width_px || template->height_px != family->height_px)
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: template %s makes chips of %u×%u; family %s wants %u×%u",
-                        spec->name, name, template->width_px, template->height_px, spec->family, family->width_px,
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "model %s: template %s makes chips of %u×%u; family %s wants %u×%u", spec->name, name,
+                        template->width_px, template->height_px, spec->family, family->width_px,
                         family->height_px);
     if ((spec->input.width_px != 0 && spec->input.width_px != template->width_px) ||
         (spec->input.height_px != 0 && spec->input.height_px != template->height_px))
-        return frt_fail(err, FRT_EBAD_MODEL, "model %s: the manifest says input %u×%u; template %s makes chips of %u×%u",
-                        spec->name, spec->input.width_px, spec->input.height_px, name, template->width_px,
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "model %s: the manifest says input %u×%u; template %s makes chips of %u×%u", spec->name,
+                        spec->input.width_px, spec->input.height_px, name, template->width_px,
                         template->height_px);
 
     e = frt_alloc_zero(1, sizeof *e);
@@ -255,8 +263,8 @@ size_t frt_embedder_chip_bytes(const struct frt_embedder *embedder)
 
 /* Chip → upright full size. The fit is made towards the template and then inverted, as in training: least
  * squares the other way would give another scale for faces that the template fits badly. */
-static enum frt_status chip_to_image(const struct frt_embedder *e, const struct frt_point *landmarks, double m[6],
-                                     struct frt_error *err)
+static enum frt_status chip_to_image(const struct frt_embedder *e, const struct frt_point *landmarks,
+                                     double m[6], struct frt_error *err)
 {
     double to_chip[6];
     enum frt_status status = frt_align_fit(landmarks, e->template->points, FRT_LANDMARK_COUNT, to_chip, err);
@@ -277,8 +285,8 @@ enum frt_status frt_embedder_step(const struct frt_embedder *embedder,
 }
 
 enum frt_status frt_embedder_region(const struct frt_embedder *embedder,
-                                    const struct frt_point landmarks[FRT_LANDMARK_COUNT], struct frt_box *region,
-                                    struct frt_error *err)
+                                    const struct frt_point landmarks[FRT_LANDMARK_COUNT],
+                                    struct frt_box *region, struct frt_error *err)
 {
     double m[6], low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     const enum frt_status status = chip_to_image(embedder, landmarks, m, err);
@@ -338,9 +346,8 @@ static void mirror_rows(float *rows, size_t count, uint32_t width)
 static enum frt_status run_batch(const struct frt_embedder *e, const float *planes, size_t n, float *sums,
                                  double *inference_ms, struct frt_error *err)
 {
-    const struct frt_tensor input = {.data = planes,
-                                     .dims = {(int64_t)n, 3, e->input.height_px, e->input.width_px},
-                                     .n_dims = 4};
+    const struct frt_tensor input = {
+        .data = planes, .dims = {(int64_t)n, 3, e->input.height_px, e->input.width_px}, .n_dims = 4};
     struct frt_outputs outputs = {0};
     enum frt_status status = frt_session_run(e->session, &input, 1, &outputs, err);
     if (status != FRT_OK)
@@ -348,8 +355,8 @@ static enum frt_status run_batch(const struct frt_embedder *e, const float *plan
     *inference_ms += outputs.run_ms;
     const struct frt_tensor *answer = &outputs.tensors[e->output];
     if (frt_tensor_size(answer) != n * e->dim) {
-        status = frt_fail(err, FRT_ERUNTIME, "embedder answered %zu floats for %zu faces of %u", frt_tensor_size(answer),
-                          n, e->dim);
+        status = frt_fail(err, FRT_ERUNTIME, "embedder answered %zu floats for %zu faces of %u",
+                          frt_tensor_size(answer), n, e->dim);
         goto done;
     }
     for (size_t i = 0; i < n * e->dim; i++)
@@ -400,8 +407,8 @@ static enum frt_status map_row(const struct frt_embedder *e, float *row, uint32_
     return FRT_OK;
 }
 
-enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips, size_t n, float *out,
-                                 double *inference_ms, struct frt_error *err)
+enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips, size_t n,
+                                 float *out, double *inference_ms, struct frt_error *err)
 {
     const struct frt_embedder *e = embedder;
     enum frt_status status = FRT_OK;

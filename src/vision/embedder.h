@@ -16,8 +16,9 @@ struct frt_embedder;
 
 /** spec and session are borrowed; must outlive it. Errors: FRT_EBAD_MODEL (what was found, what would
  *  fit), FRT_ENOMEM. */
-FRT_NODISCARD enum frt_status frt_embedder_new(const struct frt_model_spec *spec, const struct frt_session *session,
-                                               struct frt_embedder **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_embedder_new(const struct frt_model_spec *spec,
+                                               const struct frt_session *session, struct frt_embedder **out,
+                                               struct frt_error *err);
 void frt_embedder_free(struct frt_embedder *embedder);
 uint32_t frt_embedder_dim(const struct frt_embedder *embedder);
 /** Bytes of one chip: width × height × 3. */
@@ -26,17 +27,18 @@ size_t frt_embedder_chip_bytes(const struct frt_embedder *embedder);
 /** Full-size pixels per chip pixel for these landmarks (upright full-size): the frame it needs has
  *  scale_x <= this. FRT_EINVAL for degenerate landmarks. */
 FRT_NODISCARD enum frt_status frt_embedder_step(const struct frt_embedder *embedder,
-                                                const struct frt_point landmarks[FRT_LANDMARK_COUNT], double *step,
-                                                struct frt_error *err);
+                                                const struct frt_point landmarks[FRT_LANDMARK_COUNT],
+                                                double *step, struct frt_error *err);
 /** Upright full-size rectangle that the chip covers (bounding box of the rotated chip). */
 FRT_NODISCARD enum frt_status frt_embedder_region(const struct frt_embedder *embedder,
                                                   const struct frt_point landmarks[FRT_LANDMARK_COUNT],
                                                   struct frt_box *region, struct frt_error *err);
 
 /** Warp one face into `chip`. Landmarks in upright full-size coordinates. */
-FRT_NODISCARD enum frt_status frt_embedder_align(const struct frt_embedder *embedder, const struct frt_frame *frame,
-                                                 const struct frt_point landmarks[FRT_LANDMARK_COUNT], uint8_t *chip,
-                                                 struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_embedder_align(const struct frt_embedder *embedder,
+                                                 const struct frt_frame *frame,
+                                                 const struct frt_point landmarks[FRT_LANDMARK_COUNT],
+                                                 uint8_t *chip, struct frt_error *err);
 
 /**
  * Embed n chips lying one after the other.
@@ -44,7 +46,8 @@ FRT_NODISCARD enum frt_status frt_embedder_align(const struct frt_embedder *embe
  * out  f32[n][dim], each row L2-normalised by the spec's map.
  * Errors: FRT_ERUNTIME, FRT_ENOMEM. A net that answers with a non-finite or zero vector: FRT_ERUNTIME.
  */
-FRT_NODISCARD enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips, size_t n,
-                                               float *out, double *inference_ms, struct frt_error *err);
+FRT_NODISCARD enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips,
+                                               size_t n, float *out, double *inference_ms,
+                                               struct frt_error *err);
 
 #endif

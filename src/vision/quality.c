@@ -46,7 +46,9 @@ static void measure_pixels(const uint8_t *chip, struct frt_quality *quality)
         for (int column = FIRST_COLUMN; column < LAST_COLUMN; column++) {
             const double v = luma_at(chip, column, row);
             const double laplacian = (luma_at(chip, column - 1, row) + luma_at(chip, column + 1, row) +
-                                      luma_at(chip, column, row - 1) + luma_at(chip, column, row + 1)) / 4 - v;
+                                      luma_at(chip, column, row - 1) + luma_at(chip, column, row + 1)) /
+                                         4 -
+                                     v;
             sum += v;
             squares += v * v;
             detail += laplacian * laplacian;
@@ -70,9 +72,12 @@ static void measure_pose(const struct frt_point p[FRT_LANDMARK_COUNT], struct fr
     /* axes of the head in the picture: c along the eyes, s to the right of it */
     const double c = across_x / eyes, s = across_y / eyes;
     const double eye_x = ((double)l->x + (double)r->x) / 2, eye_y = ((double)l->y + (double)r->y) / 2;
-    const double mouth_x = ((double)p[FRT_LANDMARK_MOUTH_LEFT].x + (double)p[FRT_LANDMARK_MOUTH_RIGHT].x) / 2 - eye_x;
-    const double mouth_y = ((double)p[FRT_LANDMARK_MOUTH_LEFT].y + (double)p[FRT_LANDMARK_MOUTH_RIGHT].y) / 2 - eye_y;
-    const double nose_x = (double)p[FRT_LANDMARK_NOSE].x - eye_x, nose_y = (double)p[FRT_LANDMARK_NOSE].y - eye_y;
+    const double mouth_x =
+        ((double)p[FRT_LANDMARK_MOUTH_LEFT].x + (double)p[FRT_LANDMARK_MOUTH_RIGHT].x) / 2 - eye_x;
+    const double mouth_y =
+        ((double)p[FRT_LANDMARK_MOUTH_LEFT].y + (double)p[FRT_LANDMARK_MOUTH_RIGHT].y) / 2 - eye_y;
+    const double nose_x = (double)p[FRT_LANDMARK_NOSE].x - eye_x,
+                 nose_y = (double)p[FRT_LANDMARK_NOSE].y - eye_y;
     const double mouth_across = mouth_x * c + mouth_y * s, mouth_down = mouth_y * c - mouth_x * s;
     const double nose_across = nose_x * c + nose_y * s, nose_down = nose_y * c - nose_x * s;
     quality->roll = (float)degrees(atan2(across_y, across_x));

@@ -96,7 +96,8 @@ static void malformed_lines_are_refused_with_their_number(void **state)
         memcpy(text, cases[i].text, size);
         const enum frt_status status = frt_eval_protocol_parse(text, size, &p, &err);
         if (status != FRT_EBAD_REQUEST || strstr(err.text, cases[i].said) == NULL)
-            fail_msg("case %zu: status %d, text \"%s\"; wanted \"%s\"", i, (int)status, err.text, cases[i].said);
+            fail_msg("case %zu: status %d, text \"%s\"; wanted \"%s\"", i, (int)status, err.text,
+                     cases[i].said);
         assert_int_equal(p.n_folds, 77);
         frt_free(text);
     }

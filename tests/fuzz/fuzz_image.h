@@ -24,7 +24,8 @@ static inline void fuzz_image(const uint8_t *data, size_t size)
     if (frt_image_open(&limits, data, size, &image, &err) != FRT_OK)
         return;
     struct frt_image_info info = frt_image_info_get(image);
-    if ((uint64_t)info.width_px * info.height_px > limits.max_pixels || info.orientation < 1 || info.orientation > 8)
+    if ((uint64_t)info.width_px * info.height_px > limits.max_pixels || info.orientation < 1 ||
+        info.orientation > 8)
         abort();
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct frt_frame frame = {0};

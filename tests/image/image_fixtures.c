@@ -30,12 +30,15 @@ static struct fixture finish_png(spng_ctx *png, const void *samples, size_t byte
     return f;
 }
 
-struct fixture fixture_png(const void *samples, size_t bytes, uint32_t width, uint32_t height, uint8_t color_type,
-                           uint8_t bit_depth, int interlaced, uint8_t orientation)
+struct fixture fixture_png(const void *samples, size_t bytes, uint32_t width, uint32_t height,
+                           uint8_t color_type, uint8_t bit_depth, int interlaced, uint8_t orientation)
 {
     uint8_t block[26];
     spng_ctx *png = spng_ctx_new(SPNG_CTX_ENCODER);
-    struct spng_ihdr header = {.width = width, .height = height, .bit_depth = bit_depth, .color_type = color_type,
+    struct spng_ihdr header = {.width = width,
+                               .height = height,
+                               .bit_depth = bit_depth,
+                               .color_type = color_type,
                                .interlace_method = interlaced ? 1 : 0};
     struct spng_exif exif = {.length = tiff(orientation, block), .data = (char *)block};
     if (spng_set_option(png, SPNG_ENCODE_TO_BUFFER, 1) != 0 || spng_set_ihdr(png, &header) != 0 ||
@@ -44,7 +47,8 @@ struct fixture fixture_png(const void *samples, size_t bytes, uint32_t width, ui
     return finish_png(png, samples, bytes);
 }
 
-struct fixture fixture_png_palette(const uint8_t *indexes, uint32_t width, uint32_t height, int transparent_zero)
+struct fixture fixture_png_palette(const uint8_t *indexes, uint32_t width, uint32_t height,
+                                   int transparent_zero)
 {
     spng_ctx *png = spng_ctx_new(SPNG_CTX_ENCODER);
     struct spng_ihdr header = {.width = width, .height = height, .bit_depth = 8, .color_type = 3};
@@ -58,8 +62,8 @@ struct fixture fixture_png_palette(const uint8_t *indexes, uint32_t width, uint3
     return finish_png(png, indexes, (size_t)width * height);
 }
 
-struct fixture fixture_jpeg(const uint8_t *samples, uint32_t width, uint32_t height, int components, int quality,
-                            int subsampled, int progressive, uint8_t orientation)
+struct fixture fixture_jpeg(const uint8_t *samples, uint32_t width, uint32_t height, int components,
+                            int quality, int subsampled, int progressive, uint8_t orientation)
 {
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
@@ -102,7 +106,8 @@ static uint8_t *put_le(uint8_t *to, uint32_t value, int bytes)
     return to;
 }
 
-struct fixture fixture_webp(const uint8_t *rgb, uint32_t width, uint32_t height, float quality, uint8_t orientation)
+struct fixture fixture_webp(const uint8_t *rgb, uint32_t width, uint32_t height, float quality,
+                            uint8_t orientation)
 {
     uint8_t *plain = NULL, *out, *p;
     int stride = (int)width * 3;

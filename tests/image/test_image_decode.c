@@ -105,12 +105,14 @@ static int worst_against(const struct frt_frame *frame, pixel_fn *fn)
 static int worst_between(const struct frt_frame *part, const struct frt_frame *whole)
 {
     int worst = 0;
-    uint32_t dx = (uint32_t)(part->origin_x / part->scale_x + 0.5), dy = (uint32_t)(part->origin_y / part->scale_y + 0.5);
+    uint32_t dx = (uint32_t)(part->origin_x / part->scale_x + 0.5),
+             dy = (uint32_t)(part->origin_y / part->scale_y + 0.5);
     assert_true(part->scale_x == whole->scale_x && part->scale_y == whole->scale_y);
     assert_true(dx + part->width_px <= whole->width_px && dy + part->height_px <= whole->height_px);
     for (uint32_t y = 0; y < part->height_px; y++)
         for (uint32_t i = 0; i < 3 * part->width_px; i++) {
-            int d = part->pixels[y * part->stride_bytes + i] - whole->pixels[(y + dy) * whole->stride_bytes + 3 * dx + i];
+            int d = part->pixels[y * part->stride_bytes + i] -
+                    whole->pixels[(y + dy) * whole->stride_bytes + 3 * dx + i];
             worst = abs(d) > worst ? abs(d) : worst;
         }
     return worst;
@@ -167,7 +169,8 @@ static void test_png_kinds(void **state)
     enum { SIDE = 16 };
     static const struct {
         uint8_t type, depth, channels;
-    } kinds[] = {{0, 1, 1}, {0, 2, 1}, {0, 4, 1}, {0, 8, 1}, {0, 16, 1}, {2, 8, 3}, {2, 16, 3}, {4, 8, 2}, {4, 16, 2}, {6, 8, 4}, {6, 16, 4}};
+    } kinds[] = {{0, 1, 1},  {0, 2, 1}, {0, 4, 1},  {0, 8, 1}, {0, 16, 1}, {2, 8, 3},
+                 {2, 16, 3}, {4, 8, 2}, {4, 16, 2}, {6, 8, 4}, {6, 16, 4}};
     (void)state;
     for (uint32_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         uint8_t samples[SIDE * SIDE * 8] = {0};
@@ -189,8 +192,8 @@ static void test_png_kinds(void **state)
                        ((1 << depth) - 1) * 255;
             double alpha = n % 2 == 0 ? v[n - 1] / 255 : 1;
             for (uint32_t c = 0; c < 3; c++) /* 16 bits lose up to 1 in colour and in alpha */
-                assert_true(abs((int)(frame.pixels[3 * i + c] - (v[n < 3 ? 0 : c] * alpha + 255 * (1 - alpha)))) <=
-                            (depth == 16 ? 2 : 1));
+                assert_true(abs((int)(frame.pixels[3 * i + c] - (v[n < 3 ? 0 : c] * alpha +
+                                                                 255 * (1 - alpha)))) <= (depth == 16 ? 2 : 1));
         }
         frt_frame_deinit(&frame);
         free(f.data);
@@ -249,7 +252,8 @@ static void test_regions_equal_the_whole(void **state)
     assert_non_null(rgb);
     for (uint32_t i = 0; i < BW * BH * 3; i++)
         rgb[i] = noise(i, 1, 2);
-    struct fixture kinds[] = {fixture_jpeg(rgb, BW, BH, 3, 85, 1, 0, 0), fixture_jpeg(rgb, BW, BH, 3, 85, 1, 1, 0),
+    struct fixture kinds[] = {fixture_jpeg(rgb, BW, BH, 3, 85, 1, 0, 0),
+                              fixture_jpeg(rgb, BW, BH, 3, 85, 1, 1, 0),
                               fixture_jpeg(rgb, BW, BH, 3, 85, 0, 0, 0), fixture_webp(rgb, BW, BH, 80, 0)};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         struct frt_frame whole = decode(&kinds[k], WHOLE, 0);
@@ -291,8 +295,10 @@ static void test_scaled_is_the_average(void **state)
             for (uint32_t x = 0; x + 1 < small.width_px; x++)
                 for (uint32_t c = 0; c < 3; c++) {
                     double sum = 0, n = 0;
-                    for (uint32_t j = (uint32_t)(y * small.scale_y); j < (uint32_t)((y + 1) * small.scale_y); j++)
-                        for (uint32_t i = (uint32_t)(x * small.scale_x); i < (uint32_t)((x + 1) * small.scale_x); i++, n++)
+                    for (uint32_t j = (uint32_t)(y * small.scale_y); j < (uint32_t)((y + 1) * small.scale_y);
+                         j++)
+                        for (uint32_t i = (uint32_t)(x * small.scale_x);
+                             i < (uint32_t)((x + 1) * small.scale_x); i++, n++)
                             sum += whole.pixels[j * whole.stride_bytes + 3 * i + c];
                     /* WebP's and JPEG's scales need not be whole numbers: half a step of the gradient */
                     assert_true(abs((int)(small.pixels[y * small.stride_bytes + 3 * x + c] - sum / n)) <=
@@ -346,7 +352,8 @@ static void test_headers_meet_limits_first(void **state)
 /* Open and decode in three ways; never a crash, and only the documented errors. */
 static enum frt_status try_all(const uint8_t *data, size_t size)
 {
-    static const struct frt_decode_request requests[] = {{{0, 0, 0, 0}, 0}, {{0, 0, 0, 0}, 16}, {{7, 5, 20, 20}, 0}};
+    static const struct frt_decode_request requests[] = {
+        {{0, 0, 0, 0}, 0}, {{0, 0, 0, 0}, 16}, {{7, 5, 20, 20}, 0}};
     struct frt_image_limits limits = {.max_pixels = 1 << 20};
     struct frt_image *image = NULL;
     enum frt_status status = frt_image_open(&limits, data, size, &image, NULL), first = status;
@@ -412,7 +419,8 @@ static void test_jpeg_without_end_marker_is_read(void **state)
 
 static void test_not_an_image(void **state)
 {
-    static const char *const texts[] = {"", "GIF89a..........", "%PDF-1.7", "<svg xmlns=\"http\">", "RIFF....WAVEfmt ", "\xFF\xD8"};
+    static const char *const texts[] = {
+        "", "GIF89a..........", "%PDF-1.7", "<svg xmlns=\"http\">", "RIFF....WAVEfmt ", "\xFF\xD8"};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_int_equal(try_all((const uint8_t *)texts[i], strlen(texts[i])), FRT_EUNSUPPORTED_IMAGE);

@@ -24,7 +24,8 @@ static float random_float(void)
 static void every_tier_keeps_its_bound(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 100, 127, 128, 129, 512, 1000, 4096};
+    static const size_t sizes[] = {1,  2,  3,  7,   8,   9,   15,  16,  17,   31,  32,
+                                   33, 63, 64, 100, 127, 128, 129, 512, 1000, 4096};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         const size_t n = sizes[s];
         float *a = frt_alloc_array(n, sizeof *a), *b = frt_alloc_array(n, sizeof *b);
@@ -44,7 +45,8 @@ static void every_tier_keeps_its_bound(void **state)
                 continue;
             const double got = (double)frt_dot_f32_get((enum frt_simd_tier)t)(a, b, n);
             if (fabs(got - exact) > bound)
-                fail_msg("%s, n=%zu: %.9g, exact %.9g", frt_simd_tier_name((enum frt_simd_tier)t), n, got, exact);
+                fail_msg("%s, n=%zu: %.9g, exact %.9g", frt_simd_tier_name((enum frt_simd_tier)t), n, got,
+                         exact);
         }
         frt_free(a);
         frt_free(b);

@@ -46,17 +46,15 @@ static struct source make_source(uint32_t width, uint32_t height, uint32_t gap)
     assert_non_null(s.block);
     for (size_t i = 0; i < size; i++)
         s.block[i] = (uint8_t)random_below(256);
-    s.pixels = (struct frt_pixels){.data = s.block, .width_px = width, .height_px = height, .stride_bytes = stride};
+    s.pixels =
+        (struct frt_pixels){.data = s.block, .width_px = width, .height_px = height, .stride_bytes = stride};
     return s;
 }
 
 static struct frt_plane_target make_target(uint32_t width, uint32_t height, bool bgr)
 {
-    struct frt_plane_target t = {.width_px = width,
-                                 .height_px = height,
-                                 .bgr = bgr,
-                                 .mean = {10, 20, 30},
-                                 .scale = {1, 0.5f, 0.25f}};
+    struct frt_plane_target t = {
+        .width_px = width, .height_px = height, .bgr = bgr, .mean = {10, 20, 30}, .scale = {1, 0.5f, 0.25f}};
     t.data = frt_alloc_array((size_t)width * height * 3, sizeof *t.data);
     assert_non_null(t.data);
     for (size_t i = 0; i < (size_t)width * height * 3; i++)
@@ -103,11 +101,12 @@ static double axis_weights(double origin, double step, uint32_t i, uint32_t size
     return 0;
 }
 
-static void check_stretch(const struct frt_resample_kernels *kernels, const struct source *s, double x, double y,
-                          double w, double h, struct frt_plane_target *t, uint32_t dx, uint32_t dy, uint32_t dw,
-                          uint32_t dh, uint8_t pad)
+static void check_stretch(const struct frt_resample_kernels *kernels, const struct source *s, double x,
+                          double y, double w, double h, struct frt_plane_target *t, uint32_t dx, uint32_t dy,
+                          uint32_t dw, uint32_t dh, uint8_t pad)
 {
-    double *wx = frt_alloc_array(s->pixels.width_px, sizeof *wx), *wy = frt_alloc_array(s->pixels.height_px, sizeof *wy);
+    double *wx = frt_alloc_array(s->pixels.width_px, sizeof *wx),
+           *wy = frt_alloc_array(s->pixels.height_px, sizeof *wy);
     assert_non_null(wx);
     assert_non_null(wy);
     frt_resample_to_planes_by(kernels, &s->pixels, x, y, w, h, t, dx, dy, dw, dh, pad);
@@ -154,8 +153,8 @@ static void stretch_random(const struct frt_resample_kernels *kernels)
         const double w = s.pixels.width_px, h = s.pixels.height_px;
         const bool whole = round % 3 == 0;
         check_stretch(kernels, &s, whole ? 0 : random_between(-w, w), whole ? 0 : random_between(-h, h),
-                      whole ? w : random_between(0.1, 3 * w), whole ? h : random_between(0.1, 3 * h), &t, dx, dy,
-                      1 + random_below(t.width_px - dx), 1 + random_below(t.height_px - dy),
+                      whole ? w : random_between(0.1, 3 * w), whole ? h : random_between(0.1, 3 * h), &t, dx,
+                      dy, 1 + random_below(t.width_px - dx), 1 + random_below(t.height_px - dy),
                       (uint8_t)random_below(256));
         frt_free(t.data);
         frt_free(s.block);
@@ -178,7 +177,8 @@ static void stretch_wide(const struct frt_resample_kernels *kernels)
         check_stretch(kernels, &s, 0, 0, widths[i][0], 3, &t, 0, 0, widths[i][1], 2, 0);
         frt_free(t.data);
         t = make_target(widths[i][1], 2, false);
-        check_stretch(kernels, &s, -0.3 * widths[i][0], -1, 1.5 * widths[i][0], 5, &t, 0, 0, widths[i][1], 2, 77);
+        check_stretch(kernels, &s, -0.3 * widths[i][0], -1, 1.5 * widths[i][0], 5, &t, 0, 0, widths[i][1], 2,
+                      77);
         frt_free(t.data);
         frt_free(s.block);
     }
@@ -262,7 +262,8 @@ static void check_warp(const struct frt_resample_kernels *kernels, const struct 
     assert_non_null(chip);
     frt_warp_to_chip_by(kernels, &s->pixels, m, chip, width, height);
     const double su = hypot(m[0], m[3]), sv = hypot(m[1], m[4]);
-    const int nu = su > 1.5 ? (int)fmin(ceil(su - 0.5), 8) : 1, nv = sv > 1.5 ? (int)fmin(ceil(sv - 0.5), 8) : 1;
+    const int nu = su > 1.5 ? (int)fmin(ceil(su - 0.5), 8) : 1,
+              nv = sv > 1.5 ? (int)fmin(ceil(sv - 0.5), 8) : 1;
     for (uint32_t v = 0; v < height; v++) {
         for (uint32_t u = 0; u < width; u++) {
             for (int c = 0; c < 3; c++) {
@@ -379,10 +380,14 @@ static void chips_become_planes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stretch_agrees_with_the_reference), cmocka_unit_test(stretch_handles_wide_sources),
-        cmocka_unit_test(stretch_survives_degenerate_rectangles), cmocka_unit_test(fill_sets_every_plane),
-        cmocka_unit_test(warp_agrees_with_the_reference), cmocka_unit_test(warp_survives_degenerate_matrices),
-        cmocka_unit_test(warp_by_whole_steps_is_exact), cmocka_unit_test(chips_become_planes),
+        cmocka_unit_test(stretch_agrees_with_the_reference),
+        cmocka_unit_test(stretch_handles_wide_sources),
+        cmocka_unit_test(stretch_survives_degenerate_rectangles),
+        cmocka_unit_test(fill_sets_every_plane),
+        cmocka_unit_test(warp_agrees_with_the_reference),
+        cmocka_unit_test(warp_survives_degenerate_matrices),
+        cmocka_unit_test(warp_by_whole_steps_is_exact),
+        cmocka_unit_test(chips_become_planes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

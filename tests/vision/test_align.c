@@ -37,7 +37,8 @@ static void an_exact_similarity_is_recovered(void **state)
         assert_int_equal(frt_align_invert(m, back, NULL), FRT_OK);
         for (int k = 0; k < FRT_LANDMARK_COUNT; k++) {
             const struct frt_point p = apply(back, there[k]);
-            assert_true(fabs((double)(p.x - t->points[k].x)) < 1e-3 && fabs((double)(p.y - t->points[k].y)) < 1e-3);
+            assert_true(fabs((double)(p.x - t->points[k].x)) < 1e-3 &&
+                        fabs((double)(p.y - t->points[k].y)) < 1e-3);
         }
     }
 }
@@ -139,8 +140,10 @@ static void templates_are_found_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_exact_similarity_is_recovered),   cmocka_unit_test(noise_is_fitted_by_least_squares),
-        cmocka_unit_test(a_mirrored_face_is_not_mirrored_back), cmocka_unit_test(degenerate_points_are_refused),
+        cmocka_unit_test(an_exact_similarity_is_recovered),
+        cmocka_unit_test(noise_is_fitted_by_least_squares),
+        cmocka_unit_test(a_mirrored_face_is_not_mirrored_back),
+        cmocka_unit_test(degenerate_points_are_refused),
         cmocka_unit_test(templates_are_found_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,8 +332,10 @@ static void outputs_are_found_by_shape(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct frt_session_info info = graph(shapes[i][0], 112, DIM);
         info.n_outputs = 2; /* AdaFace-like: the norm comes along, in front */
-        info.outputs[0] = (struct frt_tensor_info){.name = "norm", .dims = {shapes[i][0], 1}, .n_dims = 2, .is_float = true};
-        info.outputs[1] = (struct frt_tensor_info){.name = "feature", .n_dims = shapes[i][2] == -2 ? 2 : 4, .is_float = true};
+        info.outputs[0] =
+            (struct frt_tensor_info){.name = "norm", .dims = {shapes[i][0], 1}, .n_dims = 2, .is_float = true};
+        info.outputs[1] =
+            (struct frt_tensor_info){.name = "feature", .n_dims = shapes[i][2] == -2 ? 2 : 4, .is_float = true};
         memcpy(info.outputs[1].dims, shapes[i], sizeof shapes[i]);
         struct bench b;
         struct frt_embedder *e = NULL;
@@ -437,11 +439,15 @@ static void failed_allocations_leave_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_order_and_batches),         cmocka_unit_test(flip_average_adds_the_mirror_image),
+        cmocka_unit_test(values_order_and_batches),
+        cmocka_unit_test(flip_average_adds_the_mirror_image),
         cmocka_unit_test(the_centre_is_subtracted),
-        cmocka_unit_test(the_cap_is_spread),                cmocka_unit_test(bad_answers_are_refused),
-        cmocka_unit_test(graphs_that_do_not_fit_are_refused), cmocka_unit_test(outputs_are_found_by_shape),
-        cmocka_unit_test(align_region_and_step),            cmocka_unit_test(failed_allocations_leave_nothing),
+        cmocka_unit_test(the_cap_is_spread),
+        cmocka_unit_test(bad_answers_are_refused),
+        cmocka_unit_test(graphs_that_do_not_fit_are_refused),
+        cmocka_unit_test(outputs_are_found_by_shape),
+        cmocka_unit_test(align_region_and_step),
+        cmocka_unit_test(failed_allocations_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

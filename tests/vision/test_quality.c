@@ -21,7 +21,8 @@ enum { SIDE = 300 };
 
 static struct frt_frame make_frame(uint32_t width, uint32_t height)
 {
-    struct frt_frame f = {.width_px = width, .height_px = height, .stride_bytes = (size_t)width * 3, .scale_x = 1, .scale_y = 1};
+    struct frt_frame f = {
+        .width_px = width, .height_px = height, .stride_bytes = (size_t)width * 3, .scale_x = 1, .scale_y = 1};
     f.pixels = frt_alloc_zero((size_t)width * height, 3);
     assert_non_null(f.pixels);
     return f;
@@ -33,7 +34,8 @@ static struct frt_frame draw(void)
     struct frt_frame f = make_frame(SIDE, SIDE);
     for (int y = 0; y < SIDE; y++) {
         for (int x = 0; x < SIDE; x++) {
-            const double v = 128 + 40 * sin(x * 0.05) * cos(y * 0.04) + 30 * sin(x * 0.4 + y * 0.2) + 25 * sin(y * 1.1) * sin(x * 1.3);
+            const double v = 128 + 40 * sin(x * 0.05) * cos(y * 0.04) + 30 * sin(x * 0.4 + y * 0.2) +
+                             25 * sin(y * 1.1) * sin(x * 1.3);
             for (int c = 0; c < 3; c++)
                 f.pixels[3 * (SIDE * y + x) + c] = (uint8_t)v;
         }
@@ -44,7 +46,8 @@ static struct frt_frame draw(void)
 /* head in half eye distances: eyes (±1, 0, 0), mouth (±0.83, 2.3), nose before the plane by `depth` */
 static struct frt_face pose(double yaw, double pitch, double roll, double size)
 {
-    static const double head[5][3] = {{-1, 0, 0}, {1, 0, 0}, {0, 0.56 * 2.3, 0.9}, {-0.83, 2.3, 0}, {0.83, 2.3, 0}};
+    static const double head[5][3] = {
+        {-1, 0, 0}, {1, 0, 0}, {0, 0.56 * 2.3, 0.9}, {-0.83, 2.3, 0}, {0.83, 2.3, 0}};
     const double d = 3.14159265358979323846 / 180;
     struct frt_face face = {.box = {60, 60, 180, 180}};
     for (int i = 0; i < 5; i++) {
@@ -70,7 +73,8 @@ static void pose_is_found(void **state)
         assert_true(fabs((double)q.pitch - a) < 2.5 && fabs((double)q.yaw) < 0.5 && fabs((double)q.roll) < 0.5);
         face = pose(0, 0, 3 * a, 30);
         q = frt_quality_measure(&f, &face);
-        assert_true(fabs((double)q.roll - 3 * a) < 0.5 && fabs((double)q.yaw) < 0.5 && fabs((double)q.pitch) < 0.5);
+        assert_true(fabs((double)q.roll - 3 * a) < 0.5 && fabs((double)q.yaw) < 0.5 &&
+                    fabs((double)q.pitch) < 0.5);
         face = pose(25, 0, a, 30); /* tilting the head does not change its turn */
         q = frt_quality_measure(&f, &face);
         assert_true(fabs((double)q.yaw - 25) < 0.5 && fabs((double)q.roll - a) < 0.5);
@@ -122,7 +126,8 @@ static struct frt_frame scaled_light(const struct frt_frame *f, double gain)
     struct frt_frame out = make_frame(f->width_px, f->height_px);
     for (uint32_t y = 0; y < f->height_px; y++) {
         for (uint32_t x = 0; x < 3 * f->width_px; x++)
-            out.pixels[y * out.stride_bytes + x] = (uint8_t)fmin(255, gain * f->pixels[y * f->stride_bytes + x]);
+            out.pixels[y * out.stride_bytes + x] =
+                (uint8_t)fmin(255, gain * f->pixels[y * f->stride_bytes + x]);
     }
     return out;
 }
@@ -174,13 +179,15 @@ static void a_real_face(void **state)
     struct frt_image *image = NULL;
     struct frt_frame f = {0};
     const struct frt_image_limits limits = {0};
-    (void)snprintf(path, sizeof path, "%s/faces/lfw-dev/Al_Gore/Al_Gore_0002.jpg", assets != NULL ? assets : "../shared/assets");
+    (void)snprintf(path, sizeof path, "%s/faces/lfw-dev/Al_Gore/Al_Gore_0002.jpg",
+                   assets != NULL ? assets : "../shared/assets");
     if (frt_image_map(&limits, path, &image, NULL) != FRT_OK) {
         print_message("no %s\n", path);
         skip();
     }
     assert_int_equal(frt_image_decode(image, &(struct frt_decode_request){0}, &f, NULL), FRT_OK);
-    const struct frt_face face = {.landmarks = {{96.1f, 110.2f}, {139.4f, 112.0f}, {112.8f, 138.3f}, {97.3f, 158.0f}, {136.1f, 159.4f}}};
+    const struct frt_face face = {
+        .landmarks = {{96.1f, 110.2f}, {139.4f, 112.0f}, {112.8f, 138.3f}, {97.3f, 158.0f}, {136.1f, 159.4f}}};
     check_monotone(&f, &face, 0.5);
     const struct frt_quality q = frt_quality_measure(&f, &face);
     assert_true(fabs((double)q.yaw) < 25 && fabs((double)q.pitch) < 25 && fabs((double)q.roll) < 10);
@@ -228,9 +235,12 @@ static void nonsense_is_worth_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pose_is_found),  cmocka_unit_test(turning_away_lowers_the_score),
-        cmocka_unit_test(a_drawn_face),   cmocka_unit_test(a_real_face),
-        cmocka_unit_test(size_and_place_do_not_matter), cmocka_unit_test(nonsense_is_worth_nothing),
+        cmocka_unit_test(pose_is_found),
+        cmocka_unit_test(turning_away_lowers_the_score),
+        cmocka_unit_test(a_drawn_face),
+        cmocka_unit_test(a_real_face),
+        cmocka_unit_test(size_and_place_do_not_matter),
+        cmocka_unit_test(nonsense_is_worth_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
