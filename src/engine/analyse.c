@@ -34,12 +34,21 @@ enum {
 /* Side of the face's box, in pixels of the frame, below which a finer frame is wanted for nets without
  * landmarks to go by: the largest crop any of them takes of a box (150 px chip, which shows 1.1 boxes). */
 #define BOX_WANTED_PX 140.0
-/* Landmarks and alignment look at most this many boxes around a face's centre; other nets say so
- * themselves (frt_face_net_margin). */
+/* Landmarks and alignment look at most this many boxes around a face's centre; the nets for attributes say
+ * so themselves (frt_face_net_margin). */
 #define FACE_MARGIN 2.0
 /* The coarse frame may be this much smaller than the detector looks: what it then enlarges is invisible to
  * it, and a JPEG whose next scale is just below costs a third less. */
 #define COARSE_SLACK 0.94
+
+/* The nets that answer each attribute. */
+static const struct {
+    uint32_t bits;
+    enum frt_model_role role;
+} net_attributes[] = {{FRT_ATTRIBUTE_LIVENESS, FRT_ROLE_LIVENESS},
+                      {FRT_ATTRIBUTE_AGE | FRT_ATTRIBUTE_GENDER, FRT_ROLE_AGE_GENDER},
+                      {FRT_ATTRIBUTE_EXPRESSION, FRT_ROLE_EXPRESSION}};
+enum { N_NET_ATTRIBUTES = sizeof net_attributes / sizeof *net_attributes };
 
 struct work {
     const struct frt_pack *pack;
@@ -47,6 +56,7 @@ struct work {
     struct frt_detect_options options;
     bool embed;
     struct frt_image_info info;
+    double margin; /* boxes around a face's centre that the nets wanted look at */
     struct frt_frame coarse, fine;
     struct frt_timing timing;
 };
@@ -107,10 +117,26 @@ static enum frt_status detect(struct work *w, struct frt_detection *found, size_
 
 /* ------------------------------------------------------------ fine frame */
 
+/* Opens the nets that the options ask for, so that `margin` holds what the widest of them looks at. */
+static enum frt_status set_margin(struct work *w, struct frt_error *err)
+{
+    const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
+    enum frt_status status = FRT_OK;
+    w->margin = FACE_MARGIN;
+    for (size_t i = 0; status == FRT_OK && i < N_NET_ATTRIBUTES; i++) {
+        size_t n = 0;
+        if (w->options.attributes & net_attributes[i].bits)
+            status = frt_pack_face_nets(w->pack, net_attributes[i].role, nets, &n, err);
+        for (size_t k = 0; status == FRT_OK && k < n; k++)
+            w->margin = fmax(w->margin, frt_face_net_margin(nets[k]));
+    }
+    return status;
+}
+
 /* The part of the image that the nets may look at for this face. */
 static struct frt_box region_of(const struct work *w, const struct frt_box *b)
 {
-    double side = FACE_MARGIN * fmax((double)b->width, (double)b->height);
+    double side = w->margin * fmax((double)b->width, (double)b->height);
     double cx = (double)b->x + (double)b->width / 2, cy = (double)b->y + (double)b->height / 2;
     double x0 = fmax(0, floor(cx - side / 2)), y0 = fmax(0, floor(cy - side / 2));
     double x1 = fmin(w->info.width_px, ceil(cx + side / 2)), y1 = fmin(w->info.height_px, ceil(cy + side / 2));
@@ -285,12 +311,6 @@ static enum frt_status run_nets(struct work *w, enum frt_model_role role, const 
 static enum frt_status find_attributes(struct work *w, const struct frt_detection *d, struct frt_face *face,
                                        struct frt_error *err)
 {
-    static const struct {
-        uint32_t bits;
-        enum frt_model_role role;
-    } by_net[] = {{FRT_ATTRIBUTE_LIVENESS, FRT_ROLE_LIVENESS},
-                  {FRT_ATTRIBUTE_AGE | FRT_ATTRIBUTE_GENDER, FRT_ROLE_AGE_GENDER},
-                  {FRT_ATTRIBUTE_EXPRESSION, FRT_ROLE_EXPRESSION}};
     const struct frt_frame *frame = NULL;
     enum frt_status status = frame_for(w, d, &frame, err);
     if (status == FRT_OK)
@@ -302,9 +322,9 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
         face->quality = frt_quality_measure(frame, face);
         face->attributes |= FRT_ATTRIBUTE_QUALITY;
     }
-    for (size_t i = 0; status == FRT_OK && i < sizeof by_net / sizeof *by_net; i++)
-        if (w->options.attributes & by_net[i].bits)
-            status = run_nets(w, by_net[i].role, frame, face, err);
+    for (size_t i = 0; status == FRT_OK && i < N_NET_ATTRIBUTES; i++)
+        if (w->options.attributes & net_attributes[i].bits)
+            status = run_nets(w, net_attributes[i].role, frame, face, err);
     face->attributes &= w->options.attributes; /* the age net answers gender, too */
     w->timing.attribute_ms += frt_elapsed_ms(start);
     return status;
@@ -320,7 +340,9 @@ static enum frt_status analyse_found(struct work *w, struct frt_detection *found
     enum frt_status status = FRT_OK;
     bool look_closer = w->embed || w->options.attributes != 0 || (n > 0 && !found[0].has_landmarks);
 
-    if (look_closer)
+    if (look_closer && n > 0)
+        status = set_margin(w, err);
+    if (status == FRT_OK && look_closer)
         status = decode_fine_for_all(w, found, n, err);
     for (size_t i = 0; status == FRT_OK && i < n; i++)
         status = find_landmarks(w, &found[i], err);

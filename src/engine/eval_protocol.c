@@ -34,7 +34,7 @@ struct reader {
 static int compare_refs(const struct photo_ref *a, const struct photo_ref *b)
 {
     const size_t shorter = a->name.size < b->name.size ? a->name.size : b->name.size;
-    const int order = memcmp(a->name.text, b->name.text, shorter);
+    const int order = shorter == 0 ? 0 : memcmp(a->name.text, b->name.text, shorter);
     if (order != 0)
         return order;
     if (a->name.size != b->name.size)

@@ -85,15 +85,16 @@ static const struct image_decoder *decoder_of(enum frt_image_format format)
     return NULL;
 }
 
-enum frt_status frt_image_open(const struct frt_image_limits *limits, const void *data, size_t size,
-                               struct frt_image **out, struct frt_error *err)
+/* Takes `owned`, the bytes to free with the image (NULL: the caller keeps them), only when it succeeds. */
+static enum frt_status open_bytes(const struct frt_image_limits *limits, const void *data, size_t size,
+                                  void *owned, struct frt_image **out, struct frt_error *err)
 {
     struct image_header header = {0};
     enum frt_image_format format = frt_image_sniff(data, size);
     const struct image_decoder *decoder = decoder_of(format);
     if (size == 0)
         return frt_fail(err, FRT_EUNSUPPORTED_IMAGE, "the image is empty");
-    if (decoder == NULL)
+    if (decoder == NULL || decoder->read_header == NULL)
         return frt_fail(err, FRT_EUNSUPPORTED_IMAGE,
                         "the bytes are none of the formats read here: JPEG, PNG, WebP, HEIC, AVIF");
     enum frt_status status = decoder->read_header(data, size, &header, err);
@@ -106,11 +107,18 @@ enum frt_status frt_image_open(const struct frt_image_limits *limits, const void
         return frt_fail_nomem(err, "an image");
     image->data = data;
     image->size = size;
+    image->owned = owned;
     image->format = format;
     image->header = header;
     image->decoder = decoder;
     *out = image;
     return FRT_OK;
+}
+
+enum frt_status frt_image_open(const struct frt_image_limits *limits, const void *data, size_t size,
+                               struct frt_image **out, struct frt_error *err)
+{
+    return open_bytes(limits, data, size, NULL, out, err);
 }
 
 enum frt_status frt_image_wrap(const struct frt_image_limits *limits, const uint8_t *pixels, uint32_t width_px,
@@ -185,14 +193,11 @@ enum frt_status frt_image_map(const struct frt_image_limits *limits, const char 
     (void)close(fd);
     if (status != FRT_OK)
         return status;
-    struct frt_image *image = NULL;
-    status = frt_image_open(limits, data, size, &image, err);
+    status = open_bytes(limits, data, size, data, out, err);
     if (status != FRT_OK) {
         frt_free(data);
         return frt_fail_within(err, status, "%s", path);
     }
-    image->owned = data;
-    *out = image;
     return FRT_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "image/shrink.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -32,8 +33,10 @@ void frt_shrink_deinit(struct frt_shrink *shrink)
 static void finish_block_row(struct frt_shrink *s, uint32_t block_row, uint32_t rows)
 {
     uint8_t *to = s->pixels + (size_t)block_row * s->out_width * 3;
+    assert(rows > 0 && s->n > 0);
     for (uint32_t b = 0; b < s->out_width; b++) {
         uint32_t left = s->width - b * s->n, columns = left < s->n ? left : s->n, area = columns * rows;
+        assert(area > 0); /* the last block holds at least one column */
         for (uint32_t c = 0; c < 3; c++)
             to[3 * b + c] = (uint8_t)((s->sums[3 * b + c] + area / 2) / area);
     }
@@ -46,7 +49,7 @@ void frt_shrink_row(struct frt_shrink *shrink, uint32_t y, const uint8_t *rgb)
         return;
     uint32_t row = y - shrink->y;
     const uint8_t *from = rgb + (size_t)shrink->x * 3;
-    if (shrink->n == 1) {
+    if (shrink->n <= 1) {
         memcpy(shrink->pixels + (size_t)row * shrink->width * 3, from, (size_t)shrink->width * 3);
         return;
     }
