@@ -75,7 +75,7 @@ static const struct setting settings[] = {
      FIELD(request_timeout_ms),
      100,
      3600000},
-    {{"workers", "FRT_WORKERS", "MAX_WORKERS", "N", "0", "Requests worked on at once; 0 = min(32, 4 x cores)."},
+    {{"workers", "FRT_WORKERS", "MAX_WORKERS", "N", "0", "Requests worked on at once; 0 = one per core, at most 32."},
      WHOLE,
      FIELD(workers),
      0,

@@ -17,9 +17,11 @@
 
 enum { TICK_MS = 500, DRAIN_TICK_MS = 10 };
 
+/* A worker does nothing but compute: more of them than cores answer no faster, and each holds the
+ * activations of a run. */
 static uint32_t worker_count(const struct frt_config *config)
 {
-    uint32_t cores = frt_usable_cores(), most = 4 * cores < 32 ? 4 * cores : 32;
+    uint32_t cores = frt_usable_cores(), most = cores < 32 ? cores : 32;
     return config->workers != 0 ? config->workers : most;
 }
 
