@@ -6,107 +6,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/buf.h"
 #include "core/suggest.h"
 
-enum { MAX_FILE_LINE = 4096, MAX_FILE_LINES = 10000, MAX_WORDS = 64 };
-
-enum kind { TEXT, BYTES, WHOLE, DURATION_MS, LEVEL, TRUTH };
-
-struct setting {
-    struct frt_config_key key;
-    enum kind kind;
-    size_t offset, size; /* of the field in struct frt_config */
-    uint64_t low, high;
-};
+enum { MAX_LINE_BYTES = 4096, MAX_LINES = 10000, MAX_FILE_BYTES = 1 << 20, MAX_WORDS = 64 };
 
 #define FIELD(name) offsetof(struct frt_config, name), sizeof(((struct frt_config *)0)->name)
 
-static const struct setting settings[] = {
-    {{"listen", "FRT_LISTEN", NULL, "ADDRESS:PORT", "127.0.0.1:8080",
-      "Address and port of the service, e.g. 127.0.0.1:8080 or [::1]:8080. Without credentials only loopback "
-      "addresses are served."},
-     TEXT,
-     FIELD(listen),
-     0,
-     0},
-    {{"data_dir", "FRT_DATA_DIR", NULL, "FOLDER", "",
-      "Folder of model packs. Default: ./data when it holds packs, else ~/.local/share/frt or /var/lib/frt "
-      "when there."},
-     TEXT,
-     FIELD(data_dir),
-     0,
-     0},
-    {{"pack", "FRT_PACK", NULL, "FOLDER", "", "Model pack. Default: packs/default in the data folder."},
-     TEXT,
-     FIELD(pack),
-     0,
-     0},
-    {{"runtime", "FRT_RUNTIME", NULL, "FILE", "",
-      "ONNX Runtime library to load. Default: found beside the program or "
-      "in the system."},
-     TEXT,
-     FIELD(runtime),
-     0,
-     0},
-    {{"detector", "FRT_DETECTOR", NULL, "NAME", "", "Detector of the pack by name. Default: the pack's."},
-     TEXT,
-     FIELD(detector),
-     0,
-     0},
-    {{"max_body_bytes", "FRT_MAX_BODY_BYTES", NULL, "BYTES", "20MiB",
-      "Largest request body; units KiB, MiB, GiB."},
-     BYTES,
-     FIELD(max_body_bytes),
-     1024,
-     1ULL << 32},
-    {{"max_image_pixels", "FRT_MAX_IMAGE_PIXELS", NULL, "PIXELS", "50000000", "Most pixels of an image."},
-     WHOLE,
-     FIELD(max_image_pixels),
-     4096,
-     1000000000},
-    {{"max_image_side_px", "FRT_MAX_IMAGE_SIDE_PX", NULL, "PIXELS", "16384", "Longest side of an image."},
-     WHOLE,
-     FIELD(max_image_side_px),
-     64,
-     65500},
-    {{"request_timeout_ms", "FRT_REQUEST_TIMEOUT_MS", NULL, "TIME", "30s",
-      "Time a request may take, from its first byte to its answer; units ms, s, min."},
-     DURATION_MS,
-     FIELD(request_timeout_ms),
-     100,
-     3600000},
-    {{"workers", "FRT_WORKERS", "MAX_WORKERS", "N", "0", "Requests worked on at once; 0 = one per core, at most 32."},
-     WHOLE,
-     FIELD(workers),
-     0,
-     1024},
-    {{"queue", "FRT_QUEUE", NULL, "N", "64", "Requests that may wait for a worker; more are answered 503."},
-     WHOLE,
-     FIELD(queue),
-     1,
-     100000},
-    {{"threads", "FRT_THREADS", "OMP_NUM_THREADS", "N", "0", "Cores one inference may use; 0 = all."},
-     WHOLE,
-     FIELD(threads),
-     0,
-     1024},
-    {{"connections", "FRT_CONNECTIONS", NULL, "N", "1000", "Connections open at once."},
-     WHOLE,
-     FIELD(connections),
-     1,
-     100000},
-    {{"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info",
-      "Least important log lines shown: debug, info, warn, error, "
-      "off."},
-     LEVEL,
-     FIELD(log_level),
-     0,
-     0},
-    {{"log_json", "FRT_LOG_JSON", NULL, "BOOL", "false", "Log lines as JSON instead of logfmt."},
-     TRUTH,
-     FIELD(log_json),
-     0,
-     0},
+static const struct frt_config_key settings[] = {
+    {"listen", "FRT_LISTEN", NULL, "ADDRESS:PORT", "127.0.0.1:8080",
+     "Address and port of the service, e.g. 127.0.0.1:8080 or [::1]:8080; port 0 takes a free one. Without "
+     "credentials only loopback addresses are served.",
+     FIELD(listen), 0, 0, FRT_CONFIG_TEXT},
+    {"data_dir", "FRT_DATA_DIR", NULL, "FOLDER", "",
+     "Folder of model packs. When not set: ./data when it holds packs, else ~/.local/share/frt or /var/lib/frt "
+     "when there.",
+     FIELD(data_dir), 0, 0, FRT_CONFIG_TEXT},
+    {"pack", "FRT_PACK", NULL, "FOLDER", "", "Model pack. When not set: packs/default in the data folder.",
+     FIELD(pack), 0, 0, FRT_CONFIG_TEXT},
+    {"runtime", "FRT_RUNTIME", NULL, "FILE", "",
+     "ONNX Runtime library to load. When not set: found beside the program or in the system.", FIELD(runtime),
+     0, 0, FRT_CONFIG_TEXT},
+    {"detector", "FRT_DETECTOR", NULL, "NAME", "",
+     "Detector of the pack, by its name in 'frt models list'. When not set: the pack's default.",
+     FIELD(detector), 0, 0, FRT_CONFIG_TEXT},
+    {"max_body_bytes", "FRT_MAX_BODY_BYTES", NULL, "BYTES", "20MiB",
+     "Largest request body; units KiB, MiB, GiB.", FIELD(max_body_bytes), 1024, 1ULL << 32, FRT_CONFIG_BYTES},
+    {"max_image_pixels", "FRT_MAX_IMAGE_PIXELS", NULL, "PIXELS", "50000000", "Most pixels of an image.",
+     FIELD(max_image_pixels), 4096, 1000000000, FRT_CONFIG_WHOLE},
+    {"max_image_side_px", "FRT_MAX_IMAGE_SIDE_PX", NULL, "PIXELS", "16384", "Longest side of an image.",
+     FIELD(max_image_side_px), 64, 65500, FRT_CONFIG_WHOLE},
+    {"request_timeout_ms", "FRT_REQUEST_TIMEOUT_MS", NULL, "TIME", "30s",
+     "Time a request may take, from its first byte to its answer; units ms, s, min; ms when none is given.",
+     FIELD(request_timeout_ms), 100, 3600000, FRT_CONFIG_DURATION_MS},
+    {"workers", "FRT_WORKERS", "MAX_WORKERS", "N", "0",
+     "Requests worked on at once; 0 = one per core, at most 32.", FIELD(workers), 0, 1024, FRT_CONFIG_WHOLE},
+    {"queue", "FRT_QUEUE", NULL, "N", "64", "Requests that may wait for a worker; more are answered 503.",
+     FIELD(queue), 1, 100000, FRT_CONFIG_WHOLE},
+    {"threads", "FRT_THREADS", "OMP_NUM_THREADS", "N", "0", "Cores one inference may use; 0 = all.",
+     FIELD(threads), 0, 1024, FRT_CONFIG_WHOLE},
+    {"connections", "FRT_CONNECTIONS", NULL, "N", "1000", "Connections open at once.", FIELD(connections), 1,
+     100000, FRT_CONFIG_WHOLE},
+    {"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info", "Least important log lines shown.", FIELD(log_level),
+     0, 0, FRT_CONFIG_LEVEL},
+    {"log_json", "FRT_LOG_JSON", NULL, "BOOL", "false", "Log lines as JSON instead of logfmt.", FIELD(log_json),
+     0, 0, FRT_CONFIG_TRUTH},
 };
 #define N_SETTINGS (sizeof settings / sizeof *settings)
 
@@ -116,19 +60,62 @@ static const char *const other_variables[] = {"FRT_CONFIG", "FRT_SIMD", "FRT_TES
 
 const struct frt_config_key *frt_config_keys(size_t *count)
 {
-    static struct frt_config_key keys[N_SETTINGS]; /* the same bytes whoever writes them */
-    for (size_t i = 0; i < N_SETTINGS; i++)
-        keys[i] = settings[i].key;
     *count = N_SETTINGS;
-    return keys;
+    return settings;
+}
+
+/* A number in the largest unit that divides it. */
+static void unit_text(char out[24], uint64_t number, const char *const *units, const uint64_t *factors,
+                      size_t n)
+{
+    size_t i = n - 1;
+    while (i > 0 && (number < factors[i] || number % factors[i] != 0))
+        i--;
+    (void)snprintf(out, 24, "%llu%s%s", (unsigned long long)(number / factors[i]),
+                   units[i][0] == '\0' ? "" : " ", units[i]);
+}
+
+const char *frt_config_range(const struct frt_config_key *key, char out[64])
+{
+    static const char *const bytes[] = {"B", "KiB", "MiB", "GiB"}, *const times[] = {"ms", "s", "min"},
+                             *const none[] = {""};
+    static const uint64_t powers[] = {1, 1ULL << 10, 1ULL << 20, 1ULL << 30}, ms[] = {1, 1000, 60000};
+    const char *const *units = none;
+    size_t n = 1;
+    char low[24], high[24];
+    out[0] = '\0';
+    switch (key->kind) {
+    case FRT_CONFIG_TEXT:
+        return out;
+    case FRT_CONFIG_LEVEL:
+        (void)snprintf(out, 64, "debug, info, warn, error, off");
+        return out;
+    case FRT_CONFIG_TRUTH:
+        (void)snprintf(out, 64, "true, false");
+        return out;
+    case FRT_CONFIG_BYTES:
+        units = bytes;
+        n = 4;
+        break;
+    case FRT_CONFIG_DURATION_MS:
+        units = times;
+        n = 3;
+        break;
+    case FRT_CONFIG_WHOLE:
+        break;
+    }
+    unit_text(low, key->low, units, n == 3 ? ms : powers, n);
+    unit_text(high, key->high, units, n == 3 ? ms : powers, n);
+    (void)snprintf(out, 64, "%s to %s", low, high);
+    return out;
 }
 
 /* --------------------------------------------------------------- values */
 
-static enum frt_status refuse(const struct setting *s, const char *value, const char *where, const char *right,
-                              struct frt_error *err)
+static enum frt_status refuse(const struct frt_config_key *s, const char *value, const char *where,
+                              const char *right, struct frt_error *err)
 {
-    return frt_fail(err, FRT_EINVAL, "%s: %s is '%.100s'; %s", where, s->key.key, value, right);
+    return frt_fail(err, FRT_EINVAL, "%s: %s is '%.100s'; %s", where, s->key, value, right);
 }
 
 /* Digits and a unit; false when it is anything else or does not fit. */
@@ -154,31 +141,30 @@ static bool read_scaled(const char *text, const char *const *units, const uint64
     return false;
 }
 
-static bool read_number(const struct setting *s, const char *text, uint64_t *out)
+static bool read_number(const struct frt_config_key *s, const char *text, uint64_t *out)
 {
     static const char *const byte_units[] = {"B", "KiB", "MiB", "GiB", "K", "M", "G", "kB", "MB", "GB"};
     static const uint64_t byte_factors[] = {1,       1 << 10, 1 << 20, 1 << 30, 1 << 10,
                                             1 << 20, 1 << 30, 1000,    1000000, 1000000000};
     static const char *const time_units[] = {"ms", "s", "min"};
     static const uint64_t time_factors[] = {1, 1000, 60000};
-    if (s->kind == BYTES)
+    if (s->kind == FRT_CONFIG_BYTES)
         return read_scaled(text, byte_units, byte_factors, sizeof byte_units / sizeof *byte_units, out);
-    if (s->kind == DURATION_MS)
+    if (s->kind == FRT_CONFIG_DURATION_MS)
         return read_scaled(text, time_units, time_factors, 3, out);
     return read_scaled(text, NULL, NULL, 0, out);
 }
 
-static enum frt_status set_number(const struct setting *s, void *field, const char *value, const char *where,
-                                  struct frt_error *err)
+static enum frt_status set_number(const struct frt_config_key *s, void *field, const char *value,
+                                  const char *where, struct frt_error *err)
 {
     uint64_t number = 0;
-    char right[128];
+    char right[128], range[64];
     if (!read_number(s, value, &number) || number < s->low || number > s->high) {
-        (void)snprintf(right, sizeof right, "a whole number from %llu to %llu%s is right",
-                       (unsigned long long)s->low, (unsigned long long)s->high,
-                       s->kind == BYTES         ? " bytes (units KiB, MiB, GiB)"
-                       : s->kind == DURATION_MS ? " ms (units ms, s, min)"
-                                                : "");
+        (void)snprintf(right, sizeof right, "a whole number from %s is right%s", frt_config_range(s, range),
+                       s->kind == FRT_CONFIG_DURATION_MS ? " (units ms, s, min)"
+                       : s->kind == FRT_CONFIG_BYTES     ? " (units KiB, MiB, GiB)"
+                                                         : "");
         return refuse(s, value, where, right, err);
     }
     if (s->size == sizeof(uint64_t)) {
@@ -190,8 +176,8 @@ static enum frt_status set_number(const struct setting *s, void *field, const ch
     return FRT_OK;
 }
 
-static enum frt_status set_truth(const struct setting *s, void *field, const char *value, const char *where,
-                                 struct frt_error *err)
+static enum frt_status set_truth(const struct frt_config_key *s, void *field, const char *value,
+                                 const char *where, struct frt_error *err)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
     for (size_t i = 0; i < 4; i++) {
@@ -204,27 +190,31 @@ static enum frt_status set_truth(const struct setting *s, void *field, const cha
     return refuse(s, value, where, "true or false is right", err);
 }
 
-static enum frt_status set(struct frt_config *config, const struct setting *s, const char *value,
+static enum frt_status set(struct frt_config *config, const struct frt_config_key *s, const char *value,
                            const char *where, struct frt_error *err)
 {
     char *field = (char *)config + s->offset;
     enum frt_log_level level;
     switch (s->kind) {
-    case TEXT:
+    case FRT_CONFIG_TEXT:
         if (strlen(value) >= s->size)
-            return refuse(s, value, where, "it is too long", err);
+            return frt_fail(err, FRT_EINVAL, "%s: %s is %zu bytes long; at most %zu fit", where, s->key,
+                            strlen(value), s->size - 1);
+        for (const char *p = value; *p != '\0'; p++)
+            if ((unsigned char)*p < ' ' || *p == 0x7F)
+                return refuse(s, value, where, "text without control characters is right", err);
         memcpy(field, value, strlen(value) + 1);
         return FRT_OK;
-    case BYTES:
-    case WHOLE:
-    case DURATION_MS:
+    case FRT_CONFIG_BYTES:
+    case FRT_CONFIG_WHOLE:
+    case FRT_CONFIG_DURATION_MS:
         return set_number(s, field, value, where, err);
-    case LEVEL:
+    case FRT_CONFIG_LEVEL:
         if (!frt_log_level_parse(value, &level))
             return refuse(s, value, where, "debug, info, warn, error or off is right", err);
         memcpy(field, &level, sizeof level);
         return FRT_OK;
-    case TRUTH:
+    case FRT_CONFIG_TRUTH:
         return set_truth(s, field, value, where, err);
     }
     return FRT_EINTERNAL;
@@ -234,14 +224,14 @@ void frt_config_init(struct frt_config *config)
 {
     memset(config, 0, sizeof *config);
     for (size_t i = 0; i < N_SETTINGS; i++)
-        if (set(config, &settings[i], settings[i].key.fallback, "default", NULL) != FRT_OK)
+        if (set(config, &settings[i], settings[i].fallback, "default", NULL) != FRT_OK)
             abort(); /* a default of the table does not fit its own range */
 }
 
-static const struct setting *find(const char *key)
+static const struct frt_config_key *find(const char *key)
 {
     for (size_t i = 0; i < N_SETTINGS; i++)
-        if (strcmp(settings[i].key.key, key) == 0)
+        if (strcmp(settings[i].key, key) == 0)
             return &settings[i];
     return NULL;
 }
@@ -250,11 +240,11 @@ enum frt_status frt_config_set(struct frt_config *config, const char *key, const
                                struct frt_error *err)
 {
     const char *words[N_SETTINGS];
-    const struct setting *s = find(key);
+    const struct frt_config_key *s = find(key);
     if (s != NULL)
         return set(config, s, value, where, err);
     for (size_t i = 0; i < N_SETTINGS; i++)
-        words[i] = settings[i].key.key;
+        words[i] = settings[i].key;
     const char *near = frt_suggest(key, words, N_SETTINGS);
     return frt_fail(err, FRT_EBAD_REQUEST, "%s: unknown setting '%.100s'%s%s%s", where, key,
                     near == NULL ? "; docs/config.md lists them" : "; did you mean '", near == NULL ? "" : near,
@@ -273,6 +263,27 @@ static char *trim(char *text)
     return text;
 }
 
+/* The value without quotes or a comment behind it; NULL when a quote is not closed or text follows it. */
+static char *bare_value(char *value)
+{
+    value = trim(value);
+    if (*value == '"' || *value == '\'') {
+        char *end = strchr(value + 1, *value);
+        if (end == NULL)
+            return NULL;
+        *end = '\0';
+        char *rest = trim(end + 1);
+        return *rest == '\0' || *rest == '#' ? value + 1 : NULL;
+    }
+    for (char *p = value; *p != '\0'; p++) {
+        if (*p == '#' && (p == value || isspace((unsigned char)p[-1]))) {
+            *p = '\0';
+            break;
+        }
+    }
+    return trim(value);
+}
+
 static enum frt_status apply_line(struct frt_config *config, char *line, const char *where,
                                   struct frt_error *err)
 {
@@ -284,46 +295,97 @@ static enum frt_status apply_line(struct frt_config *config, char *line, const c
         return frt_fail(err, FRT_EBAD_REQUEST, "%s: '%.60s' is no setting; 'key = value' is right", where,
                         line);
     *equals = '\0';
-    return frt_config_set(config, trim(line), trim(equals + 1), where, err);
+    char *key = trim(line), *value = bare_value(equals + 1);
+    if (value == NULL)
+        return frt_fail(err, FRT_EBAD_REQUEST, "%s: the quotes around the value of '%.60s' do not match", where,
+                        key);
+    return frt_config_set(config, key, value, where, err);
+}
+
+/* One line of a file, its end cut off, into the config. */
+static enum frt_status take_line(struct frt_config *config, const char *text, size_t size, const char *where,
+                                 struct frt_error *err)
+{
+    char line[MAX_LINE_BYTES + 1];
+    if (size > MAX_LINE_BYTES)
+        return frt_fail(err, FRT_EBAD_REQUEST, "%s: the line is %zu bytes long; at most %d fit", where, size,
+                        MAX_LINE_BYTES);
+    if (memchr(text, '\0', size) != NULL)
+        return frt_fail(err, FRT_EBAD_REQUEST, "%s: a NUL byte; a text file in UTF-8 is right", where);
+    memcpy(line, text, size);
+    line[size] = '\0';
+    return apply_line(config, line, where, err);
+}
+
+enum frt_status frt_config_load_text(struct frt_config *config, const char *text, size_t size, const char *name,
+                                     struct frt_error *err)
+{
+    static const char mark[] = "\xEF\xBB\xBF"; /* UTF-8's byte order mark, which Windows editors write */
+    struct frt_config loaded = *config;
+    const char *end = text + size;
+    char where[FRT_CONFIG_TEXT_MAX + 32];
+    if (size >= 3 && memcmp(text, mark, 3) == 0)
+        text += 3;
+    for (int number = 1; text < end; number++) {
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        const char *line_end = newline == NULL ? end : newline;
+        (void)snprintf(where, sizeof where, "%.500s:%d", name, number);
+        if (number > MAX_LINES)
+            return frt_fail(err, FRT_EBAD_REQUEST, "%s: more than %d lines", where, MAX_LINES);
+        enum frt_status status = take_line(&loaded, text, (size_t)(line_end - text), where, err);
+        if (status != FRT_OK)
+            return status;
+        text = newline == NULL ? end : newline + 1;
+    }
+    *config = loaded;
+    return FRT_OK;
 }
 
 enum frt_status frt_config_load_file(struct frt_config *config, const char *path, struct frt_error *err)
 {
-    char line[MAX_FILE_LINE], where[FRT_CONFIG_TEXT_MAX + 32];
-    struct frt_config loaded = *config;
-    enum frt_status status = FRT_OK;
+    struct frt_buf text;
+    char piece[4096];
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return frt_fail(err, errno == ENOENT ? FRT_ENOTFOUND : FRT_EIO, "settings file %s: %s", path,
                         strerror(errno));
-    for (int number = 1; status == FRT_OK && fgets(line, sizeof line, file) != NULL; number++) {
-        (void)snprintf(where, sizeof where, "%.500s:%d", path, number);
-        if (number > MAX_FILE_LINES)
-            status = frt_fail(err, FRT_EBAD_REQUEST, "%s: more than %d lines", where, MAX_FILE_LINES);
-        else if (strchr(line, '\n') == NULL && strlen(line) == sizeof line - 1)
-            status = frt_fail(err, FRT_EBAD_REQUEST, "%s: the line is longer than %d bytes", where,
-                              MAX_FILE_LINE - 2);
-        else
-            status = apply_line(&loaded, line, where, err);
-    }
-    if (status == FRT_OK && ferror(file))
+    frt_buf_init(&text, MAX_FILE_BYTES);
+    for (size_t n; (n = fread(piece, 1, sizeof piece, file)) > 0 && frt_buf_status(&text) == FRT_OK;)
+        frt_buf_append(&text, piece, n);
+    enum frt_status status = frt_buf_status(&text);
+    if (ferror(file))
         status = frt_fail(err, FRT_EIO, "settings file %s: %s", path, strerror(errno));
+    else if (status == FRT_EBODY_TOO_LARGE)
+        status = frt_fail(err, FRT_EBAD_REQUEST, "settings file %s: more than %d bytes", path, MAX_FILE_BYTES);
+    else if (status != FRT_OK)
+        status = frt_fail_nomem(err, "the settings file");
+    else if (text.size > 0)
+        status = frt_config_load_text(config, text.data, text.size, path, err);
     (void)fclose(file);
-    if (status == FRT_OK)
-        *config = loaded;
+    frt_buf_deinit(&text);
     return status;
 }
 
 /* ---------------------------------------------------------- environment */
 
-static const struct setting *find_variable(const char *name, size_t size, bool old)
+static const struct frt_config_key *find_variable(const char *name, size_t size, bool old)
 {
     for (size_t i = 0; i < N_SETTINGS; i++) {
-        const char *variable = old ? settings[i].key.env_old : settings[i].key.env;
+        const char *variable = old ? settings[i].env_old : settings[i].env;
         if (variable != NULL && strlen(variable) == size && strncmp(variable, name, size) == 0)
             return &settings[i];
     }
     return NULL;
+}
+
+/* OMP_NUM_THREADS may be a list, a number for each level of nesting: the first is ours. */
+static enum frt_status set_old(struct frt_config *config, const struct frt_config_key *s, const char *value,
+                               struct frt_error *err)
+{
+    char first[FRT_CONFIG_TEXT_MAX];
+    (void)snprintf(first, sizeof first, "%.*s", s->kind == FRT_CONFIG_WHOLE ? (int)strcspn(value, ",") : -1,
+                   value);
+    return set(config, s, first, s->env_old, err);
 }
 
 static enum frt_status unknown_variable(const char *name, size_t size, struct frt_error *err)
@@ -337,7 +399,7 @@ static enum frt_status unknown_variable(const char *name, size_t size, struct fr
         words[n++] = other_variables[i];
     }
     for (size_t i = 0; i < N_SETTINGS; i++)
-        words[n++] = settings[i].key.env;
+        words[n++] = settings[i].env;
     (void)snprintf(given, sizeof given, "%.*s", (int)(size < 63 ? size : 63), name);
     const char *near = frt_suggest(given, words, n);
     return frt_fail(err, FRT_EBAD_REQUEST, "environment: unknown variable %s%s%s%s", given,
@@ -353,9 +415,10 @@ enum frt_status frt_config_load_env(struct frt_config *config, char **environ_li
     for (int old = 1; old >= 0 && status == FRT_OK; old--) {
         for (char **entry = environ_list; status == FRT_OK && *entry != NULL; entry++) {
             size_t size = strcspn(*entry, "=");
-            const struct setting *s = find_variable(*entry, size, old != 0);
+            const struct frt_config_key *s = find_variable(*entry, size, old != 0);
             if (s != NULL && (*entry)[size] == '=' && (*entry)[size + 1] != '\0')
-                status = set(&loaded, s, *entry + size + 1, old ? s->key.env_old : s->key.env, err);
+                status = old ? set_old(&loaded, s, *entry + size + 1, err)
+                             : set(&loaded, s, *entry + size + 1, s->env, err);
             else if (s == NULL && old == 0 && strncmp(*entry, "FRT_", 4) == 0)
                 status = unknown_variable(*entry, size, err);
         }

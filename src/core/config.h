@@ -33,10 +33,18 @@ struct frt_config {
 
 /** Defaults from the table. */
 void frt_config_init(struct frt_config *config);
-/** Apply a file of `key = value` lines (# comments). Errors: FRT_EBAD_REQUEST with file:line and a suggestion.
+/**
+ * Apply a file: UTF-8 lines `key = value`. A '#' at the start or behind a blank begins a comment; a value in
+ * single or double quotes is taken without them, '#' and all. A later line wins over an earlier one. A byte
+ * order mark and CRLF are fine.
+ * Errors: FRT_ENOTFOUND, FRT_EIO, FRT_EINVAL (a value), FRT_EBAD_REQUEST (anything else), with file:line and
+ *         a suggestion; the config is then untouched.
  */
 FRT_NODISCARD enum frt_status frt_config_load_file(struct frt_config *config, const char *path,
                                                    struct frt_error *err);
+/** As frt_config_load_file, from memory; `name` stands for the file in errors. */
+FRT_NODISCARD enum frt_status frt_config_load_text(struct frt_config *config, const char *text, size_t size,
+                                                   const char *name, struct frt_error *err);
 /** Apply the environment. An unknown FRT_* variable is refused with a suggestion, unless it is on the
  *  list of variables read elsewhere (FRT_TEST_ASSETS, FRT_SIMD, …). */
 FRT_NODISCARD enum frt_status frt_config_load_env(struct frt_config *config, char **environ_list,
@@ -45,7 +53,16 @@ FRT_NODISCARD enum frt_status frt_config_load_env(struct frt_config *config, cha
 FRT_NODISCARD enum frt_status frt_config_set(struct frt_config *config, const char *key, const char *value,
                                              const char *where, struct frt_error *err);
 
-/** The table, for help and documentation. */
+enum frt_config_kind {
+    FRT_CONFIG_TEXT = 0,
+    FRT_CONFIG_BYTES,
+    FRT_CONFIG_WHOLE,
+    FRT_CONFIG_DURATION_MS,
+    FRT_CONFIG_LEVEL,
+    FRT_CONFIG_TRUTH
+};
+
+/** A row of the table, for help and documentation. */
 struct frt_config_key {
     const char *key;      /* "max_body_bytes"; the flag is --max-body-bytes */
     const char *env;      /* "FRT_MAX_BODY_BYTES" */
@@ -53,7 +70,12 @@ struct frt_config_key {
     const char *value;    /* metavariable: "BYTES" */
     const char *fallback; /* default, as text */
     const char *help;
+    size_t offset, size; /* of the field in struct frt_config */
+    uint64_t low, high;  /* of a number */
+    enum frt_config_kind kind;
 };
 const struct frt_config_key *frt_config_keys(size_t *count);
+/** "1 to 100000", "1 KiB to 4 GiB", "100 ms to 60 min", "true, false"; "" for a text. Returns `out`. */
+const char *frt_config_range(const struct frt_config_key *key, char out[64]);
 
 #endif
