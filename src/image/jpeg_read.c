@@ -6,6 +6,9 @@
  * size costs its frame plus a few hundred kilobytes; a progressive one needs its coefficients (2 bytes a
  * sample) as well, which libjpeg takes at once: MAX_LIBRARY_BYTES bounds it.
  *
+ * For frames of 1/8 and 1/4 size the commonest kind of file takes a faster way (jpeg_scan.h) from libjpeg's
+ * tables on; whatever that declines comes back here.
+ *
  * A region is decoded with a margin, and the margin is cut off: the chroma upsampling at the border of
  * what libjpeg decodes has no neighbours and differs from a decode of the whole.
  *
@@ -25,6 +28,7 @@
 #include "core/mem.h"
 #include "image/exif.h"
 #include "image/image_internal.h"
+#include "image/jpeg_scan.h"
 
 enum {
     MAX_SCANS = 100,              /* of a progressive file; encoders write 10 */
@@ -190,7 +194,7 @@ static void set_up(struct reader *r, const struct stored_request *q, struct plan
     jpeg->do_fancy_upsampling = plan->eighths == 8;
     jpeg->out_color_space =
         jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK ? JCS_CMYK : JCS_RGB;
-    (void)jpeg_start_decompress(jpeg);
+    jpeg_calc_output_dimensions(jpeg);
 
     /* in output pixels a margin of REGION_MARGIN stored ones is never less than the upsampler's one */
     uint32_t x0 = q->x > REGION_MARGIN ? q->x - REGION_MARGIN : 0, x1 = q->x + q->width + REGION_MARGIN;
@@ -199,8 +203,59 @@ static void set_up(struct reader *r, const struct stored_request *q, struct plan
     span(plan, x0, x1, jpeg->output_width, &plan->first_column, &plan->columns);
     span(plan, q->y, q->y + q->height, jpeg->output_height, &plan->keep_row, &plan->keep_rows);
     span(plan, q->x, q->x + q->width, jpeg->output_width, &plan->keep_column, &plan->keep_columns);
-    if (plan->columns < jpeg->output_width)
-        jpeg_crop_scanline(jpeg, &plan->first_column, &plan->columns); /* widens to block borders */
+}
+
+/* The scan that the header led to, when it holds the whole image in a form that jpeg_scan.c may know. */
+static bool describe_scan(const struct jpeg_decompress_struct *jpeg, struct jpeg_scan *scan)
+{
+    bool grey = jpeg->jpeg_color_space == JCS_GRAYSCALE && jpeg->num_components == 1;
+    bool colour = jpeg->jpeg_color_space == JCS_YCbCr && jpeg->num_components == 3;
+    if ((!grey && !colour) || jpeg->progressive_mode || jpeg->arith_code || jpeg->data_precision != 8 ||
+        jpeg->comps_in_scan != jpeg->num_components || jpeg->Ss != 0 || jpeg->Se != 63 || jpeg->Ah != 0 ||
+        jpeg->Al != 0)
+        return false;
+    *scan = (struct jpeg_scan){.data = jpeg->src->next_input_byte,
+                               .size = jpeg->src->bytes_in_buffer,
+                               .width_px = jpeg->image_width,
+                               .height_px = jpeg->image_height,
+                               .restart_interval = jpeg->restart_interval,
+                               .n_components = (uint8_t)jpeg->num_components};
+    for (int i = 0; i < jpeg->num_components; i++) {
+        const jpeg_component_info *c = &jpeg->comp_info[i];
+        /* libjpeg looks at these only when it starts to decode */
+        if (c->quant_tbl_no < 0 || c->quant_tbl_no >= NUM_QUANT_TBLS || c->dc_tbl_no < 0 ||
+            c->dc_tbl_no >= NUM_HUFF_TBLS || c->ac_tbl_no < 0 || c->ac_tbl_no >= NUM_HUFF_TBLS)
+            return false;
+        const JQUANT_TBL *quant = jpeg->quant_tbl_ptrs[c->quant_tbl_no];
+        const JHUFF_TBL *dc = jpeg->dc_huff_tbl_ptrs[c->dc_tbl_no], *ac = jpeg->ac_huff_tbl_ptrs[c->ac_tbl_no];
+        if (jpeg->cur_comp_info[i] != c || quant == NULL || dc == NULL || ac == NULL)
+            return false;
+        scan->component[i] = (struct jpeg_component){
+            .h = grey ? 1 : (uint8_t)c->h_samp_factor, /* alone in a scan, a component has no sampling */
+            .v = grey ? 1 : (uint8_t)c->v_samp_factor,
+            .quant = quant->quantval,
+            .dc_bits = dc->bits,
+            .dc_values = dc->huffval,
+            .ac_bits = ac->bits,
+            .ac_values = ac->huffval};
+    }
+    return true;
+}
+
+static bool read_coarse(const struct reader *r, const struct plan *plan, uint8_t *pixels)
+{
+    struct jpeg_scan scan;
+    const struct jpeg_part part = {plan->keep_column, plan->keep_row, plan->keep_columns, plan->keep_rows};
+    return plan->eighths <= 2 && describe_scan(&r->jpeg, &scan) &&
+           frt_jpeg_scan_decode(&scan, plan->eighths, &part, pixels);
+}
+
+/* Starts libjpeg's own decoding. */
+static void start_rows(struct reader *r, struct plan *plan)
+{
+    (void)jpeg_start_decompress(&r->jpeg);
+    if (plan->columns < r->jpeg.output_width)
+        jpeg_crop_scanline(&r->jpeg, &plan->first_column, &plan->columns); /* widens to block borders */
 }
 
 /* Rows first_row … of the file → the kept rows of `pixels`. */
@@ -244,12 +299,17 @@ static enum frt_status decode(const struct frt_image *image, const struct stored
     start(&r, image->data, image->size);
     set_up(&r, request, &plan);
     pixels = frt_alloc_array(plan.keep_rows, (size_t)plan.keep_columns * 3);
-    line = frt_alloc_array(plan.columns, r.jpeg.out_color_space == JCS_CMYK ? 4 : 3);
-    if (pixels == NULL || line == NULL) {
+    bool done = pixels != NULL && read_coarse(&r, &plan, pixels);
+    if (pixels != NULL && !done) {
+        start_rows(&r, &plan);
+        line = frt_alloc_array(plan.columns, r.jpeg.out_color_space == JCS_CMYK ? 4 : 3);
+    }
+    if (pixels == NULL || (!done && line == NULL)) {
         r.failed = FRT_ENOMEM;
         longjmp(r.escape, 1);
     }
-    read_rows(&r, &plan, line, pixels);
+    if (!done)
+        read_rows(&r, &plan, line, pixels);
     bool cut = r.truncated;
     double scale = 8.0 / plan.eighths; /* exact: the last column and row are padded, not stretched */
     jpeg_destroy_decompress(&r.jpeg);
