@@ -44,11 +44,13 @@ format: ## rewrite the sources with clang-format
 asan: ## every test under AddressSanitizer and UBSan
 	@scripts/setup --test
 	@$(call build,asan)
+	@scripts/import-pack build/asan/frt data
 	@scripts/run-tests asan
 
 tsan: ## the tests that use threads under ThreadSanitizer
 	@scripts/setup --test
 	@$(call build,tsan)
+	@scripts/import-pack build/tsan/frt data
 	@scripts/run-tests tsan
 
 valgrind: ## the unit tests under valgrind's memcheck
