@@ -202,16 +202,17 @@ static enum frt_status side(struct http_service *service, const struct http_inpu
     uint32_t dim = frt_pack_info_get(atomic_load(&service->pack))->dim;
     bool has_image = http_input_has(input, image_name), has_embedding = http_input_has(input, embedding_name);
     if (has_image == has_embedding)
-        return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' and '%s' given; one of them is right",
-                        has_image ? "both" : "neither", image_name, embedding_name);
+        return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' %s '%s' is given; one of them is right",
+                        has_image ? "both" : "neither", image_name, has_image ? "and" : "nor", embedding_name);
     if (has_embedding)
         return http_input_embedding(input, embedding_name, embedding, dim, err);
     enum frt_status status = analyse(service, input, image_name, &options, true, photo, timing, err);
     if (status != FRT_OK)
         return frt_fail_within(err, status, "%s", image_name);
-    if (frt_faces_count(photo->faces) == 0)
+    const float *found = frt_faces_embedding(photo->faces, 0);
+    if (found == NULL)
         return frt_fail(err, FRT_ENO_FACE, "%s: no face found", image_name);
-    memcpy(embedding, frt_faces_embedding(photo->faces, 0), dim * sizeof *embedding);
+    memcpy(embedding, found, dim * sizeof *embedding);
     return FRT_OK;
 }
 
@@ -267,10 +268,14 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         status = http_input_only(&input, fields, &err);
     if (status == FRT_OK)
         status = http_input_number(&input, "threshold", -1, 1, &threshold, &err);
-    if (status == FRT_OK && (embeddings = frt_alloc_array(2 * dim, sizeof *embeddings)) == NULL)
+    if (status != FRT_OK)
+        goto done;
+    embeddings = frt_alloc_array(2 * dim, sizeof *embeddings);
+    if (embeddings == NULL) {
         status = frt_fail_nomem(&err, "embeddings");
-    if (status == FRT_OK)
-        status = side(service, &input, "image1", "embedding1", &photos[0], embeddings, &response->timing, &err);
+        goto done;
+    }
+    status = side(service, &input, "image1", "embedding1", &photos[0], embeddings, &response->timing, &err);
     if (status == FRT_OK)
         status = side(service, &input, "image2", "embedding2", &photos[1], embeddings + dim, &response->timing,
                       &err);
@@ -281,6 +286,7 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         verdict_json(response, &verdict, photos);
         status = finish(response, &err);
     }
+done:
     if (status != FRT_OK)
         fail(response, request, status, &err);
     analysed_deinit(&photos[0]);

@@ -92,8 +92,11 @@ static enum frt_status only(const char *given, const char *what, const char *con
 enum frt_status http_input_only(const struct http_input *input, const char *const *names, struct frt_error *err)
 {
     enum frt_status status = FRT_OK;
-    for (size_t i = 0; status == FRT_OK && i < input->n_parts; i++)
+    for (size_t i = 0; status == FRT_OK && i < input->n_parts; i++) {
         status = only(input->parts[i].name, "part", names, err);
+        if (status == FRT_OK && part(input, input->parts[i].name) != &input->parts[i])
+            status = frt_fail(err, FRT_EBAD_REQUEST, "part '%s' is given twice", input->parts[i].name);
+    }
     const struct frt_json_value *root = input->kind == HTTP_INPUT_JSON ? frt_json_root(input->json) : NULL;
     for (const struct frt_json_value *v = frt_json_first(root); status == FRT_OK && v != NULL;
          v = frt_json_next(v))
@@ -171,6 +174,16 @@ static enum frt_status from_numbers(const struct frt_json_value *array, const ch
     return FRT_OK;
 }
 
+/* dim little-endian f32. */
+static void read_floats(const char *bytes, float *out, size_t dim)
+{
+    for (size_t i = 0; i < dim; i++) {
+        const uint8_t *p = (const uint8_t *)bytes + 4 * i;
+        uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
 static enum frt_status from_base64(const char *text, const char *name, float *out, size_t dim,
                                    struct frt_error *err)
 {
@@ -178,14 +191,13 @@ static enum frt_status from_base64(const char *text, const char *name, float *ou
     char *owned = NULL;
     size_t size = 0;
     enum frt_status status = decode_text(name, text, &data, &size, &owned, err);
-    if (status == FRT_OK && size != dim * sizeof(float))
+    if (status != FRT_OK)
+        return status;
+    if (owned == NULL || size != dim * sizeof(float))
         status = frt_fail(err, FRT_EBAD_REQUEST, "'%s' holds %zu bytes; %zu (%zu little-endian f32) are right",
                           name, size, dim * sizeof(float), dim);
-    for (size_t i = 0; status == FRT_OK && i < dim; i++) {
-        const uint8_t *p = (const uint8_t *)data + 4 * i;
-        uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-        memcpy(&out[i], &bits, sizeof bits);
-    }
+    else
+        read_floats(owned, out, dim);
     frt_free(owned);
     return status;
 }

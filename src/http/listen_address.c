@@ -71,7 +71,7 @@ enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t 
 {
     char host[HOST_MAX];
     long port = 0;
-    union address address, bound;
+    union address address, bound = {0};
     socklen_t size = 0, bound_size = sizeof bound;
     int on = 1;
 

@@ -5,17 +5,17 @@
 #include "http/service.h"
 
 static const struct http_route routes[] = {
-    {HTTP_GET, "/", "GET /", false, false, http_handle_console},
-    {HTTP_GET, "/console.js", "GET /console.js", false, false, http_handle_console},
-    {HTTP_GET, "/console.css", "GET /console.css", false, false, http_handle_console},
-    {HTTP_GET, "/healthz", "GET /healthz", false, false, http_handle_healthz},
-    {HTTP_GET, "/readyz", "GET /readyz", false, false, http_handle_readyz},
-    {HTTP_GET, "/version", "GET /version", false, false, http_handle_version},
-    {HTTP_GET, "/metrics", "GET /metrics", false, false, http_handle_metrics},
-    {HTTP_GET, "/openapi.json", "GET /openapi.json", false, false, http_handle_openapi},
-    {HTTP_POST, "/v1/detect", "POST /v1/detect", true, true, http_handle_detect},
-    {HTTP_POST, "/v1/embed", "POST /v1/embed", true, true, http_handle_embed},
-    {HTTP_POST, "/v1/verify", "POST /v1/verify", true, true, http_handle_verify},
+    {"/", "GET /", http_handle_console, HTTP_GET, false, false},
+    {"/console.js", "GET /console.js", http_handle_console, HTTP_GET, false, false},
+    {"/console.css", "GET /console.css", http_handle_console, HTTP_GET, false, false},
+    {"/healthz", "GET /healthz", http_handle_healthz, HTTP_GET, false, false},
+    {"/readyz", "GET /readyz", http_handle_readyz, HTTP_GET, false, false},
+    {"/version", "GET /version", http_handle_version, HTTP_GET, false, false},
+    {"/metrics", "GET /metrics", http_handle_metrics, HTTP_GET, false, false},
+    {"/openapi.json", "GET /openapi.json", http_handle_openapi, HTTP_GET, false, false},
+    {"/v1/detect", "POST /v1/detect", http_handle_detect, HTTP_POST, true, true},
+    {"/v1/embed", "POST /v1/embed", http_handle_embed, HTTP_POST, true, true},
+    {"/v1/verify", "POST /v1/verify", http_handle_verify, HTTP_POST, true, true},
 };
 #define N_ROUTES (sizeof routes / sizeof *routes)
 

@@ -25,12 +25,12 @@ struct http_service {
 };
 
 struct http_route {
-    enum http_method method;
     const char *path;
     const char *name; /* "POST /v1/detect": metrics and log */
-    bool works;       /* decodes or infers: runs on a worker, needs the models */
-    bool takes_body;
     void (*handle)(struct http_service *service, struct http_request *request, struct http_response *response);
+    enum http_method method;
+    bool works; /* decodes or infers: runs on a worker, needs the models */
+    bool takes_body;
 };
 
 /** The routes; *n of them. */
