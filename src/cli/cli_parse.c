@@ -1,7 +1,7 @@
 #include "cli/cli_parse.h"
 
 #include <errno.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ static bool is_subcommand_of(const char *name, const char *group)
     return strncmp(name, group, n) == 0 && name[n] == ' ';
 }
 
-static bool is_group(const char *word)
+bool cli_is_group(const char *word)
 {
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
         if (is_subcommand_of(c->name, word))
@@ -26,7 +26,7 @@ static bool is_group(const char *word)
     return false;
 }
 
-static const struct cli_command *find_command(const char *first, const char *second)
+const struct cli_command *cli_find_command(const char *first, const char *second)
 {
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++) {
         if (strcmp(c->name, first) == 0)
@@ -38,24 +38,48 @@ static const struct cli_command *find_command(const char *first, const char *sec
     return NULL;
 }
 
-static enum frt_status unknown_command(const char *first, const char *second, struct frt_error *err)
+static enum frt_status subcommand_needed(const char *group, struct frt_error *err)
+{
+    char list[256] = "";
+    size_t used = 0;
+    for (const struct cli_command *c = cli_commands; c->name != NULL; c++) {
+        if (!is_subcommand_of(c->name, group))
+            continue;
+        int n = snprintf(list + used, sizeof list - used, "%s%s", used == 0 ? "" : ", ",
+                         c->name + strlen(group) + 1);
+        if (n > 0 && used + (size_t)n < sizeof list)
+            used += (size_t)n;
+    }
+    return frt_fail(err, FRT_EINVAL, "'%s' needs a subcommand: %s; 'frt %s --help' tells more", group, list,
+                    group);
+}
+
+enum frt_status cli_unknown_command(const char *first, const char *second, struct frt_error *err)
 {
     const char *words[MAX_WORDS];
     size_t n = 0;
-    bool group = is_group(first);
+    bool group = cli_is_group(first);
+    if (group && second == NULL)
+        return subcommand_needed(first, err);
+    if (first[0] == '-')
+        return frt_fail(err, FRT_EINVAL,
+                        "'%s' stands where the command belongs: frt COMMAND [OPTION]…; 'frt --help' "
+                        "lists the commands",
+                        first);
     for (const struct cli_command *c = cli_commands; c->name != NULL && n < MAX_WORDS; c++) {
         if (group && is_subcommand_of(c->name, first))
             words[n++] = c->name + strlen(first) + 1;
         else if (!group)
             words[n++] = c->name;
     }
-    if (group && second == NULL)
-        return frt_fail(err, FRT_EINVAL, "'%s' needs a subcommand; see 'frt %s --help'", first, first);
     const char *word = group ? second : first;
     const char *near = frt_suggest(word, words, n);
-    return frt_fail(err, FRT_EINVAL, "unknown command '%s%s%s'%s%s%s; 'frt --help' lists them",
-                    group ? first : "", group ? " " : "", word, near == NULL ? "" : "; did you mean '",
-                    near == NULL ? "" : near, near == NULL ? "" : "'?");
+    const char *before = group ? first : "", *blank = group ? " " : "";
+    if (near != NULL)
+        return frt_fail(err, FRT_EINVAL, "unknown command '%s%s%s'; did you mean '%s%s%s'?", before, blank,
+                        word, before, blank, near);
+    return frt_fail(err, FRT_EINVAL, "unknown command '%s%s%s'; 'frt %s%s--help' lists the commands", before,
+                    blank, word, before, blank);
 }
 
 /* -------------------------------------------------------------- options */
@@ -86,7 +110,7 @@ static const struct frt_config_key *find_key(const char *name, size_t size)
     return NULL;
 }
 
-static enum frt_status unknown_option(const struct cli_command *c, const char *given, size_t size,
+static enum frt_status unknown_option(const struct cli_command *c, const char *given, size_t size, bool is_long,
                                       struct frt_error *err)
 {
     const char *words[MAX_WORDS];
@@ -109,10 +133,11 @@ static enum frt_status unknown_option(const struct cli_command *c, const char *g
         size = sizeof word - 1;
     memcpy(word, given, size);
     word[size] = '\0';
-    const char *near = frt_suggest(word, words, n);
-    return frt_fail(err, FRT_EINVAL, "unknown option '%s%s'%s%s%s; see 'frt %s --help'", size == 1 ? "-" : "--",
-                    word, near == NULL ? "" : "; did you mean '--", near == NULL ? "" : near,
-                    near == NULL ? "" : "'?", c->name);
+    const char *near = is_long ? frt_suggest(word, words, n) : NULL;
+    if (near != NULL)
+        return frt_fail(err, FRT_EINVAL, "unknown option '--%s'; did you mean '--%s'?", word, near);
+    return frt_fail(err, FRT_EINVAL, "unknown option '%s%s'; 'frt %s --help' lists the options",
+                    is_long ? "--" : "-", word, c->name);
 }
 
 static enum frt_status add_option(struct cli_run *run, const struct cli_option *option, const char *value,
@@ -126,25 +151,34 @@ static enum frt_status add_option(struct cli_run *run, const struct cli_option *
     return FRT_OK;
 }
 
-/* One option word; *used tells whether the next word was its value. */
-static enum frt_status parse_option(struct cli_run *run, const char *word, const char *next, bool *help,
-                                    bool *used, struct frt_error *err)
+static enum frt_status add_setting(struct cli_run *run, const struct frt_config_key *key, const char *value,
+                                   const char *word, struct frt_error *err)
 {
-    bool is_long = word[1] == '-';
-    const char *name = is_long ? word + 2 : NULL;
-    size_t size = is_long ? strcspn(name, "=") : 1;
-    const char *value =
-        is_long ? (name[size] == '=' ? name + size + 1 : NULL) : (word[2] != '\0' ? word + 2 : NULL);
-    *used = false;
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+    if (run->n_settings == CLI_MAX_OPTIONS)
+        return frt_fail(err, FRT_EINVAL, "more than %d settings", CLI_MAX_OPTIONS);
+    run->settings[run->n_settings].key = key;
+    run->settings[run->n_settings].value = value;
+    run->settings[run->n_settings].word = word;
+    run->n_settings++;
+    return FRT_OK;
+}
+
+/* --name, --name=value; *used tells whether the next word was its value. */
+static enum frt_status parse_long(struct cli_run *run, const char *word, const char *next, bool *help,
+                                  bool *used, struct frt_error *err)
+{
+    const char *name = word + 2;
+    size_t size = strcspn(name, "=");
+    const char *value = name[size] == '=' ? name + size + 1 : NULL;
+    if (strcmp(word, "--help") == 0) {
         *help = true;
         return FRT_OK;
     }
-    const struct cli_option *option = find_option(run->command, name, size, word[1]);
+    const struct cli_option *option = find_option(run->command, name, size, 0);
     const struct frt_config_key *key =
-        option == NULL && is_long && run->command->takes_config ? find_key(name, size) : NULL;
+        option == NULL && run->command->takes_config ? find_key(name, size) : NULL;
     if (option == NULL && key == NULL)
-        return unknown_option(run->command, is_long ? name : word + 1, size, err);
+        return unknown_option(run->command, name, size, true, err);
     if (option != NULL && option->value == NULL) {
         if (value != NULL)
             return frt_fail(err, FRT_EINVAL, "option '--%s' takes no value", option->name);
@@ -157,28 +191,53 @@ static enum frt_status parse_option(struct cli_run *run, const char *word, const
         value = next;
         *used = true;
     }
-    if (option != NULL)
-        return add_option(run, option, value, err);
-    return frt_config_set(&run->config, key->key, value, word, err);
+    return option != NULL ? add_option(run, option, value, err) : add_setting(run, key, value, word, err);
 }
 
-/* Flags win over the environment, which wins over the file: so file and environment are read before
- * the words are walked, and the file's name must be found first. */
-static enum frt_status load_config(struct cli_run *run, int argc, char **argv, struct frt_error *err)
+/* -q, -qf, -j4, -j 4. */
+static enum frt_status parse_short(struct cli_run *run, const char *word, const char *next, bool *help,
+                                   bool *used, struct frt_error *err)
 {
-    const char *file = getenv("FRT_CONFIG");
-    frt_config_init(&run->config);
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strncmp(argv[i], "--config=", 9) == 0)
-            file = argv[i] + 9;
-        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-            file = argv[i + 1];
+    for (const char *letter = word + 1; *letter != '\0'; letter++) {
+        if (*letter == 'h') {
+            *help = true;
+            continue;
+        }
+        const struct cli_option *option = find_option(run->command, NULL, 0, *letter);
+        if (option == NULL)
+            return unknown_option(run->command, letter, ((unsigned char)*letter < 0x80) ? 1 : strlen(letter),
+                                  false, err);
+        if (option->value != NULL) {
+            if (letter[1] == '\0' && next == NULL)
+                return frt_fail(err, FRT_EINVAL, "option '-%c' needs a value: %s", *letter, option->value);
+            *used = letter[1] == '\0';
+            return add_option(run, option, *used ? next : letter + 1, err);
+        }
+        enum frt_status status = add_option(run, option, NULL, err);
+        if (status != FRT_OK)
+            return status;
     }
+    return FRT_OK;
+}
+
+/* Flags win over the environment, which wins over the file. */
+static enum frt_status load_config(struct cli_run *run, struct frt_error *err)
+{
+    const char *said = cli_text(run, "config"), *file = said != NULL ? said : getenv("FRT_CONFIG");
+    char where[64];
     enum frt_status status = FRT_OK;
+    frt_config_init(&run->config);
+    if (said != NULL && said[0] == '\0')
+        return frt_fail(err, FRT_EINVAL, "option '--config' needs a value: FILE");
     if (file != NULL && file[0] != '\0')
         status = frt_config_load_file(&run->config, file, err);
     if (status == FRT_OK)
         status = frt_config_load_env(&run->config, environ, err);
+    for (size_t i = 0; status == FRT_OK && i < run->n_settings; i++) {
+        (void)snprintf(where, sizeof where, "%.*s", (int)strcspn(run->settings[i].word, "="),
+                       run->settings[i].word);
+        status = frt_config_set(&run->config, run->settings[i].key->key, run->settings[i].value, where, err);
+    }
     return status;
 }
 
@@ -194,48 +253,69 @@ static enum frt_status check_arguments(const struct cli_run *run, struct frt_err
     return FRT_OK;
 }
 
-enum frt_status cli_parse(int argc, char **argv, struct cli_run *run, bool *help, struct frt_error *err)
+/* The command of the line into run->command and the number of its words into *words; 0 when there is no
+ * command to run: help was asked for. */
+static enum frt_status parse_command(int argc, char **argv, struct cli_run *run, int *words, bool *help,
+                                     struct frt_error *err)
 {
-    int at = 1;
-    bool options_ended = false;
-    *help = false;
-    run->command = NULL;
-    run->n_options = run->n_arguments = 0;
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        *help = argc >= 2;
-        return argc >= 2 ? FRT_OK : frt_fail(err, FRT_EINVAL, "no command given; 'frt --help' lists them");
-    }
-    if (strcmp(argv[1], "--version") == 0) {
-        run->command = find_command("version", NULL);
-        run->arguments = argv + argc;
+    const char *first = argc > 1 ? argv[1] : NULL, *second = argc > 2 ? argv[2] : NULL;
+    *words = 0;
+    if (first == NULL)
+        return frt_fail(err, FRT_EINVAL, "no command given; 'frt --help' lists them");
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
+        *help = true;
         return FRT_OK;
     }
-    run->command = find_command(argv[1], argc > 2 ? argv[2] : NULL);
+    if (strcmp(first, "--version") == 0)
+        first = "version";
+    run->command = cli_find_command(first, second);
     if (run->command == NULL) {
-        if (is_group(argv[1]) && argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        if (cli_is_group(first) && second != NULL &&
+            (strcmp(second, "--help") == 0 || strcmp(second, "-h") == 0)) {
+            run->group = first;
             *help = true;
             return FRT_OK;
         }
-        return unknown_command(argv[1], argc > 2 ? argv[2] : NULL, err);
+        return cli_unknown_command(first, second, err);
     }
-    at = strchr(run->command->name, ' ') != NULL ? 3 : 2;
-    run->arguments = argv + at;
-    enum frt_status status = run->command->takes_config ? load_config(run, argc, argv, err) : FRT_OK;
-    for (; status == FRT_OK && at < argc; at++) {
+    *words = strchr(run->command->name, ' ') != NULL ? 2 : 1;
+    return FRT_OK;
+}
+
+enum frt_status cli_parse(int argc, char **argv, struct cli_run *run, bool *help, struct frt_error *err)
+{
+    int words = 0;
+    bool options_ended = false;
+    *help = false;
+    run->command = NULL;
+    run->group = NULL;
+    run->n_options = run->n_settings = run->n_arguments = 0;
+    enum frt_status status = parse_command(argc, argv, run, &words, help, err);
+    if (status != FRT_OK || words == 0)
+        return status;
+    run->arguments = argv + 1 + words;
+    for (int at = 1 + words; status == FRT_OK && at < argc; at++) {
         char *word = argv[at];
+        const char *next = at + 1 < argc ? argv[at + 1] : NULL;
         bool used = false;
-        if (!options_ended && strcmp(word, "--") == 0) {
-            options_ended = true;
-        } else if (!options_ended && word[0] == '-' && word[1] != '\0') {
-            status = parse_option(run, word, at + 1 < argc ? argv[at + 1] : NULL, help, &used, err);
-            at += used;
-        } else {
+        if (options_ended || word[0] != '-' || word[1] == '\0')
             run->arguments[run->n_arguments++] = word;
-        }
+        else if (strcmp(word, "--") == 0)
+            options_ended = true;
+        else if (word[1] == '-')
+            status = parse_long(run, word, next, help, &used, err);
+        else
+            status = parse_short(run, word, next, help, &used, err);
+        at += used;
     }
+    /* who asks for help beside a mistake gets the help */
     if (*help)
         return FRT_OK;
-    return status == FRT_OK ? check_arguments(run, err) : status;
+    if (status == FRT_OK)
+        status = check_arguments(run, err);
+    if (status == FRT_OK && run->command->takes_config)
+        status = load_config(run, err);
+    return status;
 }
 
 /* --------------------------------------------------------------- values */

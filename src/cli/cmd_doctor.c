@@ -1,10 +1,11 @@
 /* frt doctor: is everything here that FRT needs, and if not, what to do. */
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -118,7 +119,10 @@ static struct frt_context *check_runtime(struct checks *c, const struct frt_conf
         SAY(check->found, "ONNX Runtime %s", context->backend->ops->version(context->backend));
     } else {
         SAY(check->found, "%s", err.text);
-        SAY(check->mend, "run 'make setup' in the source tree, install libonnxruntime, or set FRT_RUNTIME");
+        SAY(check->mend,
+            config->runtime[0] != '\0'
+                ? "'runtime' (FRT_RUNTIME, --runtime) names this file: correct or unset it"
+                : "run 'make setup' in the source tree, install libonnxruntime, or set FRT_RUNTIME");
     }
     return context;
 }
@@ -144,7 +148,7 @@ static void check_pack(struct checks *c, const struct frt_config *config, struct
     struct frt_manifest *manifest = NULL;
     struct frt_pack *pack = NULL;
     struct frt_error err = {0};
-    struct frt_pack_options options = {.preload = true, .skip_checksums = true};
+    struct frt_pack_options options = {.detector = config->detector, .preload = true, .skip_checksums = true};
     enum frt_status status = FRT_OK;
     if (config->pack[0] != '\0')
         SAY(folder, "%s", config->pack);
@@ -164,7 +168,8 @@ static void check_pack(struct checks *c, const struct frt_config *config, struct
             folder);
     } else {
         SAY(check->found, "%s", err.text);
-        SAY(check->mend, "make it with 'frt models import', or name another with FRT_PACK");
+        SAY(check->mend, "make it with 'make pack' in the source tree or 'frt models import', or name another "
+                         "with --pack or FRT_PACK; 'frt models list' shows what is there");
     }
     frt_pack_free(pack);
     frt_manifest_free(manifest);
@@ -179,41 +184,99 @@ static void check_data(struct checks *c, const struct frt_config *config)
     else if (frt_data_dir_locate(folder, NULL) != FRT_OK)
         return;
     if (statvfs(folder, &fs) != 0) {
-        struct check *check = add(c, "data folder", BAD);
+        /* a pack that lies elsewhere needs no data folder, unless one was asked for */
+        struct check *check = add(c, "data folder", config->data_dir[0] != '\0' ? BAD : WARN);
         SAY(check->found, "%s: %s", folder, strerror(errno));
-        SAY(check->mend, "make it, or set FRT_DATA_DIR");
+        SAY(check->mend, "mkdir -p %s, or name another with --data-dir or FRT_DATA_DIR", folder);
         return;
     }
     unsigned long long free_bytes = (unsigned long long)fs.f_bavail * fs.f_frsize;
     bool writable = access(folder, W_OK) == 0;
-    struct check *check = add(c, "data folder", !writable ? BAD : free_bytes < MIN_DISK_BYTES ? WARN : GOOD);
+    struct check *check = add(c, "data folder", writable && free_bytes >= MIN_DISK_BYTES ? GOOD : WARN);
     SAY(check->found, "%s, %s, %llu MiB free", folder, writable ? "writable" : "NOT writable",
         free_bytes >> 20);
     if (!writable)
-        SAY(check->mend, "let this user write it: chown or chmod, or set FRT_DATA_DIR");
+        SAY(check->mend, "'frt models import' writes there: chown or chmod it, or set FRT_DATA_DIR");
     else if (free_bytes < MIN_DISK_BYTES)
         SAY(check->mend, "make room: at least %llu MiB", MIN_DISK_BYTES >> 20);
 }
 
+/* "127.0.0.1:8080", "[::1]:8080" → an address to bind; NULL when it is not of that form. */
+static struct addrinfo *listen_address(const char *text)
+{
+    char host[FRT_CONFIG_TEXT_MAX];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *out = NULL;
+    const char *colon = strrchr(text, ':');
+    size_t n = colon == NULL ? 0 : (size_t)(colon - text);
+    if (n == 0 || n >= sizeof host || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        colon[1] == '\0' || strtol(colon + 1, NULL, 10) > 65535)
+        return NULL;
+    bool brackets = text[0] == '[' && text[n - 1] == ']';
+    if (!brackets && memchr(text, ':', n) != NULL)
+        return NULL; /* IPv6 needs them */
+    if (brackets)
+        (void)snprintf(host, sizeof host, "%.*s", (int)n - 2, text + 1);
+    else
+        (void)snprintf(host, sizeof host, "%.*s", (int)n, text);
+    return getaddrinfo(strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1, &hints, &out) == 0
+               ? out
+               : NULL;
+}
+
+static bool is_loopback(const struct addrinfo *address)
+{
+    if (address->ai_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address->ai_addr, sizeof v4);
+        return ntohl(v4.sin_addr.s_addr) >> 24 == 127;
+    }
+    struct sockaddr_in6 v6;
+    memcpy(&v6, address->ai_addr, sizeof v6);
+    return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) != 0;
+}
+
+/* May this process listen there? 0, or errno. */
+static int try_to_listen(const struct addrinfo *address)
+{
+    int on = 1, why = 0;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, 1) != 0)
+        why = errno;
+    (void)close(fd);
+    return why;
+}
+
 static void check_port(struct checks *c, const struct frt_config *config)
 {
-    const char *colon = strrchr(config->listen, ':');
-    int port = colon == NULL ? 0 : atoi(colon + 1);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0)
-        return;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    bool free_port = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-    int why = errno;
-    (void)close(fd);
-    struct check *check = add(c, "port", free_port ? GOOD : WARN);
-    SAY(check->found, "%s: %s", config->listen, free_port ? "free" : strerror(why));
-    if (!free_port)
+    struct addrinfo *address = listen_address(config->listen);
+    bool is_address = address != NULL;
+    bool open_to_all = is_address && !is_loopback(address);
+    int why = is_address ? try_to_listen(address) : EINVAL;
+    if (is_address)
+        freeaddrinfo(address);
+    struct check *check = add(c, "port", open_to_all ? BAD : why == 0 ? GOOD : why == EADDRINUSE ? WARN : BAD);
+    SAY(check->found, "%s: %s", config->listen,
+        open_to_all   ? "not a loopback address"
+        : why == 0    ? "free"
+        : !is_address ? "not ADDRESS:PORT"
+                      : strerror(why));
+    if (!is_address)
+        SAY(check->mend, "--listen or FRT_LISTEN: a numeric address and port is right, e.g. 127.0.0.1:8080");
+    else if (open_to_all)
+        SAY(check->mend, "without credentials the service listens on loopback only: 127.0.0.1 or [::1], and a "
+                         "proxy that authenticates in front");
+    else if (why == EADDRINUSE)
         SAY(check->mend,
             "is the service running already? 'ss -ltnp' tells who has it; choose another with --listen");
+    else if (why == EACCES)
+        SAY(check->mend,
+            "ports below 1024 need rights: choose another with --listen, or set CAP_NET_BIND_SERVICE");
+    else if (why != 0)
+        SAY(check->mend, "choose an address of this machine with --listen or FRT_LISTEN");
 }
 
 static void render_text(const struct checks *c, struct frt_buf *out)

@@ -1,4 +1,6 @@
 /* frt eval pairs. */
+#include <string.h>
+
 #include "cli/commands.h"
 #include "cli/files.h"
 #include "cli/output.h"
@@ -31,6 +33,41 @@ static enum frt_status save(const struct cli_run *run, const char *option, const
     return status;
 }
 
+/* Everything that can be refused before hours of work. */
+static enum frt_status check_options(const struct cli_run *run, uint32_t *jobs, struct frt_error *err)
+{
+    const char *out = cli_text(run, "out"), *roc = cli_text(run, "roc");
+    enum frt_status status = cli_jobs(run, jobs, err);
+    if (cli_text(run, "images") == NULL)
+        return frt_fail(err, FRT_EINVAL, "--images FOLDER is needed; see 'frt eval pairs --help'");
+    if (out != NULL && roc != NULL && strcmp(out, roc) == 0)
+        return frt_fail(err, FRT_EINVAL, "--out and --roc name the same file");
+    if (status == FRT_OK && out != NULL)
+        status = cli_file_check(out, cli_has(run, "force"), err);
+    if (status == FRT_OK && roc != NULL)
+        status = cli_file_check(roc, cli_has(run, "force"), err);
+    return status;
+}
+
+/* The report's indented JSON on one line, as --json promises. */
+static void one_line(struct frt_buf *json)
+{
+    bool in_string = false;
+    size_t kept = 0;
+    for (size_t i = 0; i < json->size; i++) {
+        char c = json->data[i];
+        bool escaped = in_string && c == '\\';
+        if (c == '"')
+            in_string = !in_string;
+        if (in_string || (c != '\n' && c != ' '))
+            json->data[kept++] = c;
+        if (escaped)
+            json->data[kept++] = json->data[++i];
+    }
+    json->size = kept;
+    frt_buf_append_char(json, '\n');
+}
+
 int cli_eval_pairs(struct cli_run *run)
 {
     struct cli_models models = {0};
@@ -41,11 +78,7 @@ int cli_eval_pairs(struct cli_run *run)
     uint32_t jobs = 1;
     frt_buf_init(&out, MAX_OUTPUT_BYTES);
     cli_catch_interrupts();
-    enum frt_status status = FRT_OK;
-    if (cli_text(run, "images") == NULL)
-        status = frt_fail(&err, FRT_EINVAL, "--images FOLDER is needed; see 'frt eval pairs --help'");
-    if (status == FRT_OK)
-        status = cli_jobs(run, &jobs, &err);
+    enum frt_status status = check_options(run, &jobs, &err);
     if (status == FRT_OK)
         status = cli_models_open(run, 1, &models, &err);
     if (status != FRT_OK)
@@ -67,8 +100,8 @@ int cli_eval_pairs(struct cli_run *run)
     if (status == FRT_OK) {
         if (cli_has(run, "json")) {
             frt_eval_report_json(&report, &out);
-            if (out.size == 0 || out.data[out.size - 1] != '\n')
-                frt_buf_append_char(&out, '\n');
+            if (frt_buf_status(&out) == FRT_OK)
+                one_line(&out);
         } else {
             frt_eval_report_text(&report, &out);
         }

@@ -15,7 +15,7 @@
 #include "core/mem.h"
 #include "engine/answer.h"
 
-enum { MAX_STDIN_BYTES = 256 << 20, MAX_OUTPUT_BYTES = 256 << 20, SHOWN_NUMBERS = 6 };
+enum { MAX_OUTPUT_BYTES = 256 << 20, SHOWN_NUMBERS = 6 };
 
 struct job {
     const struct cli_run *run;
@@ -64,9 +64,10 @@ static void text_answer(const struct job *job, const char *path, const struct fr
 {
     size_t n = frt_faces_count(faces), dim = frt_pack_info_get(job->models.pack)->dim;
     struct frt_timing timing = frt_faces_timing(faces);
-    frt_buf_printf(out, "%s%s%s  %u x %u  %zu face%s  %.0f ms\n", job->colours ? "\033[1m" : "", path,
-                   job->colours ? "\033[0m" : "", info->width_px, info->height_px, n, n == 1 ? "" : "s",
-                   timing.total_ms);
+    frt_buf_append_text(out, job->colours ? "\033[1m" : "");
+    cli_append_name(out, path);
+    frt_buf_printf(out, "%s  %u x %u  %zu face%s  %.0f ms\n", job->colours ? "\033[0m" : "", info->width_px,
+                   info->height_px, n, n == 1 ? "" : "s", timing.total_ms);
     if (n > 0)
         frt_buf_append_text(out, "    #  position    size         confidence\n");
     for (size_t i = 0; i < n; i++)
@@ -94,31 +95,14 @@ static void json_error(const char *path, const struct frt_error *err, struct frt
     frt_json_key(&w, "file");
     frt_json_string(&w, path);
     frt_json_key(&w, "error");
-    frt_json_object(&w);
-    frt_json_key(&w, "code");
-    frt_json_string(&w, frt_status_code(err->status));
-    frt_json_key(&w, "detail");
-    frt_json_string(&w, err->text);
-    frt_json_end(&w);
+    cli_json_error(&w, err);
     frt_json_end(&w);
     frt_buf_append_char(out, '\n');
 }
 
 /* --------------------------------------------------------------- one photo */
 
-static enum frt_status open_photo(const struct job *job, const char *path, char **bytes,
-                                  struct frt_image **image, struct frt_error *err)
-{
-    size_t size = 0;
-    if (strcmp(path, "-") != 0)
-        return frt_image_open_file(job->models.context, path, image, err);
-    enum frt_status status = cli_read_stdin(MAX_STDIN_BYTES, bytes, &size, err);
-    if (status == FRT_OK)
-        status = frt_image_open_memory(job->models.context, *bytes, size, image, err);
-    return status;
-}
-
-static int photo(void *arg, size_t i, struct frt_buf *out)
+static int photo(void *arg, size_t i, struct frt_buf *out, struct frt_error *problem)
 {
     struct job *job = arg;
     const char *path = job->inputs.paths[i];
@@ -126,7 +110,8 @@ static int photo(void *arg, size_t i, struct frt_buf *out)
     struct frt_image *image = NULL;
     struct frt_faces *faces = NULL;
     char *bytes = NULL;
-    enum frt_status status = open_photo(job, path, &bytes, &image, &err);
+    enum frt_status status = cli_photo_open(job->models.context, path, &bytes, &image, &err);
+    bool named = status != FRT_OK; /* what cannot be opened is named by its error */
     if (status == FRT_OK)
         status = job->embed ? frt_embed(job->models.pack, image, &job->options, &faces, &err)
                             : frt_detect(job->models.pack, image, &job->options, &faces, &err);
@@ -141,13 +126,11 @@ static int photo(void *arg, size_t i, struct frt_buf *out)
             text_answer(job, path, &info, faces, out);
     } else if (status != FRT_ECANCELLED) {
         atomic_fetch_add(&job->n_failed, 1);
-        /* the text of a file that could not be opened names it already */
-        if (strstr(err.text, path) == NULL)
+        if (!named)
             status = frt_fail_within(&err, status, "%s", path);
         if (job->json)
             json_error(path, &err, out);
-        cli_progress_clear(&job->progress);
-        (void)cli_complain(job->run, &err);
+        *problem = err;
     }
     frt_faces_free(faces);
     frt_image_free(image);
@@ -155,12 +138,15 @@ static int photo(void *arg, size_t i, struct frt_buf *out)
     return (int)frt_status_exit(status);
 }
 
-static enum frt_status print_photo(void *arg, size_t i, const struct frt_buf *out, struct frt_error *err)
+static enum frt_status print_photo(void *arg, size_t i, const struct frt_buf *out,
+                                   const struct frt_error *problem, struct frt_error *err)
 {
     struct job *job = arg;
     (void)i;
     cli_progress_clear(&job->progress);
     enum frt_status status = cli_print(out, err);
+    if (status == FRT_OK && problem->text[0] != '\0')
+        (void)cli_complain(job->run, problem);
     cli_progress_update(&job->progress, atomic_fetch_add(&job->n_done, 1) + 1, job->inputs.n);
     return status;
 }
@@ -208,7 +194,7 @@ static enum frt_status prepare(struct job *job, uint32_t *threads, struct frt_er
         status = cli_inputs_collect(job->run->arguments, job->run->n_arguments, &job->inputs, err);
     if (status == FRT_OK && cli_text(job->run, "draw") != NULL)
         status = cli_draw_target_init(&job->draw, cli_text(job->run, "draw"), job->inputs.several,
-                                      cli_has(job->run, "force"), err);
+                                      cli_has(job->run, "force"), job->inputs.paths, job->inputs.n, err);
     /* several photos at once keep the cores busy with one thread each; a single one takes all */
     if (status == FRT_OK)
         status = cli_models_open(job->run, *threads > 1 && job->inputs.n > 1 ? 1 : 0, &job->models, err);
@@ -241,6 +227,13 @@ static int faces_command(struct cli_run *run, bool embed)
         code = FRT_EXIT_INTERRUPTED;
     else if (code == FRT_EXIT_OK && job.n_faces == 0)
         code = FRT_EXIT_NO_FACE;
+    else if (job.n_failed > 0 && job.inputs.n > 1 && !job.json) {
+        err.status = FRT_EBAD_REQUEST;
+        (void)snprintf(err.text, sizeof err.text, "%zu of %zu photos failed", (size_t)job.n_failed,
+                       job.inputs.n);
+        (void)cli_complain(run, &err);
+    }
+    cli_draw_target_deinit(&job.draw);
     cli_models_close(&job.models);
     cli_inputs_deinit(&job.inputs);
     return code;

@@ -58,12 +58,14 @@ static void list_text(const struct frt_manifest *m, const char *folder, struct f
                    "role", "name", "family", "input", "size", "file", "licence");
     for (uint32_t i = 0; i < m->n_models; i++) {
         struct row row = look(folder, &m->models[i]);
-        char input[24] = "dynamic";
+        char input[24] = "dynamic", size[24] = "-";
         if (row.spec->input.width_px != 0)
             (void)snprintf(input, sizeof input, "%ux%u", row.spec->input.width_px, row.spec->input.height_px);
-        frt_buf_printf(out, "%-11s %-24s %-16s %9s %6.1f MB  %-10s %s%s\n", frt_model_role_name(row.spec->role),
-                       row.spec->name, row.spec->family, input, row.bytes < 0 ? 0.0 : (double)row.bytes / 1e6,
-                       row.check, row.spec->licence, row.spec->is_default ? "  (default)" : "");
+        if (row.bytes >= 0)
+            (void)snprintf(size, sizeof size, "%.1f MB", (double)row.bytes / 1e6);
+        frt_buf_printf(out, "%-11s %-24s %-16s %9s %9s  %-10s %s%s\n", frt_model_role_name(row.spec->role),
+                       row.spec->name, row.spec->family, input, size, row.check, row.spec->licence,
+                       row.spec->is_default ? "  (default)" : "");
     }
 }
 
@@ -167,11 +169,25 @@ int cli_models_verify(struct cli_run *run)
         frt_buf_printf(&out, "%u models of %s: files unchanged, all load\n", manifest->n_models, folder);
     frt_manifest_free(manifest);
     cli_models_close(&models);
-    if (status != FRT_OK) {
-        frt_buf_deinit(&out);
-        return cli_complain(run, &err);
+    if (status == FRT_OK)
+        return cli_print_and_free(run, &out);
+    if (status == FRT_ENOTFOUND)
+        err.status = FRT_EBAD_MODEL; /* a file of the pack, not a photo */
+    int code = cli_complain(run, &err);
+    if (cli_has(run, "json")) {
+        struct frt_json_writer w;
+        frt_json_writer_init(&w, &out, false);
+        frt_json_object(&w);
+        frt_json_key(&w, "ok");
+        frt_json_bool(&w, false);
+        frt_json_key(&w, "error");
+        cli_json_error(&w, &err);
+        frt_json_end(&w);
+        frt_buf_append_char(&out, '\n');
+        int printed = cli_print_and_free(run, &out);
+        code = printed == FRT_EXIT_OK ? code : printed;
     }
-    return cli_print_and_free(run, &out);
+    return code;
 }
 
 /* ---------------------------------------------------------------- import */
@@ -207,7 +223,9 @@ int cli_models_import(struct cli_run *run)
                                          .human_dir = human,
                                          .out_dir = to,
                                          .progress = import_progress,
-                                         .progress_arg = run};
+                                         .progress_arg = run,
+                                         .cancelled = cli_interrupted};
+    cli_catch_interrupts();
     status = frt_model_import(&options, &err);
     if (status != FRT_OK)
         return cli_complain(run, &err);

@@ -16,5 +16,6 @@ int cli_doctor(struct cli_run *run);
 int cli_completion_bash(struct cli_run *run);
 int cli_man(struct cli_run *run);
 int cli_version(struct cli_run *run);
+int cli_help(struct cli_run *run);
 
 #endif

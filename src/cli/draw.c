@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "cli/files.h"
@@ -85,13 +87,15 @@ static const struct {
 
 static void text(struct canvas *c, double x, double y, double size, const char *words, struct colour k)
 {
-    for (; *words != '\0'; words++, x += (GLYPH_WIDTH + 1) * size)
+    for (size_t i = 0; words[i] != '\0'; i++) {
+        double left = x + (double)i * (GLYPH_WIDTH + 1) * size;
         for (size_t g = 0; g < sizeof glyphs / sizeof *glyphs; g++)
-            for (int row = 0; glyphs[g].sign == *words && row < GLYPH_HEIGHT; row++)
+            for (int row = 0; glyphs[g].sign == words[i] && row < GLYPH_HEIGHT; row++)
                 for (int column = 0; column < GLYPH_WIDTH; column++)
                     if (glyphs[g].rows[row] >> (GLYPH_WIDTH - 1 - column) & 1)
-                        rectangle(c, x + column * size, y + row * size, x + (column + 1) * size,
+                        rectangle(c, left + column * size, y + row * size, left + (column + 1) * size,
                                   y + (row + 1) * size, k, 1);
+    }
 }
 
 static void draw_face(struct canvas *c, size_t number, const struct frt_face *f)
@@ -119,27 +123,74 @@ static void draw_face(struct canvas *c, size_t number, const struct frt_face *f)
 
 /* ---------------------------------------------------------------- target */
 
-static bool same_file(const char *a, const char *b)
+static int by_file(const void *a, const void *b)
 {
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    const struct cli_draw_photo *x = a, *y = b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    return x->inode < y->inode ? -1 : x->inode > y->inode;
+}
+
+/* Which files the photos are, so that --force replaces none of them, by whatever name. */
+static enum frt_status remember_photos(struct cli_draw_target *target, char *const *photos, size_t n,
+                                       struct frt_error *err)
+{
+    struct stat st;
+    target->photos = frt_alloc_array(n, sizeof *target->photos);
+    if (target->photos == NULL)
+        return frt_fail_nomem(err, "the list of photos");
+    for (size_t i = 0; i < n; i++)
+        if (stat(photos[i], &st) == 0)
+            target->photos[target->n_photos++] = (struct cli_draw_photo){st.st_dev, st.st_ino};
+    if (target->n_photos > 0)
+        qsort(target->photos, target->n_photos, sizeof *target->photos, by_file);
+    return FRT_OK;
+}
+
+static bool is_photo(const struct cli_draw_target *target, const char *path)
+{
+    struct stat st;
+    if (target->n_photos == 0 || stat(path, &st) != 0)
+        return false;
+    struct cli_draw_photo wanted = {st.st_dev, st.st_ino};
+    return bsearch(&wanted, target->photos, target->n_photos, sizeof wanted, by_file) != NULL;
 }
 
 enum frt_status cli_draw_target_init(struct cli_draw_target *target, const char *out, bool several, bool force,
-                                     struct frt_error *err)
+                                     char *const *photos, size_t n, struct frt_error *err)
 {
+    struct cli_draw_target made = {.path = out, .force = force};
     struct stat st;
     bool there = stat(out, &st) == 0, is_folder = there && S_ISDIR(st.st_mode);
+    if (out[0] == '\0')
+        return frt_fail(err, FRT_EINVAL, "--draw needs the name of a file or folder");
     if (several && there && !is_folder)
         return frt_fail(err, FRT_EINVAL, "--draw %s is a file; for several photos a folder is right", out);
     if (several && !there && mkdir(out, 0777) != 0)
         return frt_fail(err, FRT_EIO, "--draw %s: %s", out, strerror(errno));
-    *target = (struct cli_draw_target){.path = out, .folder = several || is_folder, .force = force};
+    made.folder = several || is_folder;
+    enum frt_status status = remember_photos(&made, photos, n, err);
+    /* asked before the models are loaded; what would be a photo is told apart below */
+    if (status == FRT_OK && !made.folder && is_photo(&made, out))
+        status = frt_fail(err, FRT_EINVAL, "--draw would replace the photo %s itself", out);
+    if (status == FRT_OK && !made.folder)
+        status = cli_file_check(out, force, err);
+    if (status != FRT_OK) {
+        cli_draw_target_deinit(&made);
+        return status;
+    }
+    *target = made;
     return FRT_OK;
 }
 
-/* OUT/photo.jpg for photo "a/b/photo.png"; a photo of the same name from another folder is told apart by
- * the folders before it. */
+void cli_draw_target_deinit(struct cli_draw_target *target)
+{
+    frt_free(target->photos);
+    *target = (struct cli_draw_target){0};
+}
+
+/* OUT/a_b_photo.jpg for "a/b/photo.jpg", OUT/photo.png.jpg for "photo.png": the same name whichever other
+ * photos there are, and two names for photo.jpg beside photo.png. */
 static enum frt_status target_path(const struct cli_draw_target *target, const char *photo,
                                    char out[PATH_BYTES], struct frt_error *err)
 {
@@ -149,10 +200,9 @@ static enum frt_status target_path(const struct cli_draw_target *target, const c
     }
     while (strncmp(photo, "./", 2) == 0 || strncmp(photo, "../", 3) == 0 || *photo == '/')
         photo = *photo == '/' ? photo + 1 : strchr(photo, '/') + 1;
-    const char *name = strcmp(photo, "-") == 0 ? "stdin" : photo;
-    const char *slash = strrchr(name, '/'), *dot = strrchr(name, '.');
-    size_t length = dot != NULL && (slash == NULL || dot > slash) ? (size_t)(dot - name) : strlen(name);
-    int n = snprintf(out, PATH_BYTES, "%s/%.*s.jpg", target->path, (int)length, name);
+    const char *name = strcmp(photo, "-") == 0 ? "stdin" : photo, *dot = strrchr(name, '.');
+    int n = snprintf(out, PATH_BYTES, "%s/%s%s", target->path, name,
+                     dot != NULL && strcasecmp(dot, ".jpg") == 0 ? "" : ".jpg");
     if (n < 0 || n >= PATH_BYTES)
         return frt_fail(err, FRT_EINVAL, "--draw: the file name is too long");
     for (char *p = out + strlen(target->path) + 1; *p != '\0'; p++)
@@ -183,8 +233,8 @@ enum frt_status cli_draw(const struct cli_draw_target *target, const char *photo
     uint8_t *bytes = NULL;
     size_t size = 0;
     enum frt_status status = target_path(target, photo, path, err);
-    if (status == FRT_OK && same_file(path, photo))
-        status = frt_fail(err, FRT_EINVAL, "--draw would replace the photo %s itself", photo);
+    if (status == FRT_OK && is_photo(target, path))
+        status = frt_fail(err, FRT_EINVAL, "--draw would replace the photo %s", path);
     if (status == FRT_OK)
         status = canvas_init(&canvas, image, err);
     if (status != FRT_OK)

@@ -22,6 +22,33 @@ static bool write_all(int fd, const char *bytes, size_t size)
     return true;
 }
 
+static enum frt_status check_target(const char *path, bool force, struct frt_error *err)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0)
+        return FRT_OK;
+    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return frt_fail(err, FRT_EINVAL, "%s is %s; the name of a file is right", path,
+                        S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
+    return force ? FRT_OK : frt_fail(err, FRT_ECONFLICT, "%s exists already; --force replaces it", path);
+}
+
+enum frt_status cli_file_check(const char *path, bool force, struct frt_error *err)
+{
+    char folder[4096];
+    enum frt_status status = check_target(path, force, err);
+    if (status != FRT_OK)
+        return status;
+    const char *slash = strrchr(path, '/');
+    size_t n = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    if (path[n] == '\0' || n >= sizeof folder)
+        return frt_fail(err, FRT_EINVAL, "'%.200s' is no file name", path);
+    (void)snprintf(folder, sizeof folder, "%.*s", n == 0 ? 1 : (int)n, n == 0 ? "." : path);
+    if (access(folder, W_OK | X_OK) != 0)
+        return frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
+    return FRT_OK;
+}
+
 enum frt_status cli_file_write(const char *path, const void *bytes, size_t size, bool force,
                                struct frt_error *err)
 {
@@ -29,8 +56,9 @@ enum frt_status cli_file_write(const char *path, const void *bytes, size_t size,
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof temporary)
         return frt_fail(err, FRT_EINVAL, "the file name is too long");
-    if (!force && access(path, F_OK) == 0)
-        return frt_fail(err, FRT_ECONFLICT, "%s exists already; --force replaces it", path);
+    enum frt_status status = check_target(path, force, err);
+    if (status != FRT_OK)
+        return status;
     int fd = mkstemp(temporary);
     if (fd < 0)
         return frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/buf.h"
 #include "core/mem.h"
 #include "image/image.h"
 
@@ -71,13 +70,24 @@ static enum frt_status walk(struct cli_inputs *in, const char *folder, int depth
         return frt_fail(err, FRT_EBAD_REQUEST, "%s: folders are nested deeper than %d", folder, CLI_MAX_DEPTH);
     DIR *dir = opendir(folder);
     if (dir == NULL)
-        return frt_fail(err, FRT_EIO, "%s: %s", folder, strerror(errno));
-    for (struct dirent *entry; status == FRT_OK && (entry = readdir(dir)) != NULL;) {
+        return depth > 0 ? add(in, folder, err) : frt_fail(err, FRT_EIO, "%s: %s", folder, strerror(errno));
+    while (status == FRT_OK) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            if (errno != 0)
+                status = depth > 0 ? add(in, folder, err)
+                                   : frt_fail(err, FRT_EIO, "%s: %s", folder, strerror(errno));
+            break;
+        }
         if (entry->d_name[0] == '.')
             continue;
         int n = snprintf(path, sizeof path, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/",
                          entry->d_name);
-        if (n > 0 && (size_t)n < sizeof path)
+        if (n < 0 || (size_t)n >= sizeof path)
+            status = frt_fail(err, FRT_EBAD_REQUEST, "%.200s…: a path in it is longer than %zu bytes", folder,
+                              sizeof path - 1);
+        else
             status = add(&names, path, err);
     }
     (void)closedir(dir);
@@ -98,7 +108,9 @@ static enum frt_status collect_one(struct cli_inputs *in, const char *argument, 
                 return frt_fail(err, FRT_EBAD_REQUEST, "'-' (standard input) is named twice");
         return add(in, argument, err);
     }
-    if (argument[0] != '\0' && stat(argument, &st) == 0 && S_ISDIR(st.st_mode)) {
+    if (argument[0] == '\0')
+        return frt_fail(err, FRT_EINVAL, "'' is no file name");
+    if (stat(argument, &st) == 0 && S_ISDIR(st.st_mode)) {
         size_t before = in->n;
         in->several = true;
         enum frt_status status = walk(in, argument, 0, err);
@@ -129,32 +141,4 @@ void cli_inputs_deinit(struct cli_inputs *inputs)
         frt_free(inputs->paths[i]);
     frt_free(inputs->paths);
     *inputs = (struct cli_inputs){0};
-}
-
-enum frt_status cli_read_stdin(size_t max, char **data, size_t *size, struct frt_error *err)
-{
-    struct frt_buf buf;
-    char piece[65536];
-    frt_buf_init(&buf, max);
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            frt_buf_deinit(&buf);
-            return frt_fail(err, FRT_EIO, "standard input: %s", strerror(errno));
-        }
-        if (n == 0)
-            break;
-        frt_buf_append(&buf, piece, (size_t)n);
-        if (frt_buf_status(&buf) != FRT_OK)
-            break;
-    }
-    enum frt_status status = frt_buf_status(&buf);
-    if (status != FRT_OK) {
-        frt_buf_deinit(&buf);
-        return frt_fail(err, status, "standard input: more than %zu bytes, or no memory for them", max);
-    }
-    *data = frt_buf_take(&buf, size);
-    return FRT_OK;
 }

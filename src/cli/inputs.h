@@ -17,14 +17,12 @@ enum { CLI_MAX_INPUTS = 10000000, CLI_MAX_DEPTH = 64 };
 
 /**
  * Expand arguments. A file named outright is taken whatever it holds (and refused later, by name); in a
- * folder only images count, hidden entries and symbolic links to folders are passed over.
+ * folder only images count, hidden entries and symbolic links to folders are passed over. A folder below it
+ * that cannot be read is taken like a photo that cannot be read: it is refused later, and the rest goes on.
  * Errors: FRT_ENOTFOUND, FRT_EIO, FRT_ENOMEM, FRT_EBAD_REQUEST ("-" twice, a folder without photos).
  */
 FRT_NODISCARD enum frt_status cli_inputs_collect(char **arguments, size_t n, struct cli_inputs *out,
                                                  struct frt_error *err);
 void cli_inputs_deinit(struct cli_inputs *inputs);
-
-/** All of standard input, at most `max` bytes; frt_free it. */
-FRT_NODISCARD enum frt_status cli_read_stdin(size_t max, char **data, size_t *size, struct frt_error *err);
 
 #endif

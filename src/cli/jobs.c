@@ -17,13 +17,14 @@ struct state {
     bool over;
 };
 
-static void finish(struct state *s, size_t i, int code, const struct frt_buf *out)
+static void finish(struct state *s, size_t i, int code, const struct frt_buf *out,
+                   const struct frt_error *problem)
 {
     (void)pthread_mutex_lock(&s->lock);
     while (s->to_print != i && !s->over)
         (void)pthread_cond_wait(&s->printed, &s->lock);
     if (!s->over) {
-        s->status = s->plan->print(s->plan->arg, i, out, &s->err);
+        s->status = s->plan->print(s->plan->arg, i, out, problem, &s->err);
         if (s->status != FRT_OK)
             s->over = true;
         if (s->exit_code == 0)
@@ -50,8 +51,9 @@ static void *work(void *arg)
         if (done)
             return NULL;
         frt_buf_init(&out, s->plan->max_output_bytes);
-        int code = s->plan->work(s->plan->arg, i, &out);
-        finish(s, i, code, &out);
+        struct frt_error problem = {0};
+        int code = s->plan->work(s->plan->arg, i, &out, &problem);
+        finish(s, i, code, &out, &problem);
         frt_buf_deinit(&out);
     }
 }

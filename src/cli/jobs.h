@@ -13,10 +13,11 @@ struct cli_jobs_plan {
     uint32_t threads;        /* at least 1 */
     size_t max_output_bytes; /* of one input's text */
     void *arg;
-    /* Fill `out` for input i; returns the exit code of this input. */
-    int (*work)(void *arg, size_t i, struct frt_buf *out);
-    /* Print it, in order; an error ends the run. */
-    enum frt_status (*print)(void *arg, size_t i, const struct frt_buf *out, struct frt_error *err);
+    /* Fill `out` for input i and, when it failed, `problem`; returns the exit code of this input. */
+    int (*work)(void *arg, size_t i, struct frt_buf *out, struct frt_error *problem);
+    /* Print both, in order; problem->text is "" when there is none. An error ends the run. */
+    enum frt_status (*print)(void *arg, size_t i, const struct frt_buf *out, const struct frt_error *problem,
+                             struct frt_error *err);
     bool (*stopped)(void *arg); /* asked before each input */
 };
 

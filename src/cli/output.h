@@ -7,6 +7,7 @@
 
 #include "cli/cli_parse.h"
 #include "core/buf.h"
+#include "core/json_write.h"
 
 /** "frt COMMAND: TEXT" on standard error. Any thread. Returns the exit code of the status. */
 int cli_complain(const struct cli_run *run, const struct frt_error *err);
@@ -15,10 +16,29 @@ int cli_complain(const struct cli_run *run, const struct frt_error *err);
 FRT_NODISCARD enum frt_status cli_print(const struct frt_buf *text, struct frt_error *err);
 /** Print a finished buffer and free it; returns the exit code. */
 int cli_print_and_free(const struct cli_run *run, struct frt_buf *text);
+/** Has a write to standard output failed? Any thread. */
+bool cli_output_failed(void);
+/** Has the reader of standard output gone away (EPIPE)? Then nothing more is said. Any thread. */
+bool cli_reader_gone(void);
+
+/** A file name for people: control characters and bytes that are no UTF-8 as '?', so that a name cannot
+ *  move the cursor or forge a line. One owner. */
+void cli_append_name(struct frt_buf *out, const char *name);
+/** {"code","detail"}, the value of the key "error" in JSON output. */
+void cli_json_error(struct frt_json_writer *w, const struct frt_error *err);
 
 /** Has SIGINT or SIGTERM come? For frt_detect_options.cancelled; `arg` is not used. Any thread. */
 bool cli_interrupted(void *arg);
+/** Catch both, unless whoever started us ignores them (nohup, a script's background job). */
 void cli_catch_interrupts(void);
+
+/**
+ * A photo named on the command line: a file, "-" for standard input, or a pipe (bash's <(command)).
+ * bytes  out: NULL, or owned (frt_free) and read by the image: free it after the image.
+ * Errors: of frt_image_open_file; FRT_EINVAL (a terminal), FRT_ECANCELLED.
+ */
+FRT_NODISCARD enum frt_status cli_photo_open(const struct frt_context *context, const char *path, char **bytes,
+                                             struct frt_image **image, struct frt_error *err);
 
 /** Colours allowed on standard output? */
 bool cli_colours(void);

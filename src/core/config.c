@@ -307,11 +307,11 @@ static enum frt_status take_line(struct frt_config *config, const char *text, si
                                  struct frt_error *err)
 {
     char line[MAX_LINE_BYTES + 1];
+    if (memchr(text, '\0', size) != NULL)
+        return frt_fail(err, FRT_EBAD_REQUEST, "%s: a NUL byte; a text file in UTF-8 is right", where);
     if (size > MAX_LINE_BYTES)
         return frt_fail(err, FRT_EBAD_REQUEST, "%s: the line is %zu bytes long; at most %d fit", where, size,
                         MAX_LINE_BYTES);
-    if (memchr(text, '\0', size) != NULL)
-        return frt_fail(err, FRT_EBAD_REQUEST, "%s: a NUL byte; a text file in UTF-8 is right", where);
     memcpy(line, text, size);
     line[size] = '\0';
     return apply_line(config, line, where, err);

@@ -297,7 +297,10 @@ enum frt_status frt_model_import(const struct frt_import_options *options, struc
     if (status == FRT_OK)
         status = frt_model_folder_make(options->out_dir, err);
     for (size_t i = 0; i < N_MODELS && status == FRT_OK; i++) {
-        status = model_import(&import, i, options->out_dir, err);
+        if (options->cancelled != NULL && options->cancelled(options->cancelled_arg))
+            status = frt_fail(err, FRT_ECANCELLED, "interrupted; the pack is as it was");
+        else
+            status = model_import(&import, i, options->out_dir, err);
         if (status == FRT_OK && options->progress != NULL)
             options->progress(options->progress_arg, models[i].spec.name, (uint32_t)i + 1, N_MODELS);
     }
