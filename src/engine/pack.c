@@ -186,6 +186,18 @@ static enum frt_status open_net_locked(struct frt_pack *pack, uint32_t number, s
     return status;
 }
 
+bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, const char **name, const char **role)
+{
+    if (i >= pack->manifest->n_models)
+        return false;
+    const struct frt_model_spec *spec = &pack->manifest->models[i];
+    bool opened_with_pack =
+        spec->role == FRT_ROLE_DETECTOR || spec->role == FRT_ROLE_LANDMARKS || spec->role == FRT_ROLE_EMBEDDER;
+    *name = spec->name;
+    *role = frt_model_role_name(spec->role);
+    return !opened_with_pack || pack->sessions[i] != NULL;
+}
+
 enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_role role,
                                    const struct frt_face_net *nets[FRT_PACK_MAX_NETS], size_t *n,
                                    struct frt_error *err)

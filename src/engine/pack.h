@@ -41,6 +41,12 @@ struct frt_pack {
 #define FRT_PACK_MAX_NETS 4
 
 /**
+ * The models that this pack answers with, those opened at first use included: model `i` of the manifest.
+ * False for detectors that were not chosen and past the last model. name, role: borrowed from the pack.
+ */
+bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, const char **name, const char **role);
+
+/**
  * The nets of a role, opening them if need be: one for age_gender and expression (the default), all of
  * the pack for liveness.
  *

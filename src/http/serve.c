@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "core/clock.h"
+#include "engine/pack.h"
 #include "engine/pack_locate.h"
 #include "http/server.h"
 
@@ -52,8 +53,11 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
         frt_pack_free(pack);
         return frt_fail(err, FRT_EBAD_MODEL, "the pack has no embedder model; the service needs one");
     }
-    service->metrics->models[0] = (struct frt_metrics_model){info->embedder_name, "embedder"};
-    service->metrics->n_models = 1;
+    struct frt_metrics *metrics = service->metrics;
+    for (uint32_t i = 0; i < FRT_METRICS_MAX_MODELS; i++)
+        if (frt_pack_model_used(pack, i, &metrics->models[metrics->n_models].name,
+                                &metrics->models[metrics->n_models].role))
+            metrics->n_models++;
     /* release: a handler that sees the pack sees it whole */
     atomic_store(&service->pack, pack);
     atomic_store(&service->state, HTTP_READY);
