@@ -123,7 +123,7 @@ static enum frt_status unknown_option(const struct cli_command *c, const char *g
     const struct frt_config_key *keys = frt_config_keys(&n_keys);
     for (size_t i = 0; c->takes_config && i < n_keys && n < MAX_WORDS; i++) {
         size_t k = 0;
-        for (; keys[i].key[k] != '\0' && k < sizeof dashed[0] - 1; k++)
+        for (; k < sizeof dashed[0] - 1 && keys[i].key[k] != '\0'; k++)
             dashed[n][k] = keys[i].key[k] == '_' ? '-' : keys[i].key[k];
         dashed[n][k] = '\0';
         words[n] = dashed[n];
