@@ -191,6 +191,17 @@ void http_handle_embed(struct http_service *service, struct http_request *reques
 
 /* ------------------------------------------------------------------ verify */
 
+/* Asked of both sides before either costs anything. */
+static enum frt_status check_side(const struct http_input *input, const char *image_name,
+                                  const char *embedding_name, struct frt_error *err)
+{
+    bool has_image = http_input_has(input, image_name), has_embedding = http_input_has(input, embedding_name);
+    if (has_image != has_embedding)
+        return FRT_OK;
+    return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' %s '%s' is given; one of them is right",
+                    has_image ? "both" : "neither", image_name, has_image ? "and" : "nor", embedding_name);
+}
+
 static enum frt_status side(struct http_service *service, const struct http_input *input,
                             const char *image_name, const char *embedding_name, struct analysed *photo,
                             float *embedding, struct frt_timing *timing, struct frt_error *err)
@@ -200,11 +211,7 @@ static enum frt_status side(struct http_service *service, const struct http_inpu
                                          .cancelled = input->request->cancelled,
                                          .cancelled_arg = input->request->cancelled_arg};
     uint32_t dim = frt_pack_info_get(atomic_load(&service->pack))->dim;
-    bool has_image = http_input_has(input, image_name), has_embedding = http_input_has(input, embedding_name);
-    if (has_image == has_embedding)
-        return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' %s '%s' is given; one of them is right",
-                        has_image ? "both" : "neither", image_name, has_image ? "and" : "nor", embedding_name);
-    if (has_embedding)
+    if (http_input_has(input, embedding_name))
         return http_input_embedding(input, embedding_name, embedding, dim, err);
     enum frt_status status = analyse(service, input, image_name, &options, true, photo, timing, err);
     if (status != FRT_OK)
@@ -268,6 +275,10 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         status = http_input_only(&input, fields, &err);
     if (status == FRT_OK)
         status = http_input_number(&input, "threshold", -1, 1, &threshold, &err);
+    if (status == FRT_OK)
+        status = check_side(&input, "image1", "embedding1", &err);
+    if (status == FRT_OK)
+        status = check_side(&input, "image2", "embedding2", &err);
     if (status != FRT_OK)
         goto done;
     embeddings = frt_alloc_array(2 * dim, sizeof *embeddings);

@@ -112,8 +112,10 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
         service.metrics->pool = service.pool;
         status = http_server_start(&service, &server, err);
     }
-    if (status == FRT_OK)
+    if (status == FRT_OK) {
+        frt_log(FRT_LOG_INFO, "listening", FRT_LOG_STR("url", http_server_url(server)), FRT_LOG_END);
         status = open_models(&service, err);
+    }
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
                 FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),
