@@ -329,7 +329,7 @@ static void bash_value(struct frt_buf *out, const struct cli_option *o)
     frt_buf_printf(out, "        --%s", o->name);
     if (o->letter != 0)
         frt_buf_printf(out, " | -%c", o->letter);
-    frt_buf_printf(out, ") kind=%s words='%s' ;;\n", o->list ? "list" : kinds[o->complete],
+    frt_buf_printf(out, ") kind='%s' words='%s' ;;\n", o->list ? "list" : kinds[o->complete],
                    o->words == NULL ? "" : o->words);
 }
 
@@ -342,7 +342,7 @@ static void bash_setting(struct frt_buf *out, const struct frt_config_key *key)
     else if (key->kind == FRT_CONFIG_TRUTH)
         frt_buf_append_text(out, ") kind=words words='true false' ;;\n");
     else
-        frt_buf_printf(out, ") kind=%s ;;\n",
+        frt_buf_printf(out, ") kind='%s' ;;\n",
                        strcmp(key->value, "FOLDER") == 0 ? "folder"
                        : strcmp(key->value, "FILE") == 0 ? "file"
                                                          : "none");
@@ -370,7 +370,7 @@ static void bash_case(struct frt_buf *out, const struct cli_command *c)
     if (c->complete == CLI_COMPLETE_COMMANDS)
         frt_buf_append_text(out, "        *) kind=words words=$commands ;;\n        esac ;;\n");
     else
-        frt_buf_printf(out, "        *) kind=%s ;;\n        esac ;;\n",
+        frt_buf_printf(out, "        *) kind='%s' ;;\n        esac ;;\n",
                        c->complete == CLI_COMPLETE_FILE ? "file" : "none");
 }
 

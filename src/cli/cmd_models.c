@@ -23,8 +23,6 @@ static enum frt_status pack_folder(const struct cli_run *run, char out[FRT_LOCAT
         status = frt_pack_locate(out, err);
     else if ((size_t)snprintf(out, FRT_LOCATE_PATH_MAX, "%s", said) >= FRT_LOCATE_PATH_MAX)
         status = frt_fail(err, FRT_EINVAL, "--pack is too long");
-    if (status == FRT_ENOTFOUND)
-        err->status = status = FRT_EBAD_MODEL; /* a missing pack, not a missing photo */
     return status;
 }
 
@@ -123,6 +121,8 @@ int cli_models_list(struct cli_run *run)
     enum frt_status status = pack_folder(run, folder, &err);
     if (status == FRT_OK)
         status = frt_manifest_load(folder, &manifest, &err);
+    if (status == FRT_ENOTFOUND)
+        err.status = FRT_EBAD_MODEL; /* a missing pack, not a missing photo */
     if (status != FRT_OK)
         return cli_complain(run, &err);
     if (cli_has(run, "json"))
