@@ -14,6 +14,8 @@
 #include "core/config.h"
 #include "core/status.h"
 
+#define DOCUMENT "docs/cli.md"
+
 enum { MAX_TEXT = 1 << 20 };
 
 static void assert_sentence(const char *what, const char *text)
@@ -191,6 +193,61 @@ static void every_exit_code_of_the_statuses_is_documented(void **state)
     }
 }
 
+/* ----------------------------------------------------------------- document */
+
+static void append_row(struct frt_buf *out, const struct cli_option *o)
+{
+    frt_buf_append_text(out, "| ");
+    if (o->letter != 0)
+        frt_buf_printf(out, "`-%c`, ", o->letter);
+    frt_buf_printf(out, "`--%s%s%s` | %s |\n", o->name, o->value == NULL ? "" : " ",
+                   o->value == NULL ? "" : o->value, o->help);
+}
+
+/* A heading, the line to type and a row an option for every command, a row for every exit code: all made from
+ * the table. Where the page differs, what belongs there is printed. */
+static void the_page_says_what_the_table_says(void **state)
+{
+    (void)state;
+    static char page[1 << 17];
+    struct frt_buf wanted;
+    FILE *file = fopen(DOCUMENT, "re");
+    assert_non_null(file);
+    size_t size = fread(page, 1, sizeof page - 1, file), missing = 0;
+    (void)fclose(file);
+    assert_true(size > 0 && size < sizeof page - 1);
+    page[size] = '\0';
+    frt_buf_init(&wanted, MAX_TEXT);
+    for (const struct cli_command *c = cli_commands; c->name != NULL; c++) {
+        frt_buf_clear(&wanted);
+        frt_buf_printf(&wanted, "### frt %s\n\n    frt %s%s%s%s\n\n", c->name, c->name,
+                       c->groups != NULL || c->takes_config ? " [OPTION]…" : "",
+                       c->arguments[0] == '\0' ? "" : " ", c->arguments);
+        if (c->groups != NULL)
+            frt_buf_append_text(&wanted, "| option | meaning |\n| --- | --- |\n");
+        for (const struct cli_option *const *g = c->groups; g != NULL && *g != NULL; g++)
+            for (const struct cli_option *o = *g; o->name != NULL; o++)
+                append_row(&wanted, o);
+        assert_int_equal(frt_buf_status(&wanted), FRT_OK);
+        if (strstr(page, wanted.data) == NULL) {
+            missing++;
+            (void)fprintf(stderr, "%s\n", wanted.data);
+        }
+    }
+    frt_buf_clear(&wanted);
+    for (size_t i = 0; cli_exit_codes[i] != NULL; i++) {
+        int n = (int)strcspn(cli_exit_codes[i], "\t");
+        frt_buf_printf(&wanted, "| %.*s | %s |\n", n, cli_exit_codes[i], cli_exit_codes[i] + n + 1);
+    }
+    if (strstr(page, wanted.data) == NULL) {
+        missing++;
+        (void)fprintf(stderr, "%s\n", wanted.data);
+    }
+    frt_buf_deinit(&wanted);
+    if (missing > 0)
+        fail_msg("%s lacks the %zu pieces above", DOCUMENT, missing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +258,7 @@ int main(void)
         cmocka_unit_test(help_names_everything_and_fits_the_terminal),
         cmocka_unit_test(the_manual_and_completion_name_everything),
         cmocka_unit_test(every_exit_code_of_the_statuses_is_documented),
+        cmocka_unit_test(the_page_says_what_the_table_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
