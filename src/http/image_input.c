@@ -39,7 +39,8 @@ enum frt_status http_input_init(struct http_input *input, const struct http_requ
             status = frt_fail(err, FRT_EBAD_REQUEST, "the JSON body must be an object");
         }
     } else if (type != NULL && strncasecmp(type, "image/", 6) != 0 &&
-               !is_type(type, "application/octet-stream")) {
+               !is_type(type, "application/octet-stream") &&
+               !is_type(type, "application/x-www-form-urlencoded")) { /* what curl says of --data-binary */
         status = frt_fail(err, FRT_EUNSUPPORTED_MEDIA,
                           "Content-Type is '%.100s'; image/*, application/octet-stream, multipart/form-data or "
                           "application/json is right",

@@ -232,6 +232,7 @@ static void detect_however_the_image_comes(void **state)
     } ways[] = {{"image/jpeg", one.data, one.size},
                 {"IMAGE/anything", one.data, one.size}, /* the bytes say what they are */
                 {"application/octet-stream", one.data, one.size},
+                {"application/x-www-form-urlencoded", one.data, one.size}, /* curl --data-binary without -H */
                 {NULL, one.data, one.size},
                 {multipart_type, parts, size},
                 {"Multipart/Form-Data; charset=utf-8; boundary=\"frontier\"", parts, size},
