@@ -12,6 +12,17 @@
 
 enum { BACKLOG = 511, HOST_MAX = 256 };
 
+/* A host of n characters; an IPv6 address has brackets, which are left out, and nothing else has. */
+static bool copy_host(const char *text, size_t n, char host[HOST_MAX])
+{
+    bool v6 = n > 2 && text[0] == '[' && text[n - 1] == ']';
+    if (n == 0 || n >= HOST_MAX || v6 != (memchr(text, ':', n) != NULL))
+        return false;
+    memcpy(host, text + v6, n - 2 * (size_t)v6);
+    host[n - 2 * (size_t)v6] = '\0';
+    return true;
+}
+
 /* Host and port of "a:1", "[b]:2". */
 static bool split(const char *text, char host[HOST_MAX], long *port)
 {
@@ -20,18 +31,7 @@ static bool split(const char *text, char host[HOST_MAX], long *port)
     if (colon == NULL || colon == text || colon[1] < '0' || colon[1] > '9')
         return false;
     *port = strtol(colon + 1, &end, 10);
-    size_t n = (size_t)(colon - text);
-    if (*end != '\0' || *port < 0 || *port > 65535 || n >= HOST_MAX)
-        return false;
-    if (text[0] == '[' && text[n - 1] == ']') {
-        text++;
-        n -= 2;
-    } else if (memchr(text, ':', n) != NULL) {
-        return false; /* IPv6 needs its brackets */
-    }
-    memcpy(host, text, n);
-    host[n] = '\0';
-    return true;
+    return *end == '\0' && *port >= 0 && *port <= 65535 && copy_host(text, (size_t)(colon - text), host);
 }
 
 union address {
@@ -117,13 +117,7 @@ bool http_host_is_loopback(const char *host)
     long port;
     if (host == NULL)
         return false;
-    if (!split(host, name, &port)) { /* no port */
-        size_t n = strlen(host);
-        if (n == 0 || n >= sizeof name)
-            return false;
-        bool bracketed = host[0] == '[' && host[n - 1] == ']';
-        memcpy(name, host + bracketed, n - 2 * (size_t)bracketed);
-        name[n - 2 * (size_t)bracketed] = '\0';
-    }
+    if (!split(host, name, &port) && !copy_host(host, strlen(host), name))
+        return false;
     return parse(name, 0, &address, &size) && is_loopback(&address);
 }

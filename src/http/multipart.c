@@ -34,7 +34,7 @@ static bool parameter(const char *text, size_t size, const char *name, char *out
                  p++) {
                 if (quoted && *p == '\\' && p + 1 < end)
                     p++;
-                if (match && n + 1 >= capacity)
+                if (match && (n + 1 >= capacity || *p == '\0'))
                     return false;
                 if (match)
                     out[n++] = *p;

@@ -20,7 +20,7 @@ static void one(struct frt_buf *out, const char *name, const char *type, const c
 /* label  `route="POST /v1/detect"` */
 static void histogram(struct frt_buf *out, const char *name, const char *label, const struct frt_histogram *h)
 {
-    /* the total first: a record that lands meanwhile must not make a bucket larger than +Inf */
+    /* the total last: a record that lands meanwhile must not make a bucket larger than +Inf */
     uint64_t below[sizeof bounds_ms / sizeof *bounds_ms], count;
     for (size_t i = 0; i < sizeof bounds_ms / sizeof *bounds_ms; i++)
         below[i] = frt_histogram_count_below(h, bounds_ms[i]);

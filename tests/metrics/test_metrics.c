@@ -1,0 +1,153 @@
+/* Counters and the two renderings: the JSON parses and adds up, the Prometheus text follows its format. */
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/json_read.h"
+#include "metrics/metrics.h"
+
+static struct frt_metrics *make(void)
+{
+    struct frt_metrics *m = NULL;
+    assert_int_equal(frt_metrics_new(&frt_clock_system, &m, NULL), FRT_OK);
+    uint32_t detect = frt_metrics_add_route(m, "POST /v1/detect"),
+             unused = frt_metrics_add_route(m, "GET /unused");
+    assert_int_equal(detect, 0);
+    assert_int_equal(unused, 1);
+    m->models[0] = (struct frt_metrics_model){"face_recognition", "embedder"};
+    m->n_models = 1;
+    const int codes[] = {200, 200, 404, 503, 499};
+    for (size_t i = 0; i < 5; i++) {
+        frt_metrics_began(m);
+        frt_metrics_answered(m, i == 4 ? UINT32_MAX : 0, codes[i], (double)(i + 1), codes[i] == 503);
+    }
+    frt_metrics_began(m);
+    const struct frt_timing t = {.decode_ms = 3, .detect_ms = 50, .align_ms = 1, .embed_ms = 4};
+    frt_metrics_stages(m, &t);
+    return m;
+}
+
+static double number(const struct frt_json_value *value, const char *key)
+{
+    const struct frt_json_value *v = frt_json_get(value, key);
+    assert_true(frt_json_is_number(v));
+    return frt_json_double(v, -1);
+}
+
+static void json_adds_up(void **state)
+{
+    (void)state;
+    struct frt_metrics *m = make();
+    struct frt_buf out;
+    struct frt_json *json = NULL;
+    frt_buf_init(&out, 1 << 20);
+    frt_metrics_json(m, &out);
+    assert_int_equal(frt_json_parse(out.data, out.size, &json, NULL), FRT_OK);
+    const struct frt_json_value *root = frt_json_root(json), *requests = frt_json_get(root, "requests");
+    assert_int_equal((int)number(requests, "total"), 6);
+    assert_int_equal((int)number(requests, "in_flight"), 1);
+    assert_int_equal((int)number(requests, "errors"), 3);
+    assert_int_equal((int)number(requests, "rejected"), 1);
+    const struct frt_json_value *time = frt_json_get(requests, "response_time_ms");
+    assert_int_equal((int)number(time, "count"), 5);
+    assert_float_equal(number(time, "avg"), 3, 0.01);
+    assert_float_equal(number(time, "p50"), 3, 0.1);
+    assert_float_equal(number(time, "max"), 5, 0.01);
+    const struct frt_json_value *routes = frt_json_get(requests, "by_route");
+    assert_int_equal((int)number(frt_json_get(routes, "POST /v1/detect"), "count"), 4);
+    assert_int_equal((int)number(frt_json_get(routes, "GET /unused"), "count"), 0);
+    const struct frt_json_value *stages = frt_json_get(root, "stages");
+    assert_float_equal(number(frt_json_get(frt_json_get(stages, "recognize"), "time_ms"), "max"), 5, 0.01);
+    const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
+    assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
+    frt_json_free(json);
+    frt_buf_deinit(&out);
+    frt_metrics_free(m);
+}
+
+/* One line of the text format 0.0.4: a comment, or name{label="value",…} number. */
+static bool good_line(const char *line)
+{
+    const char *p = line;
+    if (*p == '#')
+        return strncmp(p, "# HELP ", 7) == 0 || strncmp(p, "# TYPE ", 7) == 0;
+    if (!isalpha((unsigned char)*p))
+        return false;
+    while (isalnum((unsigned char)*p) || *p == '_')
+        p++;
+    if (*p == '{') {
+        do {
+            p++;
+            while (isalnum((unsigned char)*p) || *p == '_')
+                p++;
+            if (p[0] != '=' || p[1] != '"')
+                return false;
+            for (p += 2; *p != '"'; p++) {
+                if (*p == '\0')
+                    return false;
+                if (*p == '\\' && *++p != '\\' && *p != '"' && *p != 'n')
+                    return false;
+            }
+            p++;
+        } while (*p == ',');
+        if (*p++ != '}')
+            return false;
+    }
+    if (*p++ != ' ')
+        return false;
+    char *end = NULL;
+    (void)strtod(p, &end);
+    return end != p && *end == '\0';
+}
+
+static void prometheus_text(void **state)
+{
+    (void)state;
+    struct frt_metrics *m = make();
+    struct frt_buf out;
+    frt_buf_init(&out, 1 << 20);
+    frt_metrics_prometheus(m, &out);
+    assert_int_equal(frt_buf_status(&out), FRT_OK);
+    char *text = strndup(out.data, out.size);
+    assert_non_null(text);
+    assert_int_equal(text[out.size - 1], '\n');
+    assert_non_null(strstr(text, "frt_requests_total 6\n"));
+    assert_non_null(strstr(text, "frt_requests_rejected_total 1\n"));
+    assert_non_null(strstr(text, "le=\"+Inf\""));
+    char *rest = text;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+        if (!good_line(line))
+            fail_msg("not the text format: %s", line);
+    free(text);
+    frt_buf_deinit(&out);
+    frt_metrics_free(m);
+}
+
+static void routes_are_bounded(void **state)
+{
+    (void)state;
+    struct frt_metrics *m = NULL;
+    assert_int_equal(frt_metrics_new(&frt_clock_system, &m, NULL), FRT_OK);
+    for (uint32_t i = 0; i < FRT_METRICS_MAX_ROUTES; i++)
+        assert_int_equal(frt_metrics_add_route(m, "x"), i);
+    assert_int_equal(frt_metrics_add_route(m, "x"), UINT32_MAX);
+    frt_metrics_began(m);
+    frt_metrics_answered(m, UINT32_MAX, 200, 1, false);
+    frt_metrics_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_adds_up),
+        cmocka_unit_test(prometheus_text),
+        cmocka_unit_test(routes_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
