@@ -215,7 +215,7 @@ static void test_part_is_part_of_the_whole(void **state)
     }
 }
 
-/* Cut anywhere, it declines; with any bit flipped it may do as it likes within its memory. */
+/* Cut at many places, it declines; with any bit flipped it may do as it likes within its memory. */
 static void test_damage(void **state)
 {
     (void)state;
@@ -227,14 +227,14 @@ static void test_damage(void **state)
         for (size_t i = 0; i + 1 < file.size; i++)
             if (file.data[i] == 0xFF && file.data[i + 1] == 0xDA)
                 head = i + 14; /* behind SOS */
-        for (size_t size = head; size + 3 < file.size; size++) {
+        for (size_t size = head; size + 3 < file.size; size += 1 + file.size / 150) {
             struct file cut = {malloc(size), size}; /* exact, so that a sanitizer sees a read past the end */
             assert_non_null(cut.data);
             memcpy(cut.data, file.data, size);
             assert_false(read_fast(&cut, 2, &whole, pixels));
             free(cut.data);
         }
-        for (size_t i = head; i < file.size; i++) {
+        for (size_t i = head; i < file.size; i += 1 + file.size / 100) {
             uint8_t was = file.data[i];
             for (int bit = 0; bit < 8; bit += 3) {
                 file.data[i] ^= (uint8_t)(1U << bit);
