@@ -62,9 +62,9 @@ struct exchange {
     uint64_t reserved; /* of the server's body_bytes */
     uint64_t drained;
     int64_t start_ns;
-    bool refused;  /* an answer stands before the body was read */
-    bool answered; /* the handler has run */
-    bool close;    /* the connection ends with this answer */
+    bool refused;         /* an answer stands before the body was read */
+    atomic_bool answered; /* the handler has run; what the worker wrote is handed over by it */
+    bool close;           /* the connection ends with this answer */
     double ms;
 };
 
@@ -249,7 +249,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
         return;
     if (x->ms == 0) /* ended before an answer was sent */
         x->ms = frt_elapsed_ms(x->start_ns);
-    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !x->answered && !x->refused)
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !atomic_load(&x->answered) && !x->refused)
         x->response.status = 499; /* the client went away */
     frt_metrics_answered(server->service->metrics, route_number(x), x->response.status, x->ms,
                          x->response.rejected);
@@ -396,7 +396,8 @@ static void run_on_worker(void *arg, bool late)
         http_problem(&x->response, &x->request, FRT_ECANCELLED, "the client hung up");
     else
         x->route->handle(service, &x->request, &x->response);
-    x->answered = true;
+    /* release: the HTTP thread that sees it sees the response, too, whatever the library synchronises */
+    atomic_store_explicit(&x->answered, true, memory_order_release);
     MHD_resume_connection(x->connection); /* from here on the exchange is the HTTP thread's again */
 }
 
@@ -408,7 +409,7 @@ static enum MHD_Result dispatch(struct exchange *x)
     x->request.body_size = x->body.size;
     if (!x->route->works) {
         x->route->handle(service, &x->request, &x->response);
-        x->answered = true;
+        atomic_store(&x->answered, true);
         return send_answer(x);
     }
     set_phase(x->server, x->client, PHASE_WORKING);
@@ -417,7 +418,7 @@ static enum MHD_Result dispatch(struct exchange *x)
     enum frt_status status = frt_worker_pool_submit(service->pool, job, &err);
     if (status != FRT_OK) {
         http_problem(&x->response, &x->request, status, err.text);
-        x->answered = true;
+        atomic_store(&x->answered, true);
         MHD_resume_connection(x->connection);
     }
     return MHD_YES;
@@ -438,7 +439,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     }
     if (*size > 0)
         return on_body(x, data, size);
-    return x->refused || x->answered ? send_answer(x) : dispatch(x);
+    return x->refused || atomic_load(&x->answered) ? send_answer(x) : dispatch(x);
 }
 
 /* ------------------------------------------------------------- lifecycle */

@@ -212,7 +212,7 @@ void answer_free(struct answer *answer)
 
 const char *answer_header(const struct answer *answer, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t n = strlen(name);
     value[0] = '\0';
     for (const char *line = strstr(answer->head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {

@@ -1,7 +1,7 @@
 /*
  * A small HTTP/1.1 client that can also misbehave, and the service as a child process.
  * Everything fails the running test when it goes wrong. Every wait ends after WAIT_MS.
- * Threading: one owner.
+ * Threading: one owner each.
  */
 #ifndef FRT_TESTS_HTTP_CLIENT_H
 #define FRT_TESTS_HTTP_CLIENT_H
@@ -53,7 +53,7 @@ size_t client_send_text(int fd, const char *text);
 /** Read one answer; `head_only` for HEAD. status 0: the peer closed without one. */
 struct answer client_read(int fd, bool head_only);
 void answer_free(struct answer *answer);
-/** Value of a header, "" when absent; static storage, until the next call. */
+/** Value of a header, "" when absent; the thread's static storage, until its next call. */
 const char *answer_header(const struct answer *answer, const char *name);
 
 /** One request on a connection of its own; `type` NULL: no Content-Type. */

@@ -309,7 +309,6 @@ static void *ask(void *arg)
     return NULL;
 }
 
-/* answer_header's static storage is shared by these threads; it is compared with "" only. */
 static void more_than_the_queue_holds(void **state)
 {
     enum { CLIENTS = 60 };
