@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "engine/faces.h"
 #include "simd/dot.h"
 
 enum { MAX_THREADS = 256, MAX_PAIRS_FILE = 64 << 20, HISTOGRAM_BINS = 20001, MAX_ROC_POINTS = 400 };
@@ -163,17 +164,6 @@ done:
     return status;
 }
 
-static void add_timing(struct frt_timing *sum, const struct frt_timing *t)
-{
-    sum->decode_ms += t->decode_ms;
-    sum->detect_ms += t->detect_ms;
-    sum->align_ms += t->align_ms;
-    sum->embed_ms += t->embed_ms;
-    sum->attribute_ms += t->attribute_ms;
-    sum->inference_ms += t->inference_ms;
-    sum->total_ms += t->total_ms;
-}
-
 static void *work(void *arg)
 {
     struct run *run = arg;
@@ -206,7 +196,7 @@ static void *work(void *arg)
         run->done++;
         run->several += n_faces > 1;
         run->decoded += timing.total_ms > 0;
-        add_timing(&run->sum, &timing);
+        frt_timing_add(&run->sum, &timing);
         if (status == FRT_OK && o->progress != NULL)
             o->progress(o->progress_arg, run->done, run->protocol->n_photos);
         (void)pthread_mutex_unlock(&run->lock);

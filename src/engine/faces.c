@@ -57,3 +57,14 @@ struct frt_timing frt_faces_timing(const struct frt_faces *faces)
 {
     return faces->timing;
 }
+
+void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t)
+{
+    sum->decode_ms += t->decode_ms;
+    sum->detect_ms += t->detect_ms;
+    sum->align_ms += t->align_ms;
+    sum->embed_ms += t->embed_ms;
+    sum->attribute_ms += t->attribute_ms;
+    sum->inference_ms += t->inference_ms;
+    sum->total_ms += t->total_ms;
+}

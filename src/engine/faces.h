@@ -18,4 +18,7 @@ struct frt_faces {
 FRT_NODISCARD enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_faces **out,
                                             struct frt_error *err);
 
+/** sum += t, step by step. */
+void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t);
+
 #endif

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "core/suggest.h"
 #include "engine/answer.h"
+#include "engine/faces.h"
 #include "http/image_input.h"
 #include "http/service.h"
 
@@ -95,17 +96,6 @@ static enum frt_status finish(struct http_response *response, struct frt_error *
     return status == FRT_OK ? FRT_OK : frt_fail(err, FRT_ENOMEM, "the answer does not fit in memory");
 }
 
-static void add_timing(struct frt_timing *sum, const struct frt_timing *t)
-{
-    sum->decode_ms += t->decode_ms;
-    sum->detect_ms += t->detect_ms;
-    sum->align_ms += t->align_ms;
-    sum->embed_ms += t->embed_ms;
-    sum->attribute_ms += t->attribute_ms;
-    sum->inference_ms += t->inference_ms;
-    sum->total_ms += t->total_ms;
-}
-
 /* An image that a request brought, and its faces. */
 struct analysed {
     char *owned;
@@ -137,7 +127,7 @@ static enum frt_status analyse(struct http_service *service, const struct http_i
     if (status == FRT_OK) {
         struct frt_timing t = frt_faces_timing(out->faces);
         frt_metrics_stages(service->metrics, &t);
-        add_timing(timing, &t);
+        frt_timing_add(timing, &t);
     } else {
         analysed_deinit(out);
     }

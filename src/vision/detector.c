@@ -19,6 +19,24 @@ static const struct frt_detector_family *const families[] = {
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
+bool frt_outputs_sort(struct frt_detector *detector, uint32_t counts[FRT_OUTPUT_KINDS])
+{
+    static const int64_t channels_of[FRT_OUTPUT_KINDS] = {1, 4, 10};
+    const struct frt_session_info *info = &detector->session->info;
+    memset(counts, 0, FRT_OUTPUT_KINDS * sizeof *counts);
+    for (uint32_t i = 0; i < info->n_outputs; i++) {
+        int64_t channels = frt_output_channels(info->outputs[i].dims, info->outputs[i].n_dims);
+        uint8_t kind = 0;
+        while (kind < FRT_OUTPUT_KINDS && channels != channels_of[kind])
+            kind++;
+        if (kind == FRT_OUTPUT_KINDS || !info->outputs[i].is_float)
+            return false;
+        detector->output_kind[i] = kind;
+        counts[kind]++;
+    }
+    return true;
+}
+
 int64_t frt_output_channels(const int64_t *dims, uint32_t n_dims)
 {
     if (n_dims == 2)

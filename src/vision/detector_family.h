@@ -62,6 +62,12 @@ extern const struct frt_detector_family frt_detector_tiny_yolo2;
 extern const struct frt_detector_family frt_detector_ultralight_rfb;
 extern const struct frt_detector_family frt_detector_retinaface;
 
+/* Anchor detectors with one output a stride: what an output holds, by its last dimension (1, 4, 10). */
+enum { FRT_OUTPUT_SCORE, FRT_OUTPUT_BOX, FRT_OUTPUT_POINTS, FRT_OUTPUT_KINDS };
+
+/** Fill output_kind by the last dimension and count each kind; false when an output is none of them. */
+bool frt_outputs_sort(struct frt_detector *detector, uint32_t counts[FRT_OUTPUT_KINDS]);
+
 /** Last dimension of a shape when it has 2 or 3 (batch 1 or dynamic in front), else 0. */
 int64_t frt_output_channels(const int64_t *dims, uint32_t n_dims);
 

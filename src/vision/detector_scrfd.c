@@ -13,33 +13,15 @@
 
 #include "vision/detector_family.h"
 
-enum { KIND_SCORE, KIND_BOX, KIND_POINTS };
-
 #define N_STRIDES 3
 #define MAX_ANCHORS 2
 static const uint32_t strides[N_STRIDES] = {8, 16, 32};
 
 static bool scrfd_match(struct frt_detector *detector)
 {
-    const struct frt_session_info *info = &detector->session->info;
-    uint32_t n_scores = 0, n_boxes = 0, n_points = 0;
-    for (uint32_t i = 0; i < info->n_outputs; i++) {
-        int64_t channels = frt_output_channels(info->outputs[i].dims, info->outputs[i].n_dims);
-        if (!info->outputs[i].is_float)
-            return false;
-        if (channels == 1) {
-            detector->output_kind[i] = KIND_SCORE;
-            n_scores++;
-        } else if (channels == 4) {
-            detector->output_kind[i] = KIND_BOX;
-            n_boxes++;
-        } else if (channels == 10) {
-            detector->output_kind[i] = KIND_POINTS;
-            n_points++;
-        }
-    }
-    return n_scores == N_STRIDES && n_boxes == N_STRIDES && (n_points == N_STRIDES || n_points == 0) &&
-           n_scores + n_boxes + n_points == info->n_outputs;
+    uint32_t n[FRT_OUTPUT_KINDS];
+    return frt_outputs_sort(detector, n) && n[FRT_OUTPUT_SCORE] == N_STRIDES &&
+           n[FRT_OUTPUT_BOX] == N_STRIDES && (n[FRT_OUTPUT_POINTS] == N_STRIDES || n[FRT_OUTPUT_POINTS] == 0);
 }
 
 struct level {
@@ -66,9 +48,9 @@ static bool find_level(const struct frt_detector_decode *decode, uint32_t stride
                             .rows = decode->canvas_height_px / stride};
     for (level->anchors = MAX_ANCHORS; level->anchors > 0; level->anchors--) {
         size_t n = level->columns * level->rows * level->anchors;
-        level->scores = frt_output_find(decode, KIND_SCORE, n, 1);
-        level->boxes = frt_output_find(decode, KIND_BOX, n, 4);
-        level->points = frt_output_find(decode, KIND_POINTS, n, 10);
+        level->scores = frt_output_find(decode, FRT_OUTPUT_SCORE, n, 1);
+        level->boxes = frt_output_find(decode, FRT_OUTPUT_BOX, n, 4);
+        level->points = frt_output_find(decode, FRT_OUTPUT_POINTS, n, 10);
         if (level->scores != NULL && level->boxes != NULL)
             return true;
     }

@@ -12,31 +12,14 @@
 
 #include "vision/detector_family.h"
 
-enum { KIND_SCORE, KIND_BOX, KIND_POINTS };
-
 #define N_STRIDES 3
 static const uint32_t strides[N_STRIDES] = {8, 16, 32};
 
 static bool yunet_match(struct frt_detector *detector)
 {
-    const struct frt_session_info *info = &detector->session->info;
-    uint32_t n_scores = 0, n_boxes = 0, n_points = 0;
-    for (uint32_t i = 0; i < info->n_outputs; i++) {
-        int64_t channels = frt_output_channels(info->outputs[i].dims, info->outputs[i].n_dims);
-        if (!info->outputs[i].is_float)
-            return false;
-        if (channels == 1) {
-            detector->output_kind[i] = KIND_SCORE;
-            n_scores++;
-        } else if (channels == 4) {
-            detector->output_kind[i] = KIND_BOX;
-            n_boxes++;
-        } else if (channels == 10) {
-            detector->output_kind[i] = KIND_POINTS;
-            n_points++;
-        }
-    }
-    return n_scores == 2 * N_STRIDES && n_boxes == N_STRIDES && n_points == N_STRIDES && info->n_outputs == 12;
+    uint32_t n[FRT_OUTPUT_KINDS];
+    return frt_outputs_sort(detector, n) && n[FRT_OUTPUT_SCORE] == 2 * N_STRIDES &&
+           n[FRT_OUTPUT_BOX] == N_STRIDES && n[FRT_OUTPUT_POINTS] == N_STRIDES;
 }
 
 /* Both score outputs of a stride. */
@@ -45,7 +28,7 @@ static bool find_scores(const struct frt_detector_decode *decode, size_t rows, c
     uint32_t n = 0;
     for (uint32_t i = 0; i < decode->outputs->n && n < 2; i++) {
         const struct frt_tensor *tensor = &decode->outputs->tensors[i];
-        if (decode->detector->output_kind[i] == KIND_SCORE && tensor->data != NULL &&
+        if (decode->detector->output_kind[i] == FRT_OUTPUT_SCORE && tensor->data != NULL &&
             frt_tensor_size(tensor) == rows)
             scores[n++] = tensor->data;
     }
@@ -65,8 +48,8 @@ static enum frt_status yunet_decode(const struct frt_detector_decode *decode, st
         size_t columns = decode->canvas_width_px / strides[k], rows = decode->canvas_height_px / strides[k];
         size_t n = columns * rows;
         const float *scores[2] = {NULL, NULL};
-        const float *boxes = frt_output_find(decode, KIND_BOX, n, 4);
-        const float *points = frt_output_find(decode, KIND_POINTS, n, 10);
+        const float *boxes = frt_output_find(decode, FRT_OUTPUT_BOX, n, 4);
+        const float *points = frt_output_find(decode, FRT_OUTPUT_POINTS, n, 10);
         if (boxes == NULL || points == NULL || !find_scores(decode, n, scores))
             return frt_fail(err, FRT_EBAD_MODEL,
                             "detector %s: no outputs for stride %u of a %ux%u input; yunet expects %zu rows",
