@@ -5,9 +5,9 @@
  *                     │                                                    │
  *                     └── fine frame (only the faces, only if they need it) ─ landmarks ─ chips ─ embedder
  *
- * A photo is decoded coarsely first. When the faces found cover too few pixels of that frame for the
- * nets that look at them, the part of the photo that holds them is decoded again, finely: once for all
- * faces while that fits MAX_FINE_PIXELS, otherwise face by face.
+ * A photo is decoded coarsely first, unless its format has to be unpacked whole anyway. When the faces found
+ * cover too few pixels of that frame for the nets that look at them, the part of the photo that holds them is
+ * decoded again, finely: once for all faces while that fits MAX_FINE_PIXELS, otherwise face by face.
  *
  * Deadline and cancellation are asked before every costly step, never inside one.
  *
@@ -79,6 +79,15 @@ static enum frt_status check_alive(const struct work *w, struct frt_error *err)
     if (w->options.cancelled != NULL && w->options.cancelled(w->options.cancelled_arg))
         return frt_fail(err, FRT_ECANCELLED, "the caller gave up");
     return FRT_OK;
+}
+
+/* How large the first frame is wanted; 0 = full size, which serves every step. */
+static uint32_t coarse_side(const struct work *w)
+{
+    uint64_t pixels = (uint64_t)w->info.width_px * w->info.height_px;
+    if (!frt_image_scales(w->image) && pixels <= MAX_FINE_PIXELS)
+        return 0;
+    return (uint32_t)(COARSE_SLACK * frt_detector_want_side_px(w->pack->detector));
 }
 
 /* ------------------------------------------------------------- detection */
@@ -388,8 +397,7 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
     status = check_alive(&w, err);
     if (status != FRT_OK)
         goto done;
-    struct frt_decode_request whole = {
-        .want_side_px = (uint32_t)(COARSE_SLACK * frt_detector_want_side_px(pack->detector))};
+    struct frt_decode_request whole = {.want_side_px = coarse_side(&w)};
     status = frt_image_decode(image, &whole, &w.coarse, err);
     w.timing.decode_ms = frt_elapsed_ms(start);
     if (status != FRT_OK)

@@ -139,7 +139,7 @@ enum frt_status frt_image_wrap(const struct frt_image_limits *limits, const uint
     image->data = pixels;
     image->stride_bytes = stride_bytes;
     image->format = FRT_IMAGE_RAW;
-    image->header = (struct image_header){width_px, height_px, 3, 8, 1};
+    image->header = (struct image_header){width_px, height_px, 3, 8, 1, .scales = true};
     image->decoder = &decoder_raw;
     *out = image;
     return FRT_OK;
@@ -207,6 +207,11 @@ void frt_image_free(struct frt_image *image)
         return;
     frt_free(image->owned);
     frt_free(image);
+}
+
+bool frt_image_scales(const struct frt_image *image)
+{
+    return image->header.scales;
 }
 
 struct frt_image_info frt_image_info_get(const struct frt_image *image)

@@ -59,6 +59,10 @@ FRT_NODISCARD enum frt_status frt_image_wrap(const struct frt_image_limits *limi
                                              uint32_t width_px, uint32_t height_px, size_t stride_bytes,
                                              struct frt_image **out, struct frt_error *err);
 
+/** Does a small frame, or one of a region, cost much less than one of everything? So it is with baseline JPEG
+ * and raw pixels. Of other formats all has to be unpacked whatever is wanted: better once than twice. */
+bool frt_image_scales(const struct frt_image *image);
+
 /**
  * Decode. `out` receives ownership; frt_frame_deinit it.
  * Errors: FRT_EBAD_IMAGE, FRT_ENOMEM, FRT_EINVAL (region outside the image).

@@ -12,6 +12,7 @@ struct image_header {
     uint32_t width_px, height_px;
     uint8_t channels, bit_depth;
     uint8_t orientation; /* EXIF 1..8 still to be applied */
+    bool scales;         /* a small frame, or a region, costs much less than the whole */
 };
 
 /* A rectangle of the stored image and how much smaller the frame may be. */

@@ -137,7 +137,8 @@ static enum frt_status read_header(const uint8_t *data, size_t size, struct imag
                                   .height_px = r.jpeg.image_height,
                                   .channels = (uint8_t)r.jpeg.num_components,
                                   .bit_depth = (uint8_t)r.jpeg.data_precision,
-                                  .orientation = orientation_of(&r.jpeg)};
+                                  .orientation = orientation_of(&r.jpeg),
+                                  .scales = !r.jpeg.progressive_mode};
     bool cut = r.truncated;
     jpeg_destroy_decompress(&r.jpeg);
     if (cut)
