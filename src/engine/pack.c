@@ -34,53 +34,79 @@ static uint32_t number_of(const struct frt_pack *pack, const struct frt_model_sp
     return (uint32_t)(spec - pack->manifest->models);
 }
 
-/* Opens the pack's model of a role; *spec is NULL when it has none. */
-static enum frt_status open_role(struct frt_pack *pack, enum frt_model_role role, const char *name,
-                                 const struct frt_model_spec **spec, struct frt_error *err)
+/* One model's way from file to session, on a thread of its own where there is one to be had. */
+struct opening {
+    struct frt_pack *pack;
+    const struct frt_model_spec *spec; /* NULL: the pack has none */
+    pthread_t thread;
+    bool on_thread;
+    enum frt_status status;
+    struct frt_error err;
+};
+
+static void *open_one(void *arg)
 {
-    *spec = frt_manifest_find(pack->manifest, role, name);
-    if (*spec == NULL)
-        return FRT_OK;
-    return open_session(pack, number_of(pack, *spec), err);
+    struct opening *o = arg;
+    o->status = open_session(o->pack, number_of(o->pack, o->spec), &o->err);
+    return NULL;
+}
+
+/* Hashing and graph optimisation take a core each: the models are opened at the same time. The first failure in
+ * their order is the one that is told. */
+static enum frt_status open_together(struct opening *openings, size_t n, struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    for (size_t i = 1; i < n; i++)
+        if (openings[i].spec != NULL)
+            openings[i].on_thread = pthread_create(&openings[i].thread, NULL, open_one, &openings[i]) == 0;
+    for (size_t i = 0; i < n; i++) {
+        struct opening *o = &openings[i];
+        if (o->on_thread)
+            (void)pthread_join(o->thread, NULL);
+        else if (o->spec != NULL)
+            (void)open_one(o);
+        if (status == FRT_OK && o->status != FRT_OK) {
+            status = o->status;
+            if (err != NULL)
+                *err = o->err;
+        }
+    }
+    return status;
 }
 
 static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_options *options,
                                    struct frt_error *err)
 {
-    const char *wanted = options == NULL ? NULL : options->detector;
-    const struct frt_model_spec *spec = NULL;
-
-    if (wanted != NULL && wanted[0] == '\0')
-        wanted = NULL;
-    enum frt_status status = open_role(pack, FRT_ROLE_DETECTOR, wanted, &spec, err);
-    if (status != FRT_OK)
-        return status;
-    if (spec == NULL) {
-        const struct frt_model_spec *fallback = frt_manifest_find(pack->manifest, FRT_ROLE_DETECTOR, NULL);
+    const char *wanted =
+        options == NULL || options->detector == NULL || options->detector[0] == '\0' ? NULL : options->detector;
+    const struct frt_manifest *manifest = pack->manifest;
+    struct opening openings[] = {
+        {.pack = pack, .spec = frt_manifest_find(manifest, FRT_ROLE_DETECTOR, wanted)},
+        {.pack = pack, .spec = frt_manifest_find(manifest, FRT_ROLE_EMBEDDER, NULL)},
+        {.pack = pack, .spec = frt_manifest_find(manifest, FRT_ROLE_LANDMARKS, NULL)},
+    };
+    const struct frt_model_spec *detector = openings[0].spec, *embedder = openings[1].spec,
+                                *landmarks = openings[2].spec;
+    if (detector == NULL) {
+        const struct frt_model_spec *fallback = frt_manifest_find(manifest, FRT_ROLE_DETECTOR, NULL);
         return frt_fail(err, FRT_EBAD_MODEL, "%s/manifest.json: no detector%s%s%s%s", pack->folder,
                         wanted == NULL ? "" : " named ", wanted == NULL ? "" : wanted,
                         fallback == NULL ? "" : "; the default one is ",
                         fallback == NULL ? "" : fallback->name);
     }
-    status = frt_detector_new(spec, pack->sessions[number_of(pack, spec)], &pack->detector, err);
-    if (status != FRT_OK)
-        return status;
-
-    status = open_role(pack, FRT_ROLE_LANDMARKS, NULL, &spec, err);
-    if (status == FRT_OK && spec != NULL)
-        status = frt_landmarker_new(spec, pack->sessions[number_of(pack, spec)], &pack->landmarker, err);
-    if (status != FRT_OK)
-        return status;
-
-    status = open_role(pack, FRT_ROLE_EMBEDDER, NULL, &spec, err);
-    if (status == FRT_OK && spec != NULL) {
-        status = frt_embedder_new(spec, pack->sessions[number_of(pack, spec)], &pack->embedder, err);
-        if (status == FRT_OK) {
-            pack->info.embedder_name = spec->name;
-            pack->info.embedder_version = spec->version;
-            pack->info.dim = frt_embedder_dim(pack->embedder);
-            pack->info.default_threshold = spec->threshold;
-        }
+    enum frt_status status = open_together(openings, sizeof openings / sizeof *openings, err);
+    if (status == FRT_OK)
+        status = frt_detector_new(detector, pack->sessions[number_of(pack, detector)], &pack->detector, err);
+    if (status == FRT_OK && landmarks != NULL)
+        status =
+            frt_landmarker_new(landmarks, pack->sessions[number_of(pack, landmarks)], &pack->landmarker, err);
+    if (status == FRT_OK && embedder != NULL)
+        status = frt_embedder_new(embedder, pack->sessions[number_of(pack, embedder)], &pack->embedder, err);
+    if (status == FRT_OK && embedder != NULL) {
+        pack->info.embedder_name = embedder->name;
+        pack->info.embedder_version = embedder->version;
+        pack->info.dim = frt_embedder_dim(pack->embedder);
+        pack->info.default_threshold = embedder->threshold;
     }
     return status;
 }
