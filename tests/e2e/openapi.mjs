@@ -61,6 +61,37 @@ await withService(process.argv[2], async (url) => {
       for (const path of ["/healthz", "/readyz", "/version", "/metrics"])
         conforms(schemaOf(path, "get"), await (await fetch(url + path)).json());
     }],
+    ["headers are there and as written", async () => {
+      const follow = (value) => (value.$ref ? value.$ref.slice(2).split("/").reduce((at, key) => at[key], document) : value);
+      const compare = (written, response) => {
+        check(Object.keys(written).length >= 2, "headers are written down");
+        for (const [name, header] of Object.entries(written)) {
+          const { required, schema } = follow(header), text = response.headers.get(name);
+          if (text === null) check(!required, `${response.url} has no ${name}`);
+          else check(ajv.validate(schema, schema.type === "number" || schema.type === "integer" ? Number(text) : text), `${name}: ${text}`);
+        }
+      };
+      for (const [path, item] of Object.entries(document.paths)) {
+        const [method] = Object.keys(item), asked = { method: method.toUpperCase(), headers: { "X-Request-Id": "mine.1" } };
+        if (path === "/v1/verify") {
+          asked.body = new FormData();
+          for (const name of ["image1", "image2"]) asked.body.append(name, new Blob([photo]));
+        } else if (method === "post") {
+          asked.body = photo;
+        }
+        const response = await fetch(url + path, asked);
+        check(response.status === 200, `${path} answers ${response.status}`);
+        check(response.headers.get("X-Request-Id") === "mine.1", "the request's own id is kept");
+        const type = response.headers.get("Content-Type").split(";")[0], written = item[method].responses[200];
+        check(type in written.content, `${path} answers ${type}`);
+        compare(written.headers, response);
+        await response.arrayBuffer();
+      }
+      const refused = await fetch(`${url}/healthz`, { method: "POST" });
+      check(refused.status === 405 && /GET/.test(refused.headers.get("Allow")), "405 says what is allowed");
+      compare(document.components.responses.Problem.headers, refused);
+      await refused.arrayBuffer();
+    }],
     ["detect conforms, with and without attributes", async () => {
       for (const query of ["", "?attributes=all", "?attributes=quality,liveness,age,gender,expression&max_faces=1&min_confidence=0.2&min_size=10"]) {
         const answer = await post(`/v1/detect${query}`, photo, "image/jpeg");

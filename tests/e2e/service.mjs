@@ -31,6 +31,10 @@ export function check(truth, text) {
 export async function withService(program, body) {
   const child = spawn(program, ["serve", "--listen", "127.0.0.1:0"], { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal)));
+  // A test that is told to stop (a terminal, a build's time limit) takes its service along.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.once(signal, () => { child.kill("SIGKILL"); process.exit(1); });
+  process.once("exit", () => child.kill("SIGKILL"));
   let log = "";
   try {
     const url = await new Promise((resolve, reject) => {
