@@ -1,5 +1,6 @@
 #include "core/crypto.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -155,6 +156,64 @@ size_t frt_base64_encoded_size(size_t size)
 void frt_base64_encode(const void *bytes, size_t size, char *out)
 {
     (void)sodium_bin2base64(out, frt_base64_encoded_size(size), bytes, size, sodium_base64_VARIANT_ORIGINAL);
+}
+
+size_t frt_base64url_encoded_size(size_t size)
+{
+    return sodium_base64_encoded_len(size, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+void frt_base64url_encode(const void *bytes, size_t size, char *out)
+{
+    (void)sodium_bin2base64(out, frt_base64url_encoded_size(size), bytes, size,
+                            sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
+void frt_hmac_sha256(const void *key, size_t key_size, const void *message, size_t size,
+                     uint8_t out[FRT_HMAC_BYTES])
+{
+    crypto_auth_hmacsha256_state state;
+    (void)crypto_auth_hmacsha256_init(&state, key, key_size);
+    (void)crypto_auth_hmacsha256_update(&state, message, size);
+    (void)crypto_auth_hmacsha256_final(&state, out);
+    sodium_memzero(&state, sizeof state);
+}
+
+bool frt_equal_secrets(const void *a, const void *b, size_t size)
+{
+    return sodium_memcmp(a, b, size) == 0;
+}
+
+void frt_wipe(void *bytes, size_t size)
+{
+    sodium_memzero(bytes, size);
+}
+
+enum frt_status frt_password_hash(const char *password, char out[FRT_PASSWORD_HASH_SIZE], struct frt_error *err)
+{
+    static_assert(FRT_PASSWORD_HASH_SIZE >= crypto_pwhash_argon2id_STRBYTES, "the hash fits");
+    size_t size = strlen(password);
+    char text[crypto_pwhash_argon2id_STRBYTES];
+    if (size == 0 || size > FRT_PASSWORD_MAX_BYTES)
+        return frt_fail(err, FRT_EINVAL, "the password has %zu bytes; 1 to %d fit", size,
+                        FRT_PASSWORD_MAX_BYTES);
+    if (sodium_init() < 0)
+        abort(); /* no entropy source: a salt could not be made */
+    if (crypto_pwhash_argon2id_str(text, password, size, crypto_pwhash_argon2id_OPSLIMIT_INTERACTIVE,
+                                   crypto_pwhash_argon2id_MEMLIMIT_INTERACTIVE) != 0)
+        return frt_fail_nomem(err, "a password's hash (64 MiB)");
+    memcpy(out, text, sizeof text);
+    return FRT_OK;
+}
+
+bool frt_password_verify(const char *hash, const char *password)
+{
+    size_t size = strlen(password);
+    char text[crypto_pwhash_argon2id_STRBYTES] = {0};
+    if (size == 0 || size > FRT_PASSWORD_MAX_BYTES || strlen(hash) >= sizeof text)
+        return false;
+    memcpy(text, hash, strlen(hash));
+    return sodium_init() >= 0 && crypto_pwhash_argon2id_str_verify(text, password, size) == 0;
 }
 
 void frt_random_bytes(void *out, size_t size)

@@ -34,6 +34,32 @@ size_t frt_base64_encoded_size(size_t size);
 /** Encode with padding; `out` holds frt_base64_encoded_size(size) characters. */
 void frt_base64_encode(const void *bytes, size_t size, char *out);
 
+/** Characters needed by frt_base64url_encode, the NUL included. */
+size_t frt_base64url_encoded_size(size_t size);
+/** Encode in the URL alphabet, without padding (RFC 4648 section 5). */
+void frt_base64url_encode(const void *bytes, size_t size, char *out);
+
+#define FRT_HMAC_BYTES 32
+/** HMAC-SHA-256. Source: RFC 2104. */
+void frt_hmac_sha256(const void *key, size_t key_size, const void *message, size_t size,
+                     uint8_t out[FRT_HMAC_BYTES]);
+
+/** Are the bytes equal? Takes as long when they are not. */
+bool frt_equal_secrets(const void *a, const void *b, size_t size);
+/** Overwrite with zeros, whatever the optimiser thinks. */
+void frt_wipe(void *bytes, size_t size);
+
+#define FRT_PASSWORD_HASH_SIZE 128 /* text and NUL */
+enum { FRT_PASSWORD_MAX_BYTES = 1024 };
+/**
+ * Argon2id (RFC 9106) with a random salt: text for frt_password_verify, 2 passes over 64 MiB, some 0.1 s.
+ * Errors: FRT_EINVAL (empty, or over FRT_PASSWORD_MAX_BYTES), FRT_ENOMEM.
+ */
+FRT_NODISCARD enum frt_status frt_password_hash(const char *password, char out[FRT_PASSWORD_HASH_SIZE],
+                                                struct frt_error *err);
+/** Is this the password of the hash? False for what is no hash, too. As costly as frt_password_hash. */
+bool frt_password_verify(const char *hash, const char *password);
+
 /** Unpredictable bytes. */
 void frt_random_bytes(void *out, size_t size);
 
