@@ -100,7 +100,15 @@ class PhotoInput {
       this.preview.getContext("2d").drawImage(bitmap, 0, 0, this.preview.width, this.preview.height);
       this.preview.setAttribute("aria-label", `photo ${this.name.textContent}`);
     }
+    this.bitmap = bitmap;
     this.onphoto(file, bitmap);
+  }
+
+  /** Marks a face on the preview: a photo may show several people, and one of them counts. */
+  mark(face) {
+    if (this.preview.hidden || !face) return;
+    drawFaces(this.preview, this.bitmap, this.bitmap, [face]);
+    this.preview.setAttribute("aria-label", `photo ${this.name.textContent} with the face that counts marked`);
   }
 
   async openCamera() {
@@ -185,6 +193,8 @@ function timesBar(times) {
   return bar;
 }
 
+const unseen = () => el("p", { class: "note" }, "This browser cannot show the photo's format; the service can read it.");
+
 function jsonView(body) {
   return el("details", {}, el("summary", {}, "the answer as JSON"), el("pre", { tabindex: 0 }, JSON.stringify(body, null, 2)));
 }
@@ -220,7 +230,7 @@ function showFaces(body, bitmap) {
   const head = ["", "face", "sure", "box, pixels", "also"].map((text) => el("th", { scope: "col" }, text));
   return [
     el("p", { class: "summary" }, `${body.faces.length === 0 ? "No face" : plural(body.faces.length, "face", "faces")} in ${body.image.width} × ${body.image.height} pixels, ${ms(body.timing_ms.total)}`),
-    bitmap ? null : el("p", { class: "note" }, "This browser cannot show the photo's format; the service can read it."),
+    bitmap ? null : unseen(),
     canvas, timesBar(body.timing_ms),
     rows.length > 0 ? el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows))) : null,
     jsonView(body),
@@ -269,7 +279,7 @@ function showVerdict() {
     el("div", { class: "gauge", role: "img", "aria-label": `similarity ${fixed(body.similarity)}, threshold ${fixed(threshold)}` }, value, mark),
     el("div", { class: "scale" }, el("span", {}, "−1"), el("span", {}, `similarity ${fixed(body.similarity, 3)} · threshold ${fixed(threshold)} · ${ms(body.timing_ms.total)}`), el("span", {}, "1")));
   $("compare-result").replaceChildren(el("div", { class: `verdict ${same ? "same" : "different"}` }, crops[0], said, crops[1]),
-    timesBar(body.timing_ms), jsonView(body));
+    ...(compare.photos.every((photo) => photo.bitmap) ? [] : [unseen()]), timesBar(body.timing_ms), jsonView(body));
 }
 
 async function runCompare() {
@@ -284,6 +294,7 @@ async function runCompare() {
     const body = await ask("/v1/verify", { method: "POST", body: form, signal: running.signal });
     if (compare.running !== running) return;
     compare.answer = body;
+    pairInputs.forEach((input, i) => input.mark(body.faces[i]));
     showVerdict();
   } catch (error) {
     if (error.name === "AbortError" || compare.running !== running) return;
@@ -384,6 +395,7 @@ const pairInputs = ["one", "two"].map((which, i) => {
   place.dataset.preview = "yes";
   return new PhotoInput(place, i === 0 ? "Choose the first photo" : "Choose the second photo", (file, bitmap) => {
     compare.photos[i] = { file, bitmap };
+    compare.answer = null; // it speaks of the photo before
     runCompare();
   });
 });

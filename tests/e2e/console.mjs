@@ -137,6 +137,15 @@ await withService(process.argv[2], async (url) => {
         await page.waitForSelector(".verdict.same");
         await choose("drop-two", `${photos}/sample2.jpg`);
         await page.waitForSelector(".verdict.different");
+        const answer = JSON.parse(await page.locator("#compare-result pre").textContent());
+        for (const [i, place] of ["one", "two"].entries()) {
+          const pixel = await page.evaluate(async ([id, { x, y, height }]) => {
+            const canvas = document.querySelector(`#${id} canvas.preview`), file = document.querySelector(`#${id}-file`).files[0];
+            const scale = canvas.width / (await createImageBitmap(file)).width;
+            return [...canvas.getContext("2d").getImageData(x * scale, (y + height / 2) * scale, 1, 1).data];
+          }, [`drop-${place}`, answer.faces[i].box]);
+          check(pixel[1] > 150 && pixel[0] < 120, `the pixel on the box of photo ${place} is ${pixel}`);
+        }
         await shot("compare");
       }],
       ["the threshold moves the verdict without asking again", async () => {
