@@ -1,6 +1,5 @@
 #include "core/jwt.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/crypto.h"
@@ -105,7 +104,7 @@ static bool read_time(const struct frt_json_value *root, const char *key, int64_
     double value = frt_json_double(frt_json_get(root, key), -1);
     if (!(value >= 0 && value <= 9007199254740992.0)) /* 2^53 */
         return false;
-    *out = (int64_t)floor(value);
+    *out = (int64_t)value;
     return true;
 }
 

@@ -117,14 +117,6 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
     process(&w, metrics);
     requests(&w, metrics);
     stages(&w, metrics);
-    frt_json_key(&w, "caches");
-    frt_json_object(&w);
-    frt_json_end(&w);
-    frt_json_key(&w, "collections");
-    frt_json_object(&w);
-    whole(&w, "count", 0);
-    whole(&w, "faces", 0);
-    frt_json_end(&w);
     frt_json_key(&w, "models");
     frt_json_array(&w);
     for (uint32_t i = 0; i < metrics->n_models; i++) {
@@ -133,10 +125,6 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
         frt_json_string(&w, metrics->models[i].name);
         frt_json_key(&w, "role");
         frt_json_string(&w, metrics->models[i].role);
-        frt_json_key(&w, "precision");
-        frt_json_string(&w, "fp32");
-        frt_json_key(&w, "device");
-        frt_json_string(&w, "cpu");
         frt_json_end(&w);
     }
     frt_json_end(&w);
