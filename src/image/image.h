@@ -19,7 +19,8 @@
 #include "core/status.h"
 
 /** Decoded pixels and where they lie in the upright full-size image:
- *  X = origin_x + x * scale_x, Y = origin_y + y * scale_y, in continuous coordinates (frt.h). */
+ *  X = origin_x + x * scale_x, Y = origin_y + y * scale_y, in continuous coordinates (frt.h). Of a photo that
+ *  was shrunk and then turned upright, the origin may lie up to a frame's pixel before the image's edge. */
 struct frt_frame {
     uint8_t *pixels; /* u8[height_px][stride_bytes]; owned unless `borrowed` */
     uint32_t width_px, height_px;

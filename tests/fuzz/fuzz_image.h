@@ -31,8 +31,9 @@ static inline void fuzz_image(const uint8_t *data, size_t size)
         struct frt_frame frame = {0};
         if (frt_image_decode(image, &requests[i], &frame, &err) != FRT_OK)
             continue;
-        if (frame.origin_x < 0 || frame.width_px == 0 || frame.height_px == 0 ||
-            frame.origin_x + (frame.width_px - 1) * frame.scale_x >= info.width_px ||
+        /* the last pixel of a row or column may cover less; turned, it is the first, and begins before 0 */
+        if (frame.origin_x <= -frame.scale_x || frame.origin_y <= -frame.scale_y || frame.width_px == 0 ||
+            frame.height_px == 0 || frame.origin_x + (frame.width_px - 1) * frame.scale_x >= info.width_px ||
             frame.origin_y + (frame.height_px - 1) * frame.scale_y >= info.height_px)
             abort();
         for (uint32_t y = 0; y < frame.height_px; y++)
