@@ -20,18 +20,26 @@ struct state {
 static void finish(struct state *s, size_t i, int code, const struct frt_buf *out,
                    const struct frt_error *problem)
 {
+    struct frt_error err = {0};
     (void)pthread_mutex_lock(&s->lock);
     while (s->to_print != i && !s->over)
         (void)pthread_cond_wait(&s->printed, &s->lock);
-    if (!s->over) {
-        s->status = s->plan->print(s->plan->arg, i, out, problem, &s->err);
-        if (s->status != FRT_OK)
-            s->over = true;
-        if (s->exit_code == 0)
-            s->exit_code = code;
-        s->to_print++;
-        (void)pthread_cond_broadcast(&s->printed);
+    bool over = s->over;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (over)
+        return;
+    /* our turn, and nobody else's until to_print moves: a slow reader of the output stops no other work */
+    enum frt_status status = s->plan->print(s->plan->arg, i, out, problem, &err);
+    (void)pthread_mutex_lock(&s->lock);
+    if (status != FRT_OK && s->status == FRT_OK) {
+        s->status = status;
+        s->err = err;
+        s->over = true;
     }
+    if (s->exit_code == 0)
+        s->exit_code = code;
+    s->to_print++;
+    (void)pthread_cond_broadcast(&s->printed);
     (void)pthread_mutex_unlock(&s->lock);
 }
 
