@@ -23,6 +23,8 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <onnxruntime_c_api.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
+#include "infer/stderr_filter.h"
 
 #ifndef FRT_RUNTIME_DIRS
 #define FRT_RUNTIME_DIRS "" /* colon-separated; src/infer/CMakeLists.txt */
@@ -436,6 +439,35 @@ static void give_memory_back(void)
 #endif
 }
 
+/* Debian 13's runtime (1.21) uses the distribution's libonnx, and both register the operators: the first
+ * session of a process prints 567 lines "Schema error: …" of no consequence. `first_session` is held while that
+ * one is made. */
+static pthread_mutex_t first_session = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool schemas_registered;
+
+static OrtStatus *create_session(struct ort_backend *self, const char *path, const OrtSessionOptions *options,
+                                 OrtSession **out)
+{
+    struct frt_stderr_filter filter = {-1, -1};
+    OrtStatus *status = NULL;
+    bool first = false;
+    if (!atomic_load(&schemas_registered)) {
+        (void)pthread_mutex_lock(&first_session);
+        void *onnx = dlopen("libonnx.so.1", RTLD_LAZY | RTLD_NOLOAD);
+        first = onnx != NULL && !atomic_load(&schemas_registered);
+        if (first) {
+            frt_stderr_hold(&filter);
+            status = self->api->CreateSession(self->env, path, options, out);
+            frt_stderr_release(&filter, "Schema error: Trying to register schema");
+        }
+        if (onnx != NULL)
+            (void)dlclose(onnx);
+        atomic_store(&schemas_registered, true);
+        (void)pthread_mutex_unlock(&first_session);
+    }
+    return first ? status : self->api->CreateSession(self->env, path, options, out);
+}
+
 static enum frt_status ort_open(struct frt_backend *backend, const char *path, struct frt_session **out,
                                 struct frt_error *err)
 {
@@ -456,7 +488,7 @@ static enum frt_status ort_open(struct frt_backend *backend, const char *path, s
 
     status = make_options(api, &options, err);
     if (status == FRT_OK)
-        status = check(api, api->CreateSession(self->env, path, options, &session->session), FRT_EBAD_MODEL,
+        status = check(api, create_session(self, path, options, &session->session), FRT_EBAD_MODEL,
                        "the runtime refuses the model", err);
     if (status == FRT_OK)
         status =

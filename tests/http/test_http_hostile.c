@@ -130,9 +130,10 @@ static void bodies_that_are_too_large(void **state)
                        "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n", lengths[i]);
         (void)client_send_text(fd, text);
         struct answer a = client_read(fd, false);
-        assert_true(a.status == 413 || (i == 2 && a.status == 400)); /* past 64 bits it is no length at all */
-        if (a.status == 413)
+        if (i < 2)
             expect(&a, 413, "body_too_large");
+        else
+            assert_true(a.status == 413 || a.status == 400); /* past 64 bits: the HTTP library's own answer */
         answer_free(&a);
         expect_end(fd, TIMEOUT_MS);
     }
