@@ -28,7 +28,7 @@ configure_file(${CMAKE_SOURCE_DIR}/cmake/frt.pc.in ${CMAKE_BINARY_DIR}/frt.pc @O
 
 install(TARGETS frt_lib_shared frt_lib_static
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES include/frt/frt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/frt)
+install(FILES include/frt/frt.h include/frt/gallery.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/frt)
 install(FILES ${CMAKE_BINARY_DIR}/frt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES examples/verify.c DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/frt/examples)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/frt)

@@ -47,29 +47,38 @@ extern "C" {
 /** What a call has to say. The numeric values are part of the ABI: append, never renumber. */
 enum frt_status {
     FRT_OK = 0,
-    FRT_EINVAL = 1,              /* an argument breaks the function's contract */
-    FRT_ENOMEM = 2,              /* memory could not be had */
-    FRT_EIO = 3,                 /* a file or socket could not be read or written */
-    FRT_ENOTFOUND = 4,           /* a named thing does not exist */
-    FRT_EUNSUPPORTED_IMAGE = 5,  /* not an image format this build reads */
-    FRT_EBAD_IMAGE = 6,          /* the bytes claim to be an image and cannot be decoded */
-    FRT_EIMAGE_TOO_LARGE = 7,    /* over the pixel or side limit */
-    FRT_ENO_FACE = 8,            /* no face where one is needed */
-    FRT_EBAD_MODEL = 9,          /* a model or its manifest is damaged, or fits no known family */
-    FRT_EMODEL_MISMATCH = 10,    /* embeddings of different models or sizes meet */
-    FRT_ERUNTIME = 11,           /* the inference runtime is missing or failed */
-    FRT_EOVERLOADED = 12,        /* a queue is full; try again later */
-    FRT_ETIMEOUT = 13,           /* the deadline passed before the work was done */
-    FRT_ECANCELLED = 14,         /* the caller gave up */
-    FRT_EBAD_REQUEST = 15,       /* a request, file or argument that a client sent is malformed */
-    FRT_EBODY_TOO_LARGE = 16,    /* more bytes than the limit allows */
-    FRT_EUNSUPPORTED_MEDIA = 17, /* a content type the route does not take */
-    FRT_EMETHOD = 18,            /* the route exists, not with this method */
-    FRT_EUNAUTHORIZED = 19,      /* credentials missing or wrong */
-    FRT_EFORBIDDEN = 20,         /* credentials valid, role too low */
-    FRT_ECONFLICT = 21,          /* the thing exists already, or changed meanwhile */
-    FRT_EUNAVAILABLE = 22,       /* a part the request needs is not there (yet) */
-    FRT_EINTERNAL = 23,          /* a defect of this program */
+    FRT_EINVAL = 1,                 /* an argument breaks the function's contract */
+    FRT_ENOMEM = 2,                 /* memory could not be had */
+    FRT_EIO = 3,                    /* a file or socket could not be read or written */
+    FRT_ENOTFOUND = 4,              /* a named thing does not exist */
+    FRT_EUNSUPPORTED_IMAGE = 5,     /* not an image format this build reads */
+    FRT_EBAD_IMAGE = 6,             /* the bytes claim to be an image and cannot be decoded */
+    FRT_EIMAGE_TOO_LARGE = 7,       /* over the pixel or side limit */
+    FRT_ENO_FACE = 8,               /* no face where one is needed */
+    FRT_EBAD_MODEL = 9,             /* a model or its manifest is damaged, or fits no known family */
+    FRT_EMODEL_MISMATCH = 10,       /* embeddings of different models or sizes meet */
+    FRT_ERUNTIME = 11,              /* the inference runtime is missing or failed */
+    FRT_EOVERLOADED = 12,           /* a queue is full; try again later */
+    FRT_ETIMEOUT = 13,              /* the deadline passed before the work was done */
+    FRT_ECANCELLED = 14,            /* the caller gave up */
+    FRT_EBAD_REQUEST = 15,          /* a request, file or argument that a client sent is malformed */
+    FRT_EBODY_TOO_LARGE = 16,       /* more bytes than the limit allows */
+    FRT_EUNSUPPORTED_MEDIA = 17,    /* a content type the route does not take */
+    FRT_EMETHOD = 18,               /* the route exists, not with this method */
+    FRT_EUNAUTHORIZED = 19,         /* credentials missing or wrong */
+    FRT_EFORBIDDEN = 20,            /* credentials valid, role too low */
+    FRT_ECONFLICT = 21,             /* the thing exists already, or changed meanwhile */
+    FRT_EUNAVAILABLE = 22,          /* a part the request needs is not there (yet) */
+    FRT_EINTERNAL = 23,             /* a defect of this program */
+    FRT_ECOLLECTION_NOT_FOUND = 24, /* no collection of this name */
+    FRT_ESUBJECT_NOT_FOUND = 25,    /* no subject of this name in the collection */
+    FRT_EFACE_NOT_FOUND = 26,       /* no face of this id in the collection */
+    FRT_EMULTIPLE_FACES = 27,       /* several faces where one is wanted */
+    FRT_EDUPLICATE = 28,            /* the person is in the collection already */
+    FRT_ELOW_QUALITY = 29,          /* the face is below the quality asked for */
+    FRT_ESPOOF = 30,                /* the face looks like a print, a screen or a mask */
+    FRT_ESTORAGE_FULL = 31,         /* the disk is full; nothing was changed */
+    FRT_ESTORE_DAMAGED = 32,        /* a database or snapshot is corrupt or not ours */
     FRT_STATUS_COUNT
 };
 

@@ -35,6 +35,15 @@ static const struct {
     [FRT_ECONFLICT] = {"conflict", "Conflict", 409, FRT_EXIT_FAILURE},
     [FRT_EUNAVAILABLE] = {"unavailable", "Not available", 503, FRT_EXIT_ENVIRONMENT},
     [FRT_EINTERNAL] = {"internal", "Internal error", 500, FRT_EXIT_FAILURE},
+    [FRT_ECOLLECTION_NOT_FOUND] = {"collection_not_found", "No such collection", 404, FRT_EXIT_BAD_INPUT},
+    [FRT_ESUBJECT_NOT_FOUND] = {"subject_not_found", "No such subject", 404, FRT_EXIT_BAD_INPUT},
+    [FRT_EFACE_NOT_FOUND] = {"face_not_found", "No such face", 404, FRT_EXIT_BAD_INPUT},
+    [FRT_EMULTIPLE_FACES] = {"multiple_faces", "Several faces", 422, FRT_EXIT_BAD_INPUT},
+    [FRT_EDUPLICATE] = {"duplicate_of", "Enrolled already", 409, FRT_EXIT_BAD_INPUT},
+    [FRT_ELOW_QUALITY] = {"low_quality", "Quality too low", 422, FRT_EXIT_BAD_INPUT},
+    [FRT_ESPOOF] = {"spoof", "No live face", 422, FRT_EXIT_BAD_INPUT},
+    [FRT_ESTORAGE_FULL] = {"storage_full", "Storage full", 507, FRT_EXIT_ENVIRONMENT},
+    [FRT_ESTORE_DAMAGED] = {"store_damaged", "Store damaged", 500, FRT_EXIT_ENVIRONMENT},
 };
 
 static enum frt_status known(enum frt_status status)
