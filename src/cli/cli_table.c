@@ -299,7 +299,7 @@ const char *const cli_environment[] = {
      "/var/lib/frt when there, else ./data"),
     "FRT_RUNTIME\tthe ONNX Runtime library to load",
     "FRT_CONFIG\tthe settings file of serve and doctor; their settings are variables, too: FRT_LISTEN, …",
-    "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, neon",
+    "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, avx512vnni, neon",
     "NO_COLOR\twhen set and not empty, text has no colours",
     NULL};
 

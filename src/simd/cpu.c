@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const tier_names[FRT_SIMD_TIER_COUNT] = {"scalar", "sse2", "avx2", "avx512", "neon"};
+static const char *const tier_names[FRT_SIMD_TIER_COUNT] = {"scalar", "sse2",       "avx2",
+                                                            "avx512", "avx512vnni", "neon"};
 
 const char *frt_simd_tier_name(enum frt_simd_tier tier)
 {
@@ -36,6 +37,9 @@ bool frt_simd_tier_runs(enum frt_simd_tier tier)
         return frt_simd_tier_runs(FRT_SIMD_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
+    case FRT_SIMD_AVX512VNNI:
+        return frt_simd_tier_runs(FRT_SIMD_AVX512) && __builtin_cpu_supports("avx512vnni") &&
+               __builtin_cpu_supports("avx512vpopcntdq");
 #elif defined(__aarch64__)
     case FRT_SIMD_NEON:
         return true;

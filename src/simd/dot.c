@@ -63,7 +63,7 @@ __attribute__((target("avx512f"))) static float dot_f32_avx512(const float *a, c
 frt_dot_f32_fn *frt_dot_f32_get(enum frt_simd_tier tier)
 {
 #if defined(__x86_64__)
-    if (tier == FRT_SIMD_AVX512)
+    if (tier == FRT_SIMD_AVX512 || tier == FRT_SIMD_AVX512VNNI)
         return dot_f32_avx512;
     if (tier == FRT_SIMD_AVX2)
         return dot_f32_avx2;

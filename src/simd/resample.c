@@ -34,7 +34,7 @@ static const double area_step = 2.0;
 const struct frt_resample_kernels *frt_resample_kernels_get(enum frt_simd_tier tier)
 {
 #if defined(__x86_64__)
-    if (tier == FRT_SIMD_AVX2 || tier == FRT_SIMD_AVX512)
+    if (tier == FRT_SIMD_AVX2 || tier == FRT_SIMD_AVX512 || tier == FRT_SIMD_AVX512VNNI)
         return &frt_resample_kernels_avx2;
 #endif
     (void)tier;
