@@ -1,0 +1,195 @@
+#include "index/encoder.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+/* Mean of |x| of a Gaussian over its standard deviation: what Σ|x_i| / sqrt(dim) of a rotated unit vector
+ * comes to. */
+static const float gauss_mean_magnitude = 0.79788456f;
+
+enum frt_status frt_encoder_init(struct frt_encoder *encoder, uint32_t dim, struct frt_error *err)
+{
+    struct frt_encoder e = {.dim = dim, .kernels = frt_code_kernels_get(frt_simd_tier_active())};
+    e.kind = dim >= FRT_CODE_BITS_FROM_DIM ? FRT_CODE_BITS : FRT_CODE_NIBBLES;
+    e.words = e.kind == FRT_CODE_BITS ? (dim + 63) / 64 : (dim + 7) / 8;
+    e.block_bytes = (size_t)e.words * FRT_CODE_BLOCK * (e.kind == FRT_CODE_BITS ? 8 : 4);
+    e.row_bytes = (dim + 15) / 16 * 16;
+    enum frt_status status = frt_rotation_init(&e.rotation, dim, err);
+    if (status == FRT_OK)
+        *encoder = e;
+    return status;
+}
+
+void frt_encoder_deinit(struct frt_encoder *encoder)
+{
+    frt_rotation_deinit(&encoder->rotation);
+}
+
+/* ------------------------------------------------------------------ encode */
+
+static float encode_bits(const struct frt_encoder *e, const float *x, uint64_t *block, uint32_t lane)
+{
+    float sum = 0;
+    for (uint32_t w = 0; w < e->words; w++) {
+        uint64_t word = 0;
+        for (uint32_t i = w * 64; i < w * 64 + 64 && i < e->dim; i++) {
+            word |= (uint64_t)(x[i] > 0) << (i % 64);
+            sum += fabsf(x[i]);
+        }
+        block[w * FRT_CODE_BLOCK + lane] = word;
+    }
+    return sum > 0 ? 1 / sum : 0;
+}
+
+/* Values (v - 7.5) · step. The step is the one of least squared error among a few: clipping the largest
+ * components costs less than rounding all of them coarsely. */
+static float encode_nibbles(const struct frt_encoder *e, const float *x, uint32_t *block, uint32_t lane)
+{
+    float most = 0, best_error = INFINITY, best_step = 1;
+    for (uint32_t i = 0; i < e->dim; i++)
+        most = fmaxf(most, fabsf(x[i]));
+    for (int shrink = 0; shrink < 6; shrink++) {
+        const float step = most * (1 - 0.07f * (float)shrink) / 7.5f;
+        float error = 0;
+        for (uint32_t i = 0; i < e->dim; i++) {
+            const float v = fminf(fmaxf(floorf(x[i] / step + 8), 0), 15);
+            const float d = x[i] - (v - 7.5f) * step;
+            error += d * d;
+        }
+        if (error < best_error) {
+            best_error = error;
+            best_step = step;
+        }
+    }
+    for (uint32_t g = 0; g < e->words; g++) {
+        uint32_t word = 0;
+        for (uint32_t j = 0; j < 8 && g * 8 + j < e->dim; j++) {
+            const float v = fminf(fmaxf(floorf(x[g * 8 + j] / best_step + 8), 0), 15);
+            word |= (uint32_t)v << (8 * (j % 4) + (j >= 4 ? 4 : 0));
+        }
+        block[g * FRT_CODE_BLOCK + lane] = word;
+    }
+    return best_step;
+}
+
+static float encode_row(const struct frt_encoder *e, const float *x, int8_t *row)
+{
+    float most = 0;
+    for (uint32_t i = 0; i < e->dim; i++)
+        most = fmaxf(most, fabsf(x[i]));
+    const float inverse = most > 0 ? 127 / most : 0;
+    for (uint32_t i = 0; i < e->dim; i++)
+        row[i] = (int8_t)lrintf(x[i] * inverse);
+    memset(row + e->dim, 0, e->row_bytes - e->dim);
+    return most / 127;
+}
+
+void frt_encoder_encode(const struct frt_encoder *encoder, const float *vector, float *scratch,
+                        const struct frt_encoded *out)
+{
+    frt_rotation_apply(&encoder->rotation, vector, scratch);
+    *out->factor = encoder->kind == FRT_CODE_BITS ? encode_bits(encoder, scratch, out->block, out->lane)
+                                                  : encode_nibbles(encoder, scratch, out->block, out->lane);
+    *out->row_scale = encode_row(encoder, scratch, out->row);
+}
+
+/* ------------------------------------------------------------------- query */
+
+size_t frt_prepared_bytes(const struct frt_encoder *encoder)
+{
+    const size_t code =
+        encoder->kind == FRT_CODE_BITS ? (size_t)encoder->words * 16 : (size_t)encoder->words * 8;
+    return (encoder->row_bytes * sizeof(float) + code + 63) / 64 * 64;
+}
+
+/* Two magnitudes for the components of a query, Lloyd's iteration from the Gaussian optimum: *low below
+ * `*split`, *high from it on. */
+static void two_magnitudes(const float *q, uint32_t n, float *split, float *low, float *high)
+{
+    float t = 0.9816f / sqrtf((float)n), means[2] = {0, 0};
+    for (int round = 0; round < 6; round++) {
+        float sums[2] = {0, 0};
+        uint32_t counts[2] = {0, 0};
+        for (uint32_t i = 0; i < n; i++) {
+            const float m = fabsf(q[i]);
+            sums[m >= t] += m;
+            counts[m >= t]++;
+        }
+        means[0] = counts[0] > 0 ? sums[0] / (float)counts[0] : 0;
+        means[1] = counts[1] > 0 ? sums[1] / (float)counts[1] : means[0];
+        *split = t;
+        t = (means[0] + means[1]) / 2;
+    }
+    *low = means[0];
+    *high = means[1];
+}
+
+static void prepare_bits(const struct frt_encoder *e, const float *q, uint64_t *words, struct frt_prepared *out)
+{
+    uint64_t *sign = words, *big = words + e->words;
+    float split, low, high, norm = 0, sum = 0;
+    two_magnitudes(q, e->dim, &split, &low, &high);
+    memset(words, 0, (size_t)e->words * 16);
+    for (uint32_t i = 0; i < e->dim; i++) {
+        const bool is_big = fabsf(q[i]) >= split;
+        const float m = is_big ? high : low;
+        sign[i / 64] |= (uint64_t)(q[i] > 0) << (i % 64);
+        big[i / 64] |= (uint64_t)is_big << (i % 64);
+        norm += m * m;
+        sum += m;
+    }
+    /* magnitudes are conditional means, so <q̂, q> = |q̂|²: divided by it, the estimate has no bias */
+    out->bits = (struct frt_bits_query){sign, big, e->words, low / norm, (high - low) / norm, sum / norm};
+    const float c2 = gauss_mean_magnitude * gauss_mean_magnitude;
+    out->spread = sqrtf((1 / c2 - 1 + (1 / norm - 1) / c2) / (float)(e->dim - 1));
+}
+
+static void prepare_nibbles(const struct frt_encoder *e, const float *q, int8_t *q8, struct frt_prepared *out)
+{
+    float most = 0;
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < e->dim; i++)
+        most = fmaxf(most, fabsf(q[i]));
+    const float step = most > 0 ? most / 127 : 1;
+    memset(q8, 0, (size_t)e->words * 8);
+    for (uint32_t i = 0; i < e->dim; i++) {
+        q8[i] = (int8_t)lrintf(q[i] / step);
+        sum += q8[i];
+    }
+    out->nibbles = (struct frt_nibbles_query){q8, e->words, step, step * 7.5f * (float)sum};
+    /* a stored component is off by step' / sqrt(12), with step' about 5.3 deviations over 15, and clipped ones
+     * by a little more; the query's own rounding adds step / sqrt(12) a component */
+    const float stored = 0.115f / sqrtf((float)e->dim), rounding = step * 0.29f;
+    out->spread = sqrtf(stored * stored + rounding * rounding);
+}
+
+void frt_encoder_prepare(const struct frt_encoder *encoder, const float *query, void *scratch,
+                         struct frt_prepared *out)
+{
+    out->rotated = scratch;
+    char *code = (char *)scratch + encoder->row_bytes * sizeof(float);
+    frt_rotation_apply(&encoder->rotation, query, out->rotated);
+    for (uint32_t i = encoder->dim; i < encoder->row_bytes; i++)
+        out->rotated[i] = 0;
+    if (encoder->kind == FRT_CODE_BITS)
+        prepare_bits(encoder, out->rotated, (uint64_t *)(void *)code, out);
+    else
+        prepare_nibbles(encoder, out->rotated, (int8_t *)code, out);
+}
+
+size_t frt_encoder_scan(const struct frt_encoder *encoder, const struct frt_prepared *query, const void *codes,
+                        const float *factors, size_t n_blocks, uint32_t first, float cut, uint32_t *out)
+{
+    if (encoder->kind == FRT_CODE_BITS)
+        return encoder->kernels->bits_scan(&query->bits, codes, factors, n_blocks, first, cut, out);
+    return encoder->kernels->nibbles_scan(&query->nibbles, codes, factors, n_blocks, first, cut, out);
+}
+
+float frt_encoder_score_error(const struct frt_encoder *encoder)
+{
+    /* largest component of a rotated unit vector: about 4.2 deviations at most; the step is that over 127, the
+     * error of one component step / sqrt(12), and the query weighs them with a unit vector */
+    return 4 * 4.2f / 127 / sqrtf(12 * (float)encoder->dim);
+}

@@ -1,0 +1,338 @@
+/*
+ * Search: one pass over the codes for all queries, and a re-rank of what the pass keeps.
+ *
+ *     chunks of the segments ── taken by workers ── for each query: scan the chunk's codes, score what is kept
+ * by row, keep the k best workers' best ── merged
+ *
+ * The cut of the first pass: what is wanted is every vector whose cosine reaches the floor (the least score
+ * asked for, or the k-th best found so far, whichever is higher). The estimate is off by a normal error of
+ * known spread, so a vector at the very floor is lost with the chance that the error falls below -MARGIN
+ * spreads: 0.00023; a vector one spread above it with 3e-6. The k-th best of one worker raises the floor of
+ * all.
+ *
+ * Threading: the caller's search only; workers share the floors (atomic) and the next chunk (atomic).
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "index/native.h"
+
+enum {
+    CHUNK = 8192,        /* vectors: their codes stay in the second-level cache while several queries pass */
+    SPREAD_FROM = 65536, /* vectors × queries from which on more than one thread pays */
+    PREFETCH = 6         /* rows ahead */
+};
+static const float margin = 3.5f;
+
+struct chunk {
+    const struct frt_segment *segment;
+    uint32_t first, end; /* first: at a whole block */
+    uint32_t query;      /* the only one that looks here, or UINT32_MAX: all */
+};
+
+/* The k best of one query, as a heap whose root is the worst. */
+struct best {
+    struct frt_index_hit *hits;
+    uint32_t n;
+};
+
+/* Cosine from which on a vector is wanted. */
+struct floor {
+    _Atomic float score;
+};
+
+struct search {
+    const struct frt_native *native;
+    const struct frt_index_query *query;
+    struct frt_prepared *prepared; /* [n] */
+    struct floor *floors;          /* [n] */
+    struct chunk *chunks;
+    size_t n_chunks;
+    atomic_size_t next;
+    struct best *best; /* [workers][n] */
+    atomic_bool failed;
+    uint32_t workers;
+};
+
+static bool worse(const struct frt_index_hit *a, const struct frt_index_hit *b)
+{
+    return a->score != b->score ? a->score < b->score : a->key > b->key;
+}
+
+static void sift_down(struct frt_index_hit *hits, uint32_t n, struct frt_index_hit hit)
+{
+    uint32_t i = 0;
+    for (;;) {
+        uint32_t child = 2 * i + 1;
+        if (child >= n)
+            break;
+        if (child + 1 < n && worse(&hits[child + 1], &hits[child]))
+            child++;
+        if (!worse(&hits[child], &hit))
+            break;
+        hits[i] = hits[child];
+        i = child;
+    }
+    hits[i] = hit;
+}
+
+/* Offer a hit; true when it was taken and k are there. */
+static bool offer(struct best *best, uint32_t k, struct frt_index_hit hit)
+{
+    if (best->n < k) {
+        uint32_t i = best->n++;
+        while (i > 0 && worse(&hit, &best->hits[(i - 1) / 2])) {
+            best->hits[i] = best->hits[(i - 1) / 2];
+            i = (i - 1) / 2;
+        }
+        best->hits[i] = hit;
+        return best->n == k;
+    }
+    if (!worse(&best->hits[0], &hit))
+        return false;
+    sift_down(best->hits, k, hit);
+    return true;
+}
+
+static void raise_floor(struct floor *floor, float to)
+{
+    /* relaxed: a floor seen late only costs a few more rows */
+    float now = atomic_load_explicit(&floor->score, memory_order_relaxed);
+    while (now < to && !atomic_compare_exchange_weak_explicit(&floor->score, &now, to, memory_order_relaxed,
+                                                              memory_order_relaxed))
+        ;
+}
+
+static void prefetch_row(const int8_t *row, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(row + i);
+}
+
+/* Score rows `at[0..n)` of a segment and keep the best. */
+static void rank_rows(struct search *search, uint32_t q, const struct frt_segment *segment, const uint32_t *at,
+                      size_t n, struct best *best)
+{
+    const struct frt_encoder *encoder = &search->native->encoder;
+    const uint32_t row_bytes = encoder->row_bytes, k = search->query->k;
+    const float least = search->query->min_score;
+    for (size_t i = 0; i < n; i++) {
+        if (i + PREFETCH < n)
+            prefetch_row(segment->rows + (size_t)at[i + PREFETCH] * row_bytes, row_bytes);
+        if (frt_segment_is_removed(segment, at[i]))
+            continue;
+        const float score =
+            frt_encoder_score(encoder, &search->prepared[q], segment->rows + (size_t)at[i] * row_bytes,
+                              segment->row_scales[at[i]]);
+        if (score < least)
+            continue;
+        if (offer(best, k, (struct frt_index_hit){segment->keys[at[i]], segment->groups[at[i]], score}))
+            raise_floor(&search->floors[q], best->hits[0].score);
+    }
+}
+
+static void search_chunk(struct search *search, uint32_t q, const struct chunk *chunk, uint32_t *kept,
+                         struct best *best)
+{
+    const struct frt_encoder *encoder = &search->native->encoder;
+    const struct frt_segment *segment = chunk->segment;
+    const uint32_t blocks = (chunk->end - chunk->first) / FRT_CODE_BLOCK;
+    const float floor = atomic_load_explicit(&search->floors[q].score, memory_order_relaxed);
+    const float cut = floor - margin * search->prepared[q].spread;
+    const char *codes = (const char *)segment->codes + chunk->first / FRT_CODE_BLOCK * encoder->block_bytes;
+    size_t n = frt_encoder_scan(encoder, &search->prepared[q], codes, segment->factors + chunk->first, blocks,
+                                chunk->first, cut, kept);
+    /* behind the last whole block a writer may be at work: those few by row alone */
+    for (uint32_t at = chunk->first + blocks * FRT_CODE_BLOCK; at < chunk->end; at++)
+        kept[n++] = at;
+    rank_rows(search, q, segment, kept, n, best);
+}
+
+static void work(void *arg, uint32_t worker)
+{
+    struct search *search = arg;
+    const size_t n_queries = search->query->n;
+    uint32_t *kept = NULL;
+    if (worker >= search->workers)
+        return;
+    kept = frt_alloc_array(CHUNK + FRT_CODE_BLOCK, sizeof *kept);
+    if (kept == NULL) {
+        if (worker == 0) /* a helper without memory just leaves the work to others */
+            atomic_store(&search->failed, true);
+        return;
+    }
+    for (;;) {
+        const size_t next = atomic_fetch_add_explicit(&search->next, 1, memory_order_relaxed);
+        if (next >= search->n_chunks)
+            break;
+        const struct chunk *chunk = &search->chunks[next];
+        for (uint32_t q = 0; q < n_queries; q++) {
+            if (chunk->query == UINT32_MAX || chunk->query == q)
+                search_chunk(search, q, chunk, kept, &search->best[worker * n_queries + q]);
+        }
+    }
+    frt_free(kept);
+}
+
+/* ------------------------------------------------------------------ chunks */
+
+struct chunk_list {
+    struct chunk *chunks;
+    size_t n, capacity;
+};
+
+static bool push_range(struct chunk_list *list, const struct frt_segment *segment, uint32_t first, uint32_t end,
+                       uint32_t query)
+{
+    while (first < end) {
+        const uint32_t to = end - first > CHUNK ? first + CHUNK : end;
+        if (list->n == list->capacity) {
+            const size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+            struct chunk *chunks = frt_realloc(list->chunks, capacity * sizeof *chunks);
+            if (chunks == NULL)
+                return false;
+            list->chunks = chunks;
+            list->capacity = capacity;
+        }
+        list->chunks[list->n++] = (struct chunk){segment, first, to, query};
+        first = to;
+    }
+    return true;
+}
+
+struct scored_list {
+    float score;
+    uint32_t list;
+};
+
+static int best_list_first(const void *a, const void *b)
+{
+    const struct scored_list *x = a, *y = b;
+    return (x->score < y->score) - (x->score > y->score);
+}
+
+/* The lists of a segment that a query looks into: those whose centre is most similar. */
+static bool push_lists(struct chunk_list *list, const struct search *search, const struct frt_segment *segment,
+                       uint32_t q, uint32_t probes)
+{
+    const struct frt_encoder *encoder = &search->native->encoder;
+    struct scored_list *scored = frt_alloc_array(segment->n_lists, sizeof *scored);
+    bool done = scored != NULL;
+    if (!done)
+        return false;
+    for (uint32_t i = 0; i < segment->n_lists; i++)
+        scored[i] = (struct scored_list){frt_encoder_score(encoder, &search->prepared[q],
+                                                           segment->centroids + (size_t)i * encoder->row_bytes,
+                                                           segment->centroid_scales[i]),
+                                         i};
+    qsort(scored, segment->n_lists, sizeof *scored, best_list_first);
+    for (uint32_t i = 0; done && i < probes && i < segment->n_lists; i++)
+        done = push_range(list, segment, segment->list_first[scored[i].list],
+                          segment->list_first[scored[i].list + 1], q);
+    frt_free(scored);
+    return done;
+}
+
+static bool plan(struct search *search, const struct frt_view *view, uint32_t probes, struct chunk_list *list)
+{
+    bool done = true;
+    for (uint32_t s = 0; done && s < view->n; s++) {
+        const struct frt_segment *segment = view->segments[s];
+        if (segment->n_lists == 0 || search->query->exhaustive || probes >= segment->n_lists) {
+            done = push_range(list, segment, 0, frt_segment_count(segment), UINT32_MAX);
+            continue;
+        }
+        for (uint32_t q = 0; done && q < search->query->n; q++)
+            done = push_lists(list, search, segment, q, probes);
+    }
+    return done;
+}
+
+/* ------------------------------------------------------------------ search */
+
+static int best_first(const void *a, const void *b)
+{
+    return worse(a, b) ? 1 : worse(b, a) ? -1 : 0;
+}
+
+/* The best of all workers, in order. `room` holds workers × k hits. */
+static void merge(const struct search *search, struct frt_index_hit *room, struct frt_index_hit *hits,
+                  size_t *n_hits)
+{
+    const size_t n_queries = search->query->n, k = search->query->k;
+    for (size_t q = 0; q < n_queries; q++) {
+        size_t n = 0;
+        for (uint32_t w = 0; w < search->workers; w++) {
+            const struct best *best = &search->best[w * n_queries + q];
+            memcpy(room + n, best->hits, best->n * sizeof *room);
+            n += best->n;
+        }
+        qsort(room, n, sizeof *room, best_first);
+        n_hits[q] = n < k ? n : k;
+        memcpy(hits + q * k, room, n_hits[q] * sizeof *hits);
+    }
+}
+
+enum frt_status frt_native_search(struct frt_index *index, const struct frt_index_query *query,
+                                  struct frt_index_hit *hits, size_t *n_hits, struct frt_error *err)
+{
+    struct frt_native *native = (struct frt_native *)(void *)index;
+    const size_t scratch_bytes = frt_prepared_bytes(&native->encoder);
+    struct search search = {.native = native, .query = query};
+    struct chunk_list list = {0};
+    struct frt_index_hit *room = NULL;
+    char *scratch = NULL;
+    size_t total = 0;
+    enum frt_status status = FRT_OK;
+    struct frt_view *view = frt_native_view(native);
+    (void)pthread_mutex_lock(&native->view_lock);
+    const uint32_t probes = native->probes;
+    (void)pthread_mutex_unlock(&native->view_lock);
+
+    for (uint32_t i = 0; i < view->n; i++)
+        total += frt_segment_count(view->segments[i]);
+    search.workers = query->one_thread || native->team == NULL || total * query->n < SPREAD_FROM
+                         ? 1
+                         : index->options.threads;
+    search.prepared = frt_alloc_array(query->n, sizeof *search.prepared);
+    search.floors = frt_alloc_array(query->n, sizeof *search.floors);
+    scratch = frt_alloc_aligned(64, query->n * scratch_bytes);
+    search.best = frt_alloc_zero(search.workers * query->n, sizeof *search.best);
+    /* one k for each worker's best, and as much again for the merge of one query */
+    room = frt_alloc_array((query->n + 1) * search.workers * query->k, sizeof *room);
+    if (search.prepared == NULL || search.floors == NULL || scratch == NULL || search.best == NULL ||
+        room == NULL) {
+        status = frt_fail_nomem(err, "a search");
+        goto done;
+    }
+    for (size_t q = 0; q < query->n; q++) {
+        frt_encoder_prepare(&native->encoder, query->vectors + q * index->options.dim,
+                            scratch + q * scratch_bytes, &search.prepared[q]);
+        atomic_init(&search.floors[q].score, query->min_score > -1 ? query->min_score : -INFINITY);
+    }
+    for (size_t i = 0; i < search.workers * query->n; i++)
+        search.best[i].hits = room + (search.workers + i) * query->k;
+    if (!plan(&search, view, probes, &list)) {
+        status = frt_fail_nomem(err, "a search");
+        goto done;
+    }
+    search.chunks = list.chunks;
+    search.n_chunks = list.n;
+    frt_search_team_run(native->team, search.workers - 1, work, &search);
+    if (atomic_load(&search.failed)) {
+        status = frt_fail_nomem(err, "a search");
+        goto done;
+    }
+    merge(&search, room, hits, n_hits);
+done:
+    frt_view_release(view);
+    frt_free(list.chunks);
+    frt_free(room);
+    frt_free(search.best);
+    frt_free(scratch);
+    frt_free(search.floors);
+    frt_free(search.prepared);
+    return status;
+}
