@@ -58,7 +58,7 @@ static void member_fixed(struct frt_json_writer *w, const char *key, double valu
     frt_json_fixed(w, value, decimals);
 }
 
-static void box(struct frt_json_writer *w, const struct frt_box *b)
+void frt_answer_box(struct frt_json_writer *w, const struct frt_box *b)
 {
     frt_json_key(w, "box");
     frt_json_object(w);
@@ -128,11 +128,25 @@ static void embedding_base64(struct frt_json_writer *w, const float *embedding, 
     frt_free(text);
 }
 
+void frt_answer_embedding(struct frt_json_writer *w, const float *embedding, size_t dim,
+                          enum frt_embedding_encoding encoding)
+{
+    frt_json_key(w, "embedding");
+    if (encoding == FRT_ENCODING_BASE64) {
+        embedding_base64(w, embedding, dim);
+    } else {
+        frt_json_array(w);
+        for (size_t i = 0; i < dim; i++)
+            frt_json_float(w, embedding[i]);
+        frt_json_end(w);
+    }
+}
+
 void frt_answer_face(struct frt_json_writer *w, const struct frt_face *face, const float *embedding, size_t dim,
                      enum frt_embedding_encoding encoding)
 {
     frt_json_object(w);
-    box(w, &face->box);
+    frt_answer_box(w, &face->box);
     member_fixed(w, "confidence", (double)face->confidence, 4);
     frt_json_key(w, "landmarks");
     frt_json_object(w);
@@ -140,17 +154,8 @@ void frt_answer_face(struct frt_json_writer *w, const struct frt_face *face, con
         point(w, landmark_names[i], &face->landmarks[i]);
     frt_json_end(w);
     face_attributes(w, face);
-    if (embedding != NULL) {
-        frt_json_key(w, "embedding");
-        if (encoding == FRT_ENCODING_BASE64) {
-            embedding_base64(w, embedding, dim);
-        } else {
-            frt_json_array(w);
-            for (size_t i = 0; i < dim; i++)
-                frt_json_float(w, embedding[i]);
-            frt_json_end(w);
-        }
-    }
+    if (embedding != NULL)
+        frt_answer_embedding(w, embedding, dim, encoding);
     frt_json_end(w);
 }
 

@@ -16,6 +16,12 @@ enum frt_embedding_encoding { FRT_ENCODING_ARRAY = 0, FRT_ENCODING_BASE64 };
  *  the word that is unknown and those that are known. */
 FRT_NODISCARD enum frt_status frt_attributes_parse(const char *text, uint32_t *out, struct frt_error *err);
 
+/** Member "box". */
+void frt_answer_box(struct frt_json_writer *w, const struct frt_box *box);
+/** Member "embedding": an array, or little-endian f32 in base64. */
+void frt_answer_embedding(struct frt_json_writer *w, const float *embedding, size_t dim,
+                          enum frt_embedding_encoding encoding);
+
 /** One face as an object; `embedding` (f32[dim]) may be NULL. */
 void frt_answer_face(struct frt_json_writer *w, const struct frt_face *face, const float *embedding, size_t dim,
                      enum frt_embedding_encoding encoding);
