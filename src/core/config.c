@@ -19,9 +19,15 @@ static const struct frt_config_key settings[] = {
      "credentials only loopback addresses are served.",
      FIELD(listen), 0, 0, FRT_CONFIG_TEXT},
     {"data_dir", "FRT_DATA_DIR", NULL, "FOLDER", "",
-     "Folder of model packs. When not set: ./data when it holds packs, else ~/.local/share/frt or /var/lib/frt "
-     "when there.",
+     "Folder of model packs and of the database. When not set: ./data when it holds packs, else "
+     "~/.local/share/frt or /var/lib/frt when there.",
      FIELD(data_dir), 0, 0, FRT_CONFIG_TEXT},
+    {"database", "FRT_DATABASE", NULL, "FILE", "",
+     "Database of collections, users and keys; made when absent. When not set: frt.db in the data folder.",
+     FIELD(database), 0, 0, FRT_CONFIG_TEXT},
+    {"index_engine", "FRT_INDEX_ENGINE", NULL, "NAME", "",
+     "Engine of the search index: native, or faiss where it is built in. When not set: native.",
+     FIELD(index_engine), 0, 0, FRT_CONFIG_TEXT},
     {"pack", "FRT_PACK", NULL, "FOLDER", "", "Model pack. When not set: packs/default in the data folder.",
      FIELD(pack), 0, 0, FRT_CONFIG_TEXT},
     {"runtime", "FRT_RUNTIME", NULL, "FILE", "",
@@ -47,6 +53,9 @@ static const struct frt_config_key settings[] = {
      FIELD(threads), 0, 1024, FRT_CONFIG_WHOLE},
     {"connections", "FRT_CONNECTIONS", NULL, "N", "1000", "Connections open at once.", FIELD(connections), 1,
      100000, FRT_CONFIG_WHOLE},
+    {"token_lifetime", "FRT_TOKEN_LIFETIME", NULL, "TIME", "8h",
+     "Time until a login's token expires; units ms, s, min, h; ms when none is given.",
+     FIELD(token_lifetime_ms), 100, 2592000000, FRT_CONFIG_DURATION_MS},
     {"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info", "Least important log lines shown.", FIELD(log_level),
      0, 0, FRT_CONFIG_LEVEL},
     {"log_json", "FRT_LOG_JSON", NULL, "BOOL", "false", "Log lines as JSON instead of logfmt.", FIELD(log_json),
@@ -146,12 +155,12 @@ static bool read_number(const struct frt_config_key *s, const char *text, uint64
     static const char *const byte_units[] = {"B", "KiB", "MiB", "GiB", "K", "M", "G", "kB", "MB", "GB"};
     static const uint64_t byte_factors[] = {1,       1 << 10, 1 << 20, 1 << 30, 1 << 10,
                                             1 << 20, 1 << 30, 1000,    1000000, 1000000000};
-    static const char *const time_units[] = {"ms", "s", "min"};
-    static const uint64_t time_factors[] = {1, 1000, 60000};
+    static const char *const time_units[] = {"ms", "s", "min", "h"};
+    static const uint64_t time_factors[] = {1, 1000, 60000, 3600000};
     if (s->kind == FRT_CONFIG_BYTES)
         return read_scaled(text, byte_units, byte_factors, sizeof byte_units / sizeof *byte_units, out);
     if (s->kind == FRT_CONFIG_DURATION_MS)
-        return read_scaled(text, time_units, time_factors, 3, out);
+        return read_scaled(text, time_units, time_factors, 4, out);
     return read_scaled(text, NULL, NULL, 0, out);
 }
 
@@ -162,7 +171,7 @@ static enum frt_status set_number(const struct frt_config_key *s, void *field, c
     char right[128], range[64];
     if (!read_number(s, value, &number) || number < s->low || number > s->high) {
         (void)snprintf(right, sizeof right, "a whole number from %s is right%s", frt_config_range(s, range),
-                       s->kind == FRT_CONFIG_DURATION_MS ? " (units ms, s, min)"
+                       s->kind == FRT_CONFIG_DURATION_MS ? " (units ms, s, min, h)"
                        : s->kind == FRT_CONFIG_BYTES     ? " (units KiB, MiB, GiB)"
                                                          : "");
         return refuse(s, value, where, right, err);

@@ -15,7 +15,9 @@
 
 struct frt_config {
     char listen[FRT_CONFIG_TEXT_MAX];   /* "127.0.0.1:8080", "[::1]:8080" */
-    char data_dir[FRT_CONFIG_TEXT_MAX]; /* folder of packs and, later, the store */
+    char data_dir[FRT_CONFIG_TEXT_MAX]; /* folder of packs and of the database */
+    char database[FRT_CONFIG_TEXT_MAX]; /* file; "" = <data_dir>/frt.db */
+    char index_engine[32];              /* "" = the default */
     char pack[FRT_CONFIG_TEXT_MAX];     /* folder of the model pack; "" = <data_dir>/packs/default */
     char runtime[FRT_CONFIG_TEXT_MAX];  /* libonnxruntime; "" = search */
     char detector[64];                  /* "" = the pack's default */
@@ -27,6 +29,7 @@ struct frt_config {
     uint32_t queue;       /* requests waiting at most */
     uint32_t threads;     /* of one inference; OMP_NUM_THREADS; 0 = cores */
     uint32_t connections; /* open at most */
+    uint32_t token_lifetime_ms;
     enum frt_log_level log_level;
     bool log_json;
 };

@@ -8,6 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+void frt_sha256(const void *bytes, size_t size, uint8_t out[FRT_SHA256_BYTES])
+{
+    (void)crypto_hash_sha256(out, bytes, size);
+}
+
 void frt_sha256_hex(const void *bytes, size_t size, char out[FRT_SHA256_HEX_SIZE])
 {
     unsigned char digest[crypto_hash_sha256_BYTES];

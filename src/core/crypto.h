@@ -10,6 +10,8 @@
 #define FRT_SHA256_BYTES 32
 #define FRT_SHA256_HEX_SIZE 65 /* 64 digits and the NUL */
 
+/** SHA-256 of `size` bytes. Source: FIPS 180-4. */
+void frt_sha256(const void *bytes, size_t size, uint8_t out[FRT_SHA256_BYTES]);
 /** Lower-case hex SHA-256 of `size` bytes. Source: FIPS 180-4. */
 void frt_sha256_hex(const void *bytes, size_t size, char out[FRT_SHA256_HEX_SIZE]);
 

@@ -7,6 +7,8 @@
 #include "core/json_write.h"
 #include "core/mem.h"
 
+#define LARGEST_WHOLE (UINT64_C(1) << 53) /* that a JSON number holds exactly */
+
 static const char header_json[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
 
 static void append_base64url(struct frt_buf *out, const void *bytes, size_t size)
@@ -28,7 +30,7 @@ enum frt_status frt_jwt_sign(const void *key, size_t key_size, const struct frt_
         return frt_fail(err, FRT_EINVAL, "the signing key has %zu bytes; at least %d are right", key_size,
                         FRT_JWT_KEY_MIN_BYTES);
     if (claims->subject[0] == '\0' || claims->role[0] == '\0' || claims->issued_s < 0 ||
-        claims->expires_s <= claims->issued_s)
+        claims->expires_s <= claims->issued_s || claims->version > LARGEST_WHOLE)
         return frt_fail(err, FRT_EINVAL, "a token needs a subject, a role and an expiry after its issue");
     frt_buf_init(&token, FRT_JWT_MAX_BYTES);
     frt_buf_init(&json, FRT_JWT_MAX_BYTES / 2);
@@ -42,6 +44,10 @@ enum frt_status frt_jwt_sign(const void *key, size_t key_size, const struct frt_
     frt_json_int(&w, claims->issued_s);
     frt_json_key(&w, "exp");
     frt_json_int(&w, claims->expires_s);
+    if (claims->version != 0) {
+        frt_json_key(&w, "ver");
+        frt_json_int(&w, (int64_t)claims->version);
+    }
     frt_json_end(&w);
 
     append_base64url(&token, header_json, sizeof header_json - 1);
@@ -102,7 +108,7 @@ static bool read_text(const struct frt_json_value *root, const char *key, char *
 static bool read_time(const struct frt_json_value *root, const char *key, int64_t *out)
 {
     double value = frt_json_double(frt_json_get(root, key), -1);
-    if (!(value >= 0 && value <= 9007199254740992.0)) /* 2^53 */
+    if (!(value >= 0 && value <= (double)LARGEST_WHOLE))
         return false;
     *out = (int64_t)value;
     return true;
@@ -113,14 +119,16 @@ static enum frt_status read_claims(const uint8_t *bytes, size_t size, int64_t no
 {
     struct frt_json *json = NULL;
     struct frt_jwt_claims c = {0};
-    int64_t not_before = 0;
+    int64_t not_before = 0, version = 0;
     if (frt_json_parse((const char *)bytes, size, &json, NULL) != FRT_OK)
         return refuse(err, "its claims are not JSON");
     const struct frt_json_value *root = frt_json_root(json);
     bool whole = read_text(root, "sub", c.subject, sizeof c.subject) &&
                  read_text(root, "role", c.role, sizeof c.role) && read_time(root, "iat", &c.issued_s) &&
                  read_time(root, "exp", &c.expires_s) &&
-                 (frt_json_get(root, "nbf") == NULL || read_time(root, "nbf", &not_before));
+                 (frt_json_get(root, "nbf") == NULL || read_time(root, "nbf", &not_before)) &&
+                 (frt_json_get(root, "ver") == NULL || read_time(root, "ver", &version));
+    c.version = (uint64_t)version;
     frt_json_free(json);
     if (!whole)
         return refuse(err, "a claim is missing or of the wrong kind");

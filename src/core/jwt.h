@@ -24,6 +24,7 @@ struct frt_jwt_claims {
     char subject[FRT_JWT_SUBJECT_SIZE]; /* "sub" */
     char role[FRT_JWT_ROLE_SIZE];       /* "role" */
     int64_t issued_s, expires_s;        /* "iat", "exp": seconds since 1970 */
+    uint64_t version; /* "ver": of the subject's credentials, up to 2^53; 0 = none, the claim is left out */
 };
 
 /** Append a token. key: key_size >= FRT_JWT_KEY_MIN_BYTES. Errors: FRT_EINVAL (key, claims), FRT_ENOMEM. */

@@ -53,6 +53,23 @@ enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_er
     return join(out, "data", "") ? FRT_OK : FRT_EINTERNAL;
 }
 
+enum frt_status frt_database_locate(const char *path, char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
+{
+    char data[FRT_LOCATE_PATH_MAX];
+    const char *said = path != NULL && path[0] != '\0' ? path : environment("FRT_DATABASE");
+    if (said != NULL) {
+        if (!join(out, said, ""))
+            return frt_fail(err, FRT_EINVAL, "the database's path is longer than %d bytes",
+                            FRT_LOCATE_PATH_MAX - 1);
+        return FRT_OK;
+    }
+    enum frt_status status = frt_data_dir_locate(data, err);
+    if (status == FRT_OK && !join(out, data, "/frt.db"))
+        status = frt_fail(err, FRT_EINVAL, "the data folder's path is longer than %d bytes",
+                          FRT_LOCATE_PATH_MAX - 8);
+    return status;
+}
+
 enum frt_status frt_pack_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
 {
     static const char *const installed[] = {"/usr/local/share/frt/packs/default",

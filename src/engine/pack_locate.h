@@ -16,6 +16,11 @@
  */
 FRT_NODISCARD enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err);
 
+/** The database file: `path` when it is not NULL or "", else $FRT_DATABASE, else frt.db in the data folder.
+ *  Errors: FRT_EINVAL (path too long). */
+FRT_NODISCARD enum frt_status frt_database_locate(const char *path, char out[FRT_LOCATE_PATH_MAX],
+                                                  struct frt_error *err);
+
 /**
  * The pack folder: $FRT_PACK, else <data folder>/packs/default, else the pack installed beside the
  * library's data (/usr/local/share/frt/packs/default, /usr/share/frt/packs/default).

@@ -17,7 +17,7 @@ static const char key[] = "a key of more than thirty-two bytes, for tests";
 enum { KEY_SIZE = sizeof key - 1 };
 static const int64_t NOW = 1800000000;
 
-static const struct frt_jwt_claims alice = {"alice@example.org", "reader", 1799999990, 1800003600};
+static const struct frt_jwt_claims alice = {"alice@example.org", "reader", 1799999990, 1800003600, 77};
 
 static char *sign(const struct frt_jwt_claims *claims)
 {
@@ -64,7 +64,14 @@ static void round_trip(void **state)
     assert_string_equal(claims.role, alice.role);
     assert_int_equal(claims.issued_s, alice.issued_s);
     assert_int_equal(claims.expires_s, alice.expires_s);
+    assert_int_equal(claims.version, alice.version);
     assert_null(strpbrk(token, "+/= "));
+    free(token);
+    struct frt_jwt_claims plain = alice; /* no version: none in the token */
+    plain.version = 0;
+    token = sign(&plain);
+    assert_int_equal(verify(token, &claims), FRT_OK);
+    assert_int_equal(claims.version, 0);
     free(token);
 }
 
