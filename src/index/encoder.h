@@ -8,8 +8,8 @@
  * docs/design/index.md):
  *
  *     bits      sqrt(((1 / c² - 1) + e² / c²) / (dim - 1)),  c = Σ|x_i| / sqrt(dim) of the stored vectors
- * (mean, about 0.798), e² = 1 / |q̂|² - 1 of the two-magnitude query q̂ nibbles   the rounding of a stored
- * component, step / sqrt(12), and that of the query's
+ * (mean, about 0.798), e = what the two-magnitude query q̂, scaled to q̂·q = 1, has beside q nibbles   the
+ * rounding of a stored component, step / sqrt(12), and that of the query's
  *
  * Threading: immutable after init; a query has one owner.
  */
@@ -18,6 +18,9 @@
 
 #include "index/rotation.h"
 #include "simd/codes.h"
+
+/** Spreads by which the first pass may be wrong before it loses a vector. */
+#define FRT_FIRST_PASS_MARGIN 3.5f
 
 enum frt_code_kind { FRT_CODE_BITS = 1, FRT_CODE_NIBBLES = 4 }; /* bits a component */
 enum { FRT_CODE_BITS_FROM_DIM = 384 };

@@ -20,11 +20,11 @@
 #include "index/native.h"
 
 enum {
-    CHUNK = 8192,        /* vectors: their codes stay in the second-level cache while several queries pass */
+    CHUNK = 4096,        /* vectors: their codes and the next chunk fit the second-level cache */
+    PIECE = 512,         /* vectors: between two of them the next chunk is asked for, a little at a time */
     SPREAD_FROM = 65536, /* vectors × queries from which on more than one thread pays */
     PREFETCH = 6         /* rows ahead */
 };
-static const float margin = 3.5f;
 
 struct chunk {
     const struct frt_segment *segment;
@@ -133,21 +133,58 @@ static void rank_rows(struct search *search, uint32_t q, const struct frt_segmen
     }
 }
 
-static void search_chunk(struct search *search, uint32_t q, const struct chunk *chunk, uint32_t *kept,
-                         struct best *best)
+/* Codes that will be wanted soon, fetched while the present ones are worked on by query after query. */
+struct ahead {
+    const char *codes;
+    size_t bytes, done, step;
+};
+
+static void fetch_ahead(struct ahead *ahead)
+{
+    const size_t end = ahead->bytes - ahead->done < ahead->step ? ahead->bytes : ahead->done + ahead->step;
+    for (; ahead->done < end; ahead->done += 64)
+        __builtin_prefetch(ahead->codes + ahead->done, 0, 2);
+}
+
+static const char *codes_of(const struct frt_encoder *encoder, const struct frt_segment *segment, uint32_t at)
+{
+    return (const char *)segment->codes + at / FRT_CODE_BLOCK * encoder->block_bytes;
+}
+
+static void search_chunk(struct search *search, uint32_t q, const struct chunk *chunk, struct ahead *ahead,
+                         uint32_t *kept, struct best *best)
 {
     const struct frt_encoder *encoder = &search->native->encoder;
     const struct frt_segment *segment = chunk->segment;
-    const uint32_t blocks = (chunk->end - chunk->first) / FRT_CODE_BLOCK;
+    const uint32_t whole = chunk->end - (chunk->end - chunk->first) % FRT_CODE_BLOCK;
     const float floor = atomic_load_explicit(&search->floors[q].score, memory_order_relaxed);
-    const float cut = floor - margin * search->prepared[q].spread;
-    const char *codes = (const char *)segment->codes + chunk->first / FRT_CODE_BLOCK * encoder->block_bytes;
-    size_t n = frt_encoder_scan(encoder, &search->prepared[q], codes, segment->factors + chunk->first, blocks,
-                                chunk->first, cut, kept);
+    const float cut = floor - FRT_FIRST_PASS_MARGIN * search->prepared[q].spread;
+    size_t n = 0;
+    for (uint32_t at = chunk->first; at < whole; at += PIECE) {
+        const uint32_t blocks = (whole - at < PIECE ? whole - at : PIECE) / FRT_CODE_BLOCK;
+        n += frt_encoder_scan(encoder, &search->prepared[q], codes_of(encoder, segment, at),
+                              segment->factors + at, blocks, at, cut, kept + n);
+        fetch_ahead(ahead);
+    }
     /* behind the last whole block a writer may be at work: those few by row alone */
-    for (uint32_t at = chunk->first + blocks * FRT_CODE_BLOCK; at < chunk->end; at++)
+    for (uint32_t at = whole; at < chunk->end; at++)
         kept[n++] = at;
     rank_rows(search, q, segment, kept, n, best);
+}
+
+/* The chunk that this worker will probably take next, when several queries share each: one alone is as fast as
+ * memory, and the machine's own prefetch is enough. */
+static struct ahead ahead_of(const struct search *search, size_t at)
+{
+    struct ahead ahead = {0};
+    if (search->query->n > 1 && at + search->workers < search->n_chunks) {
+        const struct chunk *next = &search->chunks[at + search->workers];
+        const struct frt_encoder *encoder = &search->native->encoder;
+        ahead.codes = codes_of(encoder, next->segment, next->first);
+        ahead.bytes = (next->end - next->first) / FRT_CODE_BLOCK * encoder->block_bytes;
+        ahead.step = (ahead.bytes / (search->query->n * (CHUNK / PIECE)) + 64) / 64 * 64;
+    }
+    return ahead;
 }
 
 static void work(void *arg, uint32_t worker)
@@ -168,9 +205,10 @@ static void work(void *arg, uint32_t worker)
         if (next >= search->n_chunks)
             break;
         const struct chunk *chunk = &search->chunks[next];
+        struct ahead ahead = ahead_of(search, next);
         for (uint32_t q = 0; q < n_queries; q++) {
             if (chunk->query == UINT32_MAX || chunk->query == q)
-                search_chunk(search, q, chunk, kept, &search->best[worker * n_queries + q]);
+                search_chunk(search, q, chunk, &ahead, kept, &search->best[worker * n_queries + q]);
         }
     }
     frt_free(kept);

@@ -8,15 +8,13 @@ static size_t bits_scan_scalar(const struct frt_bits_query *query, const uint64_
     for (size_t b = 0; b < n_blocks; b++) {
         const uint64_t *block = codes + b * query->words * FRT_CODE_BLOCK;
         for (uint32_t lane = 0; lane < FRT_CODE_BLOCK; lane++) {
-            uint32_t differ = 0, differ_big = 0;
+            uint32_t wrong = 0;
             for (uint32_t w = 0; w < query->words; w++) {
                 const uint64_t t = block[w * FRT_CODE_BLOCK + lane] ^ query->sign[w];
-                differ += (uint32_t)__builtin_popcountll(t);
-                differ_big += (uint32_t)__builtin_popcountll(t & query->big[w]);
+                wrong += (uint32_t)(__builtin_popcountll(t) + 2 * __builtin_popcountll(t & query->big[w]));
             }
             const uint32_t number = (uint32_t)(b * FRT_CODE_BLOCK) + lane;
-            const float wrong = query->m0 * (float)differ + query->m1 * (float)differ_big;
-            if (factors[number] * (query->sum - 2 * wrong) >= cut)
+            if (factors[number] * (query->sum - query->unit * (float)wrong) >= cut)
                 out[kept++] = first + number;
         }
     }

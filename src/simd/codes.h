@@ -11,9 +11,9 @@
  *
  * Estimates (query q, per-vector factor f):
  *
- *     bits     f · (sum - 2 · (m0 · |t| + m1 · |t & big|)),  t = code ^ sign
- *              where q_i counts as ±m0, or ±(m0 + m1) where `big` has a bit; sum = Σ of those magnitudes
- *     nibbles  f · (step · Σ v_i · q8_i - offset)
+ *     bits     f · (sum - unit · (|t| + 2 · |t & big|)),  t = code ^ sign
+ *              where q_i counts as ±unit / 2, or three times that where `big` has a bit; sum = Σ of those
+ * magnitudes nibbles  f · (step · Σ v_i · q8_i - offset)
  *
  * Contract between the tiers: the sums are whole numbers and exact; the few float operations behind them may be
  * fused or not, so an estimate may differ by a few units in the last place and with it, at the very cut, what
@@ -35,7 +35,10 @@ struct frt_bits_query {
     const uint64_t *sign; /* [words]: bit set = q_i positive */
     const uint64_t *big;  /* [words] */
     uint32_t words;       /* 1..64 */
-    float m0, m1, sum;
+    float unit, sum;
+    /* A coarser estimate from the query's signs alone, f · (sign_sum - sign_unit · |t|): a kernel may drop a
+     * vector whose coarse estimate is below the cut by more than sign_slack (INFINITY: none). */
+    float sign_unit, sign_sum, sign_slack;
 };
 
 struct frt_nibbles_query {

@@ -65,9 +65,11 @@ TARGET static inline size_t bits_half(const struct frt_bits_query *query, const 
             differ_big[i] = _mm256_add_epi64(differ_big[i], _mm256_sad_epu8(bytes_big[i], zero));
         }
     }
-    __m256 e = _mm256_fmadd_ps(_mm256_set1_ps(-2 * query->m0), to_floats(differ[0], differ[1]),
-                               _mm256_set1_ps(query->sum));
-    e = _mm256_fmadd_ps(_mm256_set1_ps(-2 * query->m1), to_floats(differ_big[0], differ_big[1]), e);
+    __m256i wrong[2];
+    for (int i = 0; i < 2; i++)
+        wrong[i] = _mm256_add_epi64(differ[i], _mm256_add_epi64(differ_big[i], differ_big[i]));
+    const __m256 e = _mm256_fnmadd_ps(_mm256_set1_ps(query->unit), to_floats(wrong[0], wrong[1]),
+                                      _mm256_set1_ps(query->sum));
     return keep(_mm256_mul_ps(e, _mm256_loadu_ps(factors)), cut, number, out);
 }
 

@@ -12,10 +12,6 @@
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,popcnt")))
 
-struct counts {
-    __m512i differ[2], differ_big[2]; /* of vectors 0..7 and 8..15 */
-};
-
 TARGET static inline size_t keep(__m512 estimate, float cut, uint32_t number, uint32_t *out)
 {
     const __mmask16 good = _mm512_cmp_ps_mask(estimate, _mm512_set1_ps(cut), _CMP_GE_OQ);
@@ -26,43 +22,96 @@ TARGET static inline size_t keep(__m512 estimate, float cut, uint32_t number, ui
     return (size_t)_mm_popcnt_u32(good);
 }
 
-/* 16 counts below 2^31 as floats. */
-TARGET static inline __m512 to_floats(const __m512i v[2])
+/* Σ |t| and Σ |t & big| of one register's vectors, to which a word's counts are added. */
+struct counts {
+    __m512i differ, differ_big;
+};
+
+TARGET static inline __attribute__((always_inline)) struct counts count_sign(struct counts c, __m512i code,
+                                                                             __m512i sign, __m512i big)
 {
-    const __m512i all =
-        _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(v[0])), _mm512_cvtepi64_epi32(v[1]), 1);
-    return _mm512_cvtepi32_ps(all);
+    (void)big;
+    c.differ = _mm512_add_epi64(c.differ, _mm512_popcnt_epi64(_mm512_xor_si512(code, sign)));
+    return c;
 }
 
-/* `words` is a constant where it is worth it: then the loop unrolls and the query stays in registers. */
-TARGET static inline __attribute__((always_inline)) size_t bits_scan(const struct frt_bits_query *query,
-                                                                     uint32_t words, const uint64_t *codes,
-                                                                     const float *factors, size_t n_blocks,
-                                                                     uint32_t first, float cut, uint32_t *out)
+TARGET static inline __attribute__((always_inline)) struct counts count_word(struct counts c, __m512i code,
+                                                                             __m512i sign, __m512i big)
 {
-    const __m512 m0 = _mm512_set1_ps(-2 * query->m0), m1 = _mm512_set1_ps(-2 * query->m1);
-    const __m512 sum = _mm512_set1_ps(query->sum);
+    const __m512i t = _mm512_xor_si512(code, sign);
+    c.differ = _mm512_add_epi64(c.differ, _mm512_popcnt_epi64(t));
+    c.differ_big = _mm512_add_epi64(c.differ_big, _mm512_popcnt_epi64(_mm512_and_si512(t, big)));
+    return c;
+}
+
+TARGET static inline __m256i weigh(struct counts c)
+{
+    return _mm512_cvtepi64_epi32(_mm512_add_epi64(c.differ, _mm512_add_epi64(c.differ_big, c.differ_big)));
+}
+
+/* Estimates of a block's 16 vectors. */
+TARGET static inline __attribute__((always_inline)) __m512 estimate(struct counts low, struct counts high,
+                                                                    const struct frt_bits_query *query,
+                                                                    __m512 factors)
+{
+    const __m512i wrong = _mm512_inserti64x4(_mm512_castsi256_si512(weigh(low)), weigh(high), 1);
+    const __m512 e =
+        _mm512_fnmadd_ps(_mm512_set1_ps(query->unit), _mm512_cvtepi32_ps(wrong), _mm512_set1_ps(query->sum));
+    return _mm512_mul_ps(e, factors);
+}
+
+TARGET static inline __attribute__((always_inline)) struct counts count_big(struct counts c, __m512i code,
+                                                                            __m512i sign, __m512i big)
+{
+    /* (code ^ sign) & big in one instruction */
+    const __m512i t = _mm512_ternarylogic_epi64(code, sign, big, 0x28);
+    c.differ_big = _mm512_add_epi64(c.differ_big, _mm512_popcnt_epi64(t));
+    return c;
+}
+
+/*
+ * 512 components, the commonest size: the query in 16 registers, and two steps. The signs of the query alone,
+ * half the work, rule most blocks out; blocks in which some vector reaches the cut less the slack are counted
+ * in full.
+ */
+TARGET static size_t bits_scan_8_words(const struct frt_bits_query *query, const uint64_t *codes,
+                                       const float *factors, size_t n_blocks, uint32_t first, float cut,
+                                       uint32_t *out)
+{
+    const __m512 sign_unit = _mm512_set1_ps(query->sign_unit), sign_sum = _mm512_set1_ps(query->sign_sum);
+    const __m512 sign_cut = _mm512_set1_ps(cut - query->sign_slack);
+    const struct counts zero = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    __m512i s[8], m[8];
     size_t kept = 0;
+    for (int w = 0; w < 8; w++) {
+        s[w] = _mm512_set1_epi64((long long)query->sign[w]);
+        m[w] = _mm512_set1_epi64((long long)query->big[w]);
+    }
     for (size_t b = 0; b < n_blocks; b++) {
-        const uint64_t *block = codes + b * words * FRT_CODE_BLOCK;
-        struct counts c = {{_mm512_setzero_si512(), _mm512_setzero_si512()},
-                           {_mm512_setzero_si512(), _mm512_setzero_si512()}};
-        _mm_prefetch((const char *)(block + 4 * (size_t)words * FRT_CODE_BLOCK), _MM_HINT_T0);
-        for (uint32_t w = 0; w < words; w++) {
-            const __m512i sign = _mm512_set1_epi64((long long)query->sign[w]);
-            const __m512i big = _mm512_set1_epi64((long long)query->big[w]);
-            for (int half = 0; half < 2; half++) {
-                const __m512i t =
-                    _mm512_xor_si512(_mm512_load_si512(block + w * FRT_CODE_BLOCK + half * 8), sign);
-                c.differ[half] = _mm512_add_epi64(c.differ[half], _mm512_popcnt_epi64(t));
-                c.differ_big[half] =
-                    _mm512_add_epi64(c.differ_big[half], _mm512_popcnt_epi64(_mm512_and_si512(t, big)));
-            }
-        }
-        __m512 e = _mm512_fmadd_ps(m0, to_floats(c.differ), sum);
-        e = _mm512_fmadd_ps(m1, to_floats(c.differ_big), e);
-        e = _mm512_mul_ps(e, _mm512_loadu_ps(factors + b * FRT_CODE_BLOCK));
-        kept += keep(e, cut, first + (uint32_t)(b * FRT_CODE_BLOCK), out + kept);
+        const uint64_t *c = codes + b * 8 * FRT_CODE_BLOCK;
+        const __m512 f = _mm512_loadu_ps(factors + b * FRT_CODE_BLOCK);
+        struct counts low = zero, high = zero;
+#define EACH_WORD(count, half, at)                                                                             \
+    half = count(half, _mm512_load_si512(c + (at)), s[0], m[0]);                                               \
+    half = count(half, _mm512_load_si512(c + 1 * FRT_CODE_BLOCK + (at)), s[1], m[1]);                          \
+    half = count(half, _mm512_load_si512(c + 2 * FRT_CODE_BLOCK + (at)), s[2], m[2]);                          \
+    half = count(half, _mm512_load_si512(c + 3 * FRT_CODE_BLOCK + (at)), s[3], m[3]);                          \
+    half = count(half, _mm512_load_si512(c + 4 * FRT_CODE_BLOCK + (at)), s[4], m[4]);                          \
+    half = count(half, _mm512_load_si512(c + 5 * FRT_CODE_BLOCK + (at)), s[5], m[5]);                          \
+    half = count(half, _mm512_load_si512(c + 6 * FRT_CODE_BLOCK + (at)), s[6], m[6]);                          \
+    half = count(half, _mm512_load_si512(c + 7 * FRT_CODE_BLOCK + (at)), s[7], m[7])
+        EACH_WORD(count_sign, low, 0);
+        EACH_WORD(count_sign, high, 8);
+        const __m512i differ = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(low.differ)),
+                                                  _mm512_cvtepi64_epi32(high.differ), 1);
+        const __m512 by_sign =
+            _mm512_mul_ps(_mm512_fnmadd_ps(sign_unit, _mm512_cvtepi32_ps(differ), sign_sum), f);
+        if (_mm512_cmp_ps_mask(by_sign, sign_cut, _CMP_GE_OQ) == 0)
+            continue;
+        EACH_WORD(count_big, low, 0);
+        EACH_WORD(count_big, high, 8);
+#undef EACH_WORD
+        kept += keep(estimate(low, high, query, f), cut, first + (uint32_t)(b * FRT_CODE_BLOCK), out + kept);
     }
     return kept;
 }
@@ -71,9 +120,23 @@ TARGET static size_t bits_scan_avx512vnni(const struct frt_bits_query *query, co
                                           const float *factors, size_t n_blocks, uint32_t first, float cut,
                                           uint32_t *out)
 {
+    const struct counts zero = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t kept = 0;
     if (query->words == 8)
-        return bits_scan(query, 8, codes, factors, n_blocks, first, cut, out);
-    return bits_scan(query, query->words, codes, factors, n_blocks, first, cut, out);
+        return bits_scan_8_words(query, codes, factors, n_blocks, first, cut, out);
+    for (size_t b = 0; b < n_blocks; b++) {
+        const uint64_t *c = codes + b * query->words * FRT_CODE_BLOCK;
+        struct counts low = zero, high = zero;
+        for (uint32_t w = 0; w < query->words; w++) {
+            const __m512i sign = _mm512_set1_epi64((long long)query->sign[w]);
+            const __m512i big = _mm512_set1_epi64((long long)query->big[w]);
+            low = count_word(low, _mm512_load_si512(c + w * FRT_CODE_BLOCK), sign, big);
+            high = count_word(high, _mm512_load_si512(c + w * FRT_CODE_BLOCK + 8), sign, big);
+        }
+        const __m512 e = estimate(low, high, query, _mm512_loadu_ps(factors + b * FRT_CODE_BLOCK));
+        kept += keep(e, cut, first + (uint32_t)(b * FRT_CODE_BLOCK), out + kept);
+    }
+    return kept;
 }
 
 TARGET static size_t nibbles_scan_avx512vnni(const struct frt_nibbles_query *query, const uint32_t *codes,

@@ -22,7 +22,6 @@ static size_t keep(float32x4_t estimate, float cut, uint32_t number, uint32_t *o
 static size_t bits_scan_neon(const struct frt_bits_query *query, const uint64_t *codes, const float *factors,
                              size_t n_blocks, uint32_t first, float cut, uint32_t *out)
 {
-    const float32x4_t m0 = vdupq_n_f32(-2 * query->m0), m1 = vdupq_n_f32(-2 * query->m1);
     size_t kept = 0;
     for (size_t b = 0; b < n_blocks; b++) {
         const uint64_t *block = codes + b * query->words * FRT_CODE_BLOCK;
@@ -40,9 +39,9 @@ static size_t bits_scan_neon(const struct frt_bits_query *query, const uint64_t 
                 }
             }
             /* two halves of a 64-bit word stand side by side: add neighbours, four vectors in order */
-            float32x4_t e =
-                vfmaq_f32(vdupq_n_f32(query->sum), m0, vcvtq_f32_u32(vpaddq_u32(differ[0], differ[1])));
-            e = vfmaq_f32(e, m1, vcvtq_f32_u32(vpaddq_u32(differ_big[0], differ_big[1])));
+            const uint32x4_t wrong = vaddq_u32(vpaddq_u32(differ[0], differ[1]),
+                                               vshlq_n_u32(vpaddq_u32(differ_big[0], differ_big[1]), 1));
+            const float32x4_t e = vfmsq_n_f32(vdupq_n_f32(query->sum), vcvtq_f32_u32(wrong), query->unit);
             const uint32_t number = (uint32_t)(b * FRT_CODE_BLOCK) + quarter * 4;
             kept += keep(vmulq_f32(e, vld1q_f32(factors + number)), cut, first + number, out + kept);
         }

@@ -39,10 +39,10 @@ static double bits_estimate(const struct frt_bits_query *q, const uint64_t *code
         const uint64_t code = codes[(i / FRT_CODE_BLOCK * q->words + w) * FRT_CODE_BLOCK + i % FRT_CODE_BLOCK];
         for (int bit = 0; bit < 64; bit++) {
             if (((code ^ q->sign[w]) >> bit & 1) != 0)
-                wrong += (double)q->m0 + ((q->big[w] >> bit & 1) != 0 ? (double)q->m1 : 0);
+                wrong += (q->big[w] >> bit & 1) != 0 ? 3 : 1;
         }
     }
-    return (double)factors[i] * ((double)q->sum - 2 * wrong);
+    return (double)factors[i] * ((double)q->sum - (double)q->unit * wrong);
 }
 
 static double nibbles_estimate(const struct frt_nibbles_query *q, const uint32_t *codes, const float *factors,
@@ -90,7 +90,7 @@ static void bit_scans_agree(void **state)
             sign[i] = random_bits();
             big[i] = random_bits() & random_bits();
         }
-        struct frt_bits_query q = {sign, big, w, 0.02f, 0.05f, 0.02f * 64 * (float)w + 0.05f * 16 * (float)w};
+        struct frt_bits_query q = {sign, big, w, 0.04f, 0.04f * 48 * (float)w, 0, 0, INFINITY};
         for (size_t i = 0; i < N; i++)
             factors[i] = 0.05f + 0.01f * random_float();
         for (size_t i = 0; i < N; i++)
