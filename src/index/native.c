@@ -127,7 +127,7 @@ static enum frt_status make_room(struct frt_native *native, size_t n, struct frt
     *out = NULL;
     if (view->n > 0) {
         const struct frt_segment *tail = view->segments[view->n - 1];
-        tail_free = tail->mapping == NULL && tail->order == NULL ? tail->capacity - frt_segment_count(tail) : 0;
+        tail_free = !tail->sealed ? tail->capacity - frt_segment_count(tail) : 0;
     }
     if (n <= tail_free)
         return FRT_OK;
@@ -203,8 +203,8 @@ static enum frt_status native_add(struct frt_index *index, size_t n, const uint6
     for (uint32_t s = 0; status == FRT_OK && s < view->n && n > 0; s++) {
         struct frt_segment *segment = view->segments[s];
         const uint32_t have = frt_segment_count(segment), room = segment->capacity - have;
-        if (segment->mapping != NULL || segment->order != NULL || room == 0 ||
-            (s + 1 < view->n && frt_segment_count(view->segments[s + 1]) > 0))
+        if (segment->sealed || room == 0 ||
+            (s + 1 < view->n && frt_segment_count(view->segments[s + 1]) > 0)) /* behind it they were added */
             continue;
         struct encoding job = {.encoder = &native->encoder,
                                .segment = segment,

@@ -1,5 +1,6 @@
 #include "index/segment.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -117,11 +118,44 @@ void frt_segment_release(struct frt_segment *segment)
     /* acq_rel: the last one sees what all others did */
     if (segment == NULL || atomic_fetch_sub_explicit(&segment->refs, 1, memory_order_acq_rel) != 1)
         return;
-    if (segment->mapping != NULL)
-        (void)munmap(segment->mapping, segment->mapping_bytes);
+    frt_mapping_release(segment->mapping);
     frt_free(segment->memory);
     frt_free(segment->side_memory);
     frt_free(segment);
+}
+
+enum frt_status frt_mapping_new(int fd, size_t size, struct frt_mapping **out, struct frt_error *err)
+{
+    struct frt_mapping *mapping = frt_alloc_zero(1, sizeof *mapping);
+    if (mapping == NULL)
+        return frt_fail_nomem(err, "a mapping");
+    /* writable for nobody, private: what another process does to the file may show, so files are only ever
+     * replaced */
+    mapping->bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    if (mapping->bytes == MAP_FAILED) {
+        frt_free(mapping);
+        return frt_fail(err, FRT_EIO, "a file of %zu bytes cannot be mapped: %s", size, strerror(errno));
+    }
+    mapping->size = size;
+    atomic_init(&mapping->refs, 1);
+    *out = mapping;
+    return FRT_OK;
+}
+
+struct frt_mapping *frt_mapping_retain(struct frt_mapping *mapping)
+{
+    /* relaxed: whoever retains has a reference already */
+    atomic_fetch_add_explicit(&mapping->refs, 1, memory_order_relaxed);
+    return mapping;
+}
+
+void frt_mapping_release(struct frt_mapping *mapping)
+{
+    /* acq_rel: the last one sees what all others did */
+    if (mapping == NULL || atomic_fetch_sub_explicit(&mapping->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    (void)munmap(mapping->bytes, mapping->size);
+    frt_free(mapping);
 }
 
 /* ----------------------------------------------------------------- writing */

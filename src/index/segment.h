@@ -45,11 +45,24 @@ struct frt_segment {
     int8_t *centroids;    /* [n_lists][row_bytes], rotated, unit, coded as rows are */
     float *centroid_scales;
 
-    void *memory;      /* owned; frt_free */
-    void *side_memory; /* owned; frt_free: removed, order */
-    void *mapping;     /* owned; munmap */
-    size_t mapping_bytes;
+    void *memory;                /* owned; frt_free */
+    void *side_memory;           /* owned; frt_free: removed, order */
+    struct frt_mapping *mapping; /* a reference, or NULL: the arrays lie in a mapped file */
+    bool sealed;                 /* nothing is appended any more */
 };
+
+/** A mapped file, shared by the segments in it. Reference-counted; any thread. */
+struct frt_mapping {
+    atomic_uint refs;
+    void *bytes;
+    size_t size;
+};
+/** Map a file for reading, its pages at once. Errors: FRT_EIO, FRT_ENOMEM. */
+FRT_NODISCARD enum frt_status frt_mapping_new(int fd, size_t size, struct frt_mapping **out,
+                                              struct frt_error *err);
+struct frt_mapping *frt_mapping_retain(struct frt_mapping *mapping);
+/** NULL is fine. */
+void frt_mapping_release(struct frt_mapping *mapping);
 
 /** Room for `capacity` vectors (rounded up to whole blocks); refs 1. n_lists and with_order as in the struct.
  */
