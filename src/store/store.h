@@ -1,8 +1,7 @@
 /*
  * The store: the only truth about collections, subjects, faces, users and keys.
  *
- *     frt_store_* ── checks arguments ── struct frt_store_ops ──┬── store_sqlite.c (embedded, one file)
- *                                                               └── (PostgreSQL later)
+ *     frt_store_* ── store_*.c, by concept ── sqlite_db.c ── one SQLite file (WAL)
  *
  * Durable: when a writing call returns FRT_OK its change is on disk. Atomic: a call changes everything it
  * says or nothing. Every change of a collection's faces gets a sequence number, greater than all before it in
@@ -115,8 +114,7 @@ struct frt_store_face {
     uint64_t key;         /* out: never used again */
     uint64_t seq;         /* out: of its addition, or of its last change of threshold */
     uint64_t subject_key; /* out: stays when the subject is renamed */
-    const char
-        *face_id; /* in: NULL or "" = the store makes one ("f" and 26 base-32 characters of randomness) */
+    const char *face_id;  /* in: NULL or "" = the store makes one from the key ("f" and 13 base-32 digits) */
     const char *subject;
     const float *embedding; /* f32[dim], unit; out: aligned copy, NULL unless asked for */
     const char *metadata;   /* JSON object; "" = {} */

@@ -1,0 +1,202 @@
+#include <math.h>
+#include <string.h>
+
+#include "store/store_internal.h"
+
+#define COLUMNS                                                                                                \
+    "key, name, model, dim, threshold, target_fpir, metadata, faces, subjects, seq, created_ms FROM "          \
+    "collections "
+
+static enum frt_status check_settings(const struct frt_store_collection *row, uint32_t which,
+                                      struct frt_error *err)
+{
+    if ((which & FRT_STORE_SET_THRESHOLD) != 0 && !isnan(row->threshold) &&
+        !(row->threshold >= -1 && row->threshold <= 1))
+        return frt_fail(err, FRT_EINVAL, "a threshold of %g; -1 to 1 are right", (double)row->threshold);
+    if ((which & FRT_STORE_SET_TARGET_FPIR) != 0 && !isnan(row->target_fpir) &&
+        !(row->target_fpir >= 0 && row->target_fpir <= 1))
+        return frt_fail(err, FRT_EINVAL, "a target FPIR of %g; 0 to 1 are right", row->target_fpir);
+    return (which & FRT_STORE_SET_METADATA) != 0 ? store_check_metadata(row->metadata, err) : FRT_OK;
+}
+
+enum frt_status frt_store_collection_add(struct frt_store *store, const struct frt_store_collection *row,
+                                         struct frt_error *err)
+{
+    struct db *db = NULL;
+    struct db_stmt *stmt = NULL;
+    enum frt_status status = store_check_name(row->name, err);
+    if (status == FRT_OK)
+        status = check_settings(row, UINT32_MAX, err);
+    if (status == FRT_OK &&
+        (row->dim > FRT_MAX_DIM ||
+         (row->dim != 0 && (row->model == NULL || strlen(row->model) > FRT_STORE_MODEL_MAX))))
+        status = frt_fail(err, FRT_EINVAL, "a model of %u dimensions, or its name, does not fit", row->dim);
+    if (status == FRT_OK)
+        status = store_begin(store, &db, err);
+    if (status != FRT_OK)
+        return status;
+    status = db_use(db,
+                    "INSERT INTO collections(name, model, dim, threshold, target_fpir, metadata, created_ms) "
+                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_text(stmt, 1, row->name);
+        db_bind_text(stmt, 2, row->dim != 0 ? row->model : "");
+        db_bind_int(stmt, 3, row->dim);
+        db_bind_number(stmt, 4, (double)row->threshold);
+        db_bind_number(stmt, 5, row->target_fpir);
+        db_bind_text(stmt, 6, row->metadata != NULL ? row->metadata : "");
+        db_bind_int(stmt, 7, store_now_ms(store));
+        status = db_run(stmt, err);
+    }
+    if (status == FRT_ECONFLICT)
+        status = frt_fail(err, FRT_ECONFLICT, "a collection is called '%.128s' already", row->name);
+    return store_end(store, status, err);
+}
+
+enum frt_status frt_store_collection_patch(struct frt_store *store, uint32_t which,
+                                           const struct frt_store_collection *row, struct frt_error *err)
+{
+    struct db *db = NULL;
+    struct db_stmt *stmt = NULL;
+    enum frt_status status = check_settings(row, which, err);
+    if (status == FRT_OK)
+        status = store_begin(store, &db, err);
+    if (status != FRT_OK)
+        return status;
+    status = db_use(db,
+                    "UPDATE collections SET threshold = CASE WHEN ?2 THEN ?3 ELSE threshold END, "
+                    "target_fpir = CASE WHEN ?4 THEN ?5 ELSE target_fpir END, "
+                    "metadata = CASE WHEN ?6 THEN ?7 ELSE metadata END WHERE name = ?1",
+                    &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_text(stmt, 1, row->name);
+        db_bind_int(stmt, 2, (which & FRT_STORE_SET_THRESHOLD) != 0);
+        db_bind_number(stmt, 3, (double)row->threshold);
+        db_bind_int(stmt, 4, (which & FRT_STORE_SET_TARGET_FPIR) != 0);
+        db_bind_number(stmt, 5, row->target_fpir);
+        db_bind_int(stmt, 6, (which & FRT_STORE_SET_METADATA) != 0);
+        db_bind_text(stmt, 7, row->metadata != NULL ? row->metadata : "");
+        status = db_run(stmt, err);
+    }
+    if (status == FRT_OK && db_changes(db) == 0)
+        status = frt_fail(err, FRT_ECOLLECTION_NOT_FOUND, "no collection is called '%.128s'", row->name);
+    return store_end(store, status, err);
+}
+
+static enum frt_status read_row(struct frt_store_page *page, struct db_stmt *stmt, struct frt_error *err)
+{
+    struct frt_store_collection *row = store_page_row(page);
+    if (row == NULL)
+        return frt_fail_nomem(err, "collections");
+    row->key = (uint64_t)db_int(stmt, 0);
+    row->name = store_page_column(page, stmt, 1);
+    row->model = store_page_column(page, stmt, 2);
+    row->dim = (uint32_t)db_int(stmt, 3);
+    row->threshold = (float)db_number(stmt, 4);
+    row->target_fpir = db_number(stmt, 5);
+    row->metadata = store_page_column(page, stmt, 6);
+    row->faces = (uint64_t)db_int(stmt, 7);
+    row->subjects = (uint64_t)db_int(stmt, 8);
+    row->seq = (uint64_t)db_int(stmt, 9);
+    row->created_ms = db_int(stmt, 10);
+    if (row->name == NULL || row->model == NULL || row->metadata == NULL)
+        return frt_fail_nomem(err, "collections");
+    return FRT_OK;
+}
+
+static enum frt_status read_rows(struct frt_store *store, const char *sql, const char *name, size_t limit,
+                                 struct frt_store_page **out, struct frt_error *err)
+{
+    struct db *db = NULL;
+    struct db_stmt *stmt = NULL;
+    struct frt_store_page *page = NULL;
+    enum frt_status status = store_page_new(STORE_COLLECTIONS, &page, err);
+    if (status == FRT_OK)
+        status = store_reader(store, &db, err);
+    if (status == FRT_OK)
+        status = db_use(db, sql, &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_text(stmt, 1, name);
+        db_bind_int(stmt, 2, (int64_t)limit);
+    }
+    for (bool row = true; status == FRT_OK;) {
+        status = db_step(stmt, &row, err);
+        if (status != FRT_OK || !row)
+            break;
+        status = read_row(page, stmt, err);
+    }
+    db_done(stmt);
+    if (db != NULL)
+        store_reader_done(store, db);
+    if (status != FRT_OK) {
+        frt_store_page_free(page);
+        return status;
+    }
+    *out = page;
+    return FRT_OK;
+}
+
+enum frt_status frt_store_collection_get(struct frt_store *store, const char *name,
+                                         struct frt_store_page **page, struct frt_store_collection *out,
+                                         struct frt_error *err)
+{
+    struct frt_store_page *found = NULL;
+    size_t n = 0;
+    enum frt_status status =
+        read_rows(store, "SELECT " COLUMNS "WHERE name = ?1 LIMIT ?2", name, 1, &found, err);
+    if (status != FRT_OK)
+        return status;
+    const struct frt_store_collection *rows = store_page_rows(found, &n);
+    if (n == 0) {
+        frt_store_page_free(found);
+        return frt_fail(err, FRT_ECOLLECTION_NOT_FOUND, "no collection is called '%.128s'", name);
+    }
+    *out = rows[0];
+    *page = found;
+    return FRT_OK;
+}
+
+enum frt_status frt_store_collection_list(struct frt_store *store, const char *after, size_t limit,
+                                          struct frt_store_page **page,
+                                          const struct frt_store_collection **rows, size_t *n,
+                                          struct frt_error *err)
+{
+    enum frt_status status =
+        limit == 0 || limit > FRT_STORE_PAGE_MAX
+            ? frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX)
+            : read_rows(store, "SELECT " COLUMNS "WHERE name > ?1 ORDER BY name LIMIT ?2", after, limit, page,
+                        err);
+    if (status == FRT_OK)
+        *rows = store_page_rows(*page, n);
+    return status;
+}
+
+enum frt_status store_collection_find(struct db *db, const char *name, struct store_collection_facts *out,
+                                      struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    struct store_collection_facts facts;
+    bool row = false;
+    size_t size;
+    enum frt_status status = db_use(db, "SELECT key, dim, model FROM collections WHERE name = ?1", &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_text(stmt, 1, name);
+        status = db_step(stmt, &row, err);
+    }
+    if (status == FRT_OK && !row)
+        status = frt_fail(err, FRT_ECOLLECTION_NOT_FOUND, "no collection is called '%.128s'", name);
+    if (status == FRT_OK) {
+        facts.key = (uint64_t)db_int(stmt, 0);
+        facts.dim = (uint32_t)db_int(stmt, 1);
+        const char *model = db_text(stmt, 2, &size);
+        if (size >= sizeof facts.model)
+            status = frt_fail(err, FRT_ESTORE_DAMAGED, "a model's name has %zu bytes", size);
+        else
+            memcpy(facts.model, model, size + 1);
+    }
+    db_done(stmt);
+    if (status == FRT_OK)
+        *out = facts;
+    return status;
+}

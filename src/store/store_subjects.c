@@ -1,0 +1,134 @@
+#include <string.h>
+
+#include "store/store_internal.h"
+
+enum frt_status store_subject_find(struct db *db, uint64_t collection, const char *name, uint64_t *key,
+                                   struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    bool row = false;
+    enum frt_status status =
+        db_use(db, "SELECT key FROM subjects WHERE collection = ?1 AND name = ?2", &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_int(stmt, 1, (int64_t)collection);
+        db_bind_text(stmt, 2, name);
+        status = db_step(stmt, &row, err);
+    }
+    if (status == FRT_OK && !row)
+        status = frt_fail(err, FRT_ESUBJECT_NOT_FOUND, "no subject '%.256s' in the collection", name);
+    if (status == FRT_OK)
+        *key = (uint64_t)db_int(stmt, 0);
+    db_done(stmt);
+    return status;
+}
+
+static enum frt_status read_subjects(struct db_stmt *stmt, struct frt_store_page *page, struct frt_error *err)
+{
+    for (bool row = true;;) {
+        enum frt_status status = db_step(stmt, &row, err);
+        if (status != FRT_OK || !row)
+            return status;
+        struct frt_store_subject *subject = store_page_row(page);
+        const char *name = subject == NULL ? NULL : store_page_column(page, stmt, 1);
+        if (name == NULL)
+            return frt_fail_nomem(err, "subjects");
+        subject->key = (uint64_t)db_int(stmt, 0);
+        subject->name = name;
+        subject->faces = (uint64_t)db_int(stmt, 2);
+        subject->created_ms = db_int(stmt, 3);
+    }
+}
+
+enum frt_status frt_store_subject_list(struct frt_store *store, const char *collection, const char *after,
+                                       size_t limit, struct frt_store_page **page,
+                                       const struct frt_store_subject **rows, size_t *n, struct frt_error *err)
+{
+    struct db *db = NULL;
+    struct db_stmt *stmt = NULL;
+    struct frt_store_page *found = NULL;
+    struct store_collection_facts facts;
+    if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
+        return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
+    enum frt_status status = store_page_new(STORE_SUBJECTS, &found, err);
+    if (status == FRT_OK)
+        status = store_reader(store, &db, err);
+    if (status == FRT_OK)
+        status = store_collection_find(db, collection, &facts, err);
+    if (status == FRT_OK)
+        status = db_use(db,
+                        "SELECT key, name, faces, created_ms FROM subjects WHERE collection = ?1 AND name > ?2 "
+                        "ORDER BY name LIMIT ?3",
+                        &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_int(stmt, 1, (int64_t)facts.key);
+        db_bind_text(stmt, 2, after);
+        db_bind_int(stmt, 3, (int64_t)limit);
+        status = read_subjects(stmt, found, err);
+    }
+    db_done(stmt);
+    if (db != NULL)
+        store_reader_done(store, db);
+    if (status != FRT_OK) {
+        frt_store_page_free(found);
+        return status;
+    }
+    *rows = store_page_rows(found, n);
+    *page = found;
+    return FRT_OK;
+}
+
+static enum frt_status rename_subject(struct db *db, const char *collection, const char *from, const char *to,
+                                      struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    struct store_collection_facts facts;
+    uint64_t key = 0;
+    enum frt_status status = store_collection_find(db, collection, &facts, err);
+    if (status == FRT_OK)
+        status = store_subject_find(db, facts.key, from, &key, err);
+    if (status == FRT_OK)
+        status = db_use(db, "UPDATE subjects SET name = ?2 WHERE key = ?1", &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_int(stmt, 1, (int64_t)key);
+        db_bind_text(stmt, 2, to);
+        status = db_run(stmt, err);
+    }
+    if (status == FRT_ECONFLICT)
+        status =
+            frt_fail(err, FRT_ECONFLICT, "subject '%.256s' is in collection '%.128s' already", to, collection);
+    return status;
+}
+
+enum frt_status frt_store_subject_rename(struct frt_store *store, const char *collection, const char *from,
+                                         const char *to, struct frt_error *err)
+{
+    struct db *db = NULL;
+    enum frt_status status = store_check_subject(to, err);
+    if (status == FRT_OK)
+        status = store_begin(store, &db, err);
+    if (status != FRT_OK)
+        return status;
+    status = rename_subject(db, collection, from, to, err);
+    return store_end(store, status, err);
+}
+
+enum frt_status frt_store_subject_delete(struct frt_store *store, const char *collection, const char *subject,
+                                         uint64_t *faces, struct frt_error *err)
+{
+    struct db *db = NULL;
+    struct store_collection_facts facts;
+    uint64_t key = 0, deleted = 0;
+    enum frt_status status = store_begin(store, &db, err);
+    if (status != FRT_OK)
+        return status;
+    status = store_collection_find(db, collection, &facts, err);
+    if (status == FRT_OK)
+        status = store_subject_find(db, facts.key, subject, &key, err);
+    if (status == FRT_OK)
+        status = store_delete_faces(db, facts.key, "SELECT key, subject FROM faces WHERE subject = ?1", key,
+                                    &deleted, NULL, err);
+    status = store_end(store, status, err);
+    if (status == FRT_OK && faces != NULL)
+        *faces = deleted;
+    return status;
+}
