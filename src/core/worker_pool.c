@@ -78,7 +78,7 @@ enum frt_status frt_worker_pool_new(uint32_t threads, uint32_t queue, struct frt
     return FRT_OK;
 }
 
-void frt_worker_pool_free(struct frt_worker_pool *pool)
+void frt_worker_pool_stop(struct frt_worker_pool *pool)
 {
     if (pool == NULL)
         return;
@@ -88,6 +88,14 @@ void frt_worker_pool_free(struct frt_worker_pool *pool)
     (void)pthread_mutex_unlock(&pool->lock);
     for (uint32_t i = 0; i < pool->n_threads; i++)
         (void)pthread_join(pool->threads[i], NULL);
+    pool->n_threads = 0;
+}
+
+void frt_worker_pool_free(struct frt_worker_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    frt_worker_pool_stop(pool);
     (void)pthread_cond_destroy(&pool->work);
     (void)pthread_mutex_destroy(&pool->lock);
     frt_free(pool->ring);

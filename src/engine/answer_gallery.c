@@ -106,8 +106,6 @@ void frt_answer_collections(struct frt_json_writer *w, const struct frt_collecti
 
 void frt_answer_index_metrics(struct frt_json_writer *w, const struct frt_collection_info *list, size_t n)
 {
-    frt_json_key(w, "index");
-    frt_json_object(w);
     for (size_t i = 0; i < n; i++) {
         if (list[i].index_kind[0] == '\0')
             continue;
@@ -120,7 +118,6 @@ void frt_answer_index_metrics(struct frt_json_writer *w, const struct frt_collec
         frt_json_fixed(w, list[i].recall_estimate, 6); /* null: not measured yet */
         frt_json_end(w);
     }
-    frt_json_end(w);
 }
 
 /* ------------------------------------------------------------------- faces */
@@ -188,18 +185,8 @@ static void timing(struct frt_json_writer *w, const struct step *steps, size_t n
     frt_json_end(w);
 }
 
-void frt_answer_enrolled(struct frt_json_writer *w, const struct frt_enrolled *enrolled)
+void frt_answer_rejected(struct frt_json_writer *w, const struct frt_enrolled *enrolled)
 {
-    const struct frt_timing *image = &enrolled->image_timing;
-    const struct frt_enroll_timing *t = &enrolled->timing;
-    const struct step steps[] = {{"decode", image->decode_ms},
-                                 {"detect", image->detect_ms},
-                                 {"embed", image->align_ms + image->embed_ms},
-                                 {"attributes", image->attribute_ms},
-                                 {"search", t->search_ms},
-                                 {"store", t->store_ms},
-                                 {"index", t->index_ms}};
-    frt_answer_gallery_faces(w, &enrolled->faces, FRT_ENCODING_ARRAY);
     frt_json_key(w, "rejected");
     frt_json_array(w);
     for (size_t i = 0; i < enrolled->n_rejected; i++) {
@@ -216,6 +203,21 @@ void frt_answer_enrolled(struct frt_json_writer *w, const struct frt_enrolled *e
         frt_json_end(w);
     }
     frt_json_end(w);
+}
+
+void frt_answer_enrolled(struct frt_json_writer *w, const struct frt_enrolled *enrolled)
+{
+    const struct frt_timing *image = &enrolled->image_timing;
+    const struct frt_enroll_timing *t = &enrolled->timing;
+    const struct step steps[] = {{"decode", image->decode_ms},
+                                 {"detect", image->detect_ms},
+                                 {"embed", image->align_ms + image->embed_ms},
+                                 {"attributes", image->attribute_ms},
+                                 {"search", t->search_ms},
+                                 {"store", t->store_ms},
+                                 {"index", t->index_ms}};
+    frt_answer_gallery_faces(w, &enrolled->faces, FRT_ENCODING_ARRAY);
+    frt_answer_rejected(w, enrolled);
     timing(w, steps, sizeof steps / sizeof *steps, t->total_ms);
 }
 

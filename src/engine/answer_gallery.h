@@ -36,6 +36,8 @@ void frt_answer_subjects(struct frt_json_writer *w, const struct frt_subjects *s
 
 /** Members "faces", "rejected", "timing_ms" of an enrollment. */
 void frt_answer_enrolled(struct frt_json_writer *w, const struct frt_enrolled *enrolled);
+/** Member "rejected": an array. */
+void frt_answer_rejected(struct frt_json_writer *w, const struct frt_enrolled *enrolled);
 /** Members "faces" and "timing_ms" of a search. candidates: every match says whether it is one ("match"). */
 void frt_answer_identified(struct frt_json_writer *w, const struct frt_identified *identified, bool candidates);
 /** Members "imported", "lines", "rejected" (an array), and "rejected_total" when not all are listed. */

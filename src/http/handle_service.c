@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/json_write.h"
+#include "engine/answer_gallery.h"
 #include "engine/context.h"
 #include "http/assets.h"
 #include "http/service.h"
@@ -78,8 +79,8 @@ void http_handle_version(struct http_service *service, struct http_request *requ
     frt_json_end(&w);
 }
 
-void http_handle_metrics(struct http_service *service, struct http_request *request,
-                         struct http_response *response)
+/* JSON unless Prometheus is asked for: by the query, else by Accept. */
+static enum frt_status wants_prometheus(const struct http_request *request, bool *out, struct frt_error *err)
 {
     bool prometheus = request->accept != NULL && (strstr(request->accept, "text/plain") != NULL ||
                                                   strstr(request->accept, "openmetrics") != NULL);
@@ -87,13 +88,23 @@ void http_handle_metrics(struct http_service *service, struct http_request *requ
         const struct http_param *p = &request->query[i];
         bool known = strcmp(p->name, "format") == 0 &&
                      (strcmp(p->value, "prometheus") == 0 || strcmp(p->value, "json") == 0);
-        if (!known) {
-            http_problem(response, request, FRT_EBAD_REQUEST, "metrics takes format=json or format=prometheus");
-            return;
-        }
+        if (!known)
+            return frt_fail(err, FRT_EBAD_REQUEST, "metrics takes format=json or format=prometheus");
         prometheus = strcmp(p->value, "prometheus") == 0;
     }
-    if (prometheus) {
+    *out = prometheus;
+    return FRT_OK;
+}
+
+void http_handle_metrics(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
+{
+    struct frt_error err = {0};
+    bool prometheus = false;
+    enum frt_status status = wants_prometheus(request, &prometheus, &err);
+    if (status != FRT_OK) {
+        http_problem(response, request, status, err.text);
+    } else if (prometheus) {
         response->content_type = "text/plain; version=0.0.4; charset=utf-8";
         frt_metrics_prometheus(service->metrics, &response->body);
     } else {
@@ -121,9 +132,9 @@ void http_handle_console(struct http_service *service, struct http_request *requ
                          struct http_response *response)
 {
     (void)service;
-    if (strcmp(request->path, "/console.js") == 0) {
+    if (strcmp(request->path.segments[0], "console.js") == 0) {
         asset(response, "text/javascript; charset=utf-8", asset_console_js, asset_console_js_size);
-    } else if (strcmp(request->path, "/console.css") == 0) {
+    } else if (strcmp(request->path.segments[0], "console.css") == 0) {
         asset(response, "text/css; charset=utf-8", asset_console_css, asset_console_css_size);
     } else {
         asset(response, "text/html; charset=utf-8", asset_index_html, asset_index_html_size);

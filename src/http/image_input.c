@@ -18,6 +18,21 @@ static bool is_type(const char *content_type, const char *type)
     return strlen(type) == n && strncasecmp(content_type, type, n) == 0;
 }
 
+enum frt_status http_input_init_json(struct http_input *input, const struct http_request *request,
+                                     struct frt_error *err)
+{
+    struct http_input in = {.request = request, .kind = HTTP_INPUT_JSON};
+    enum frt_status status = frt_json_parse(request->body, request->body_size, &in.json, err);
+    if (status != FRT_OK)
+        return status;
+    if (!frt_json_is_object(frt_json_root(in.json))) {
+        frt_json_free(in.json);
+        return frt_fail(err, FRT_EBAD_REQUEST, "the JSON body must be an object");
+    }
+    *input = in;
+    return FRT_OK;
+}
+
 enum frt_status http_input_init(struct http_input *input, const struct http_request *request,
                                 struct frt_error *err)
 {
@@ -32,12 +47,7 @@ enum frt_status http_input_init(struct http_input *input, const struct http_requ
         in.kind = HTTP_INPUT_PARTS;
         status = http_multipart_parse(type, request->body, request->body_size, in.parts, &in.n_parts, err);
     } else if (type != NULL && is_type(type, "application/json")) {
-        in.kind = HTTP_INPUT_JSON;
-        status = frt_json_parse(request->body, request->body_size, &in.json, err);
-        if (status == FRT_OK && !frt_json_is_object(frt_json_root(in.json))) {
-            frt_json_free(in.json);
-            status = frt_fail(err, FRT_EBAD_REQUEST, "the JSON body must be an object");
-        }
+        return http_input_init_json(input, request, err);
     } else if (type != NULL && strncasecmp(type, "image/", 6) != 0 &&
                !is_type(type, "application/octet-stream") &&
                !is_type(type, "application/x-www-form-urlencoded")) { /* what curl says of --data-binary */
@@ -60,7 +70,7 @@ void http_input_deinit(struct http_input *input)
     input->json = NULL;
 }
 
-static const struct http_part *part(const struct http_input *input, const char *name)
+const struct http_part *http_input_part(const struct http_input *input, const char *name)
 {
     for (size_t i = 0; i < input->n_parts; i++)
         if (strcmp(input->parts[i].name, name) == 0)
@@ -68,14 +78,14 @@ static const struct http_part *part(const struct http_input *input, const char *
     return NULL;
 }
 
-static const struct frt_json_value *member(const struct http_input *input, const char *name)
+const struct frt_json_value *http_input_member(const struct http_input *input, const char *name)
 {
     return input->kind == HTTP_INPUT_JSON ? frt_json_get(frt_json_root(input->json), name) : NULL;
 }
 
 bool http_input_has(const struct http_input *input, const char *name)
 {
-    return part(input, name) != NULL || member(input, name) != NULL;
+    return http_input_part(input, name) != NULL || http_input_member(input, name) != NULL;
 }
 
 static enum frt_status only(const char *given, const char *what, const char *const *names,
@@ -92,10 +102,17 @@ static enum frt_status only(const char *given, const char *what, const char *con
 
 enum frt_status http_input_only(const struct http_input *input, const char *const *names, struct frt_error *err)
 {
+    return http_input_only_but(input, names, NULL, err);
+}
+
+enum frt_status http_input_only_but(const struct http_input *input, const char *const *names,
+                                    const char *repeated, struct frt_error *err)
+{
     enum frt_status status = FRT_OK;
     for (size_t i = 0; status == FRT_OK && i < input->n_parts; i++) {
         status = only(input->parts[i].name, "part", names, err);
-        if (status == FRT_OK && part(input, input->parts[i].name) != &input->parts[i])
+        bool again = http_input_part(input, input->parts[i].name) != &input->parts[i];
+        if (status == FRT_OK && again && (repeated == NULL || strcmp(repeated, input->parts[i].name) != 0))
             status = frt_fail(err, FRT_EBAD_REQUEST, "part '%s' is given twice", input->parts[i].name);
     }
     const struct frt_json_value *root = input->kind == HTTP_INPUT_JSON ? frt_json_root(input->json) : NULL;
@@ -142,22 +159,79 @@ enum frt_status http_input_image(const struct http_input *input, const char *nam
         *size = input->request->body_size;
         return FRT_OK;
     }
-    const struct http_part *p = part(input, name);
+    const struct http_part *p = http_input_part(input, name);
     if (p != NULL) {
         *data = p->data;
         *size = p->size;
         return FRT_OK;
     }
-    const char *text = frt_json_text(member(input, name));
+    const char *text = frt_json_text(http_input_member(input, name));
     if (text != NULL)
         return decode_text(name, text, data, size, owned, err);
-    if (member(input, name) != NULL)
+    if (http_input_member(input, name) != NULL)
         return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be a base64 string", name);
     return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' with an image is missing",
                     input->kind == HTTP_INPUT_PARTS ? "the part" : "the field", name);
 }
 
+size_t http_input_image_count(const struct http_input *input, const char *name, const char *list)
+{
+    size_t n = 0;
+    if (input->kind == HTTP_INPUT_RAW)
+        return 1;
+    for (size_t i = 0; i < input->n_parts; i++)
+        n += strcmp(input->parts[i].name, name) == 0;
+    if (http_input_member(input, name) != NULL)
+        n++;
+    const struct frt_json_value *array = http_input_member(input, list);
+    return n + (frt_json_is_array(array) ? frt_json_count(array) : 0);
+}
+
+enum frt_status http_input_image_at(const struct http_input *input, const char *name, const char *list,
+                                    size_t i, const char **data, size_t *size, char **owned,
+                                    struct frt_error *err)
+{
+    *owned = NULL;
+    for (size_t k = 0, n = 0; k < input->n_parts; k++) {
+        if (strcmp(input->parts[k].name, name) != 0 || n++ != i)
+            continue;
+        *data = input->parts[k].data;
+        *size = input->parts[k].size;
+        return FRT_OK;
+    }
+    if (input->kind != HTTP_INPUT_JSON || (i == 0 && http_input_member(input, name) != NULL))
+        return http_input_image(input, name, data, size, owned, err);
+    const struct frt_json_value *v = frt_json_first(http_input_member(input, list));
+    for (size_t n = http_input_member(input, name) != NULL; v != NULL && n < i; n++)
+        v = frt_json_next(v);
+    if (!frt_json_is_string(v))
+        return frt_fail(err, FRT_EBAD_REQUEST, "'%s'[%zu] must be a base64 string", list, i);
+    return decode_text(list, frt_json_text(v), data, size, owned, err);
+}
+
 /* ------------------------------------------------------------ embeddings */
+
+size_t http_input_embedding_size(const struct http_input *input, const char *name)
+{
+    const struct http_part *p = http_input_part(input, name);
+    const struct frt_json_value *value = http_input_member(input, name);
+    const char *text = frt_json_text(value);
+    size_t n = 0, letters = 0;
+    if (p != NULL && p->size > 0 && p->data[0] == '[') {
+        for (size_t i = 0; i < p->size; i++)
+            n += p->data[i] == ',';
+        return n + 1;
+    }
+    if (frt_json_is_array(value))
+        return frt_json_count(value);
+    if (p == NULL && text == NULL)
+        return 0;
+    const char *from = p != NULL ? p->data : text;
+    size_t size = p != NULL ? p->size : strlen(text);
+    for (size_t i = 0; i < size; i++) /* what is no base64 is refused when it is decoded */
+        letters += from[i] > ' ' && from[i] != '=';
+    return letters * 3 / 4 / sizeof(float);
+}
 
 static enum frt_status from_numbers(const struct frt_json_value *array, const char *name, float *out,
                                     size_t dim, struct frt_error *err)
@@ -206,8 +280,8 @@ static enum frt_status from_base64(const char *text, const char *name, float *ou
 enum frt_status http_input_embedding(const struct http_input *input, const char *name, float *out, size_t dim,
                                      struct frt_error *err)
 {
-    const struct http_part *p = part(input, name);
-    const struct frt_json_value *value = member(input, name);
+    const struct http_part *p = http_input_part(input, name);
+    const struct frt_json_value *value = http_input_member(input, name);
     struct frt_json *parsed = NULL;
     enum frt_status status;
     if (p != NULL) { /* a part holds what the JSON field would: an array, or base64 text */
@@ -236,8 +310,8 @@ enum frt_status http_input_embedding(const struct http_input *input, const char 
 enum frt_status http_input_number(const struct http_input *input, const char *name, double low, double high,
                                   double *out, struct frt_error *err)
 {
-    const struct http_part *p = part(input, name);
-    const struct frt_json_value *value = member(input, name);
+    const struct http_part *p = http_input_part(input, name);
+    const struct frt_json_value *value = http_input_member(input, name);
     char text[MAX_NUMBER_TEXT] = "";
     double number = 0;
     bool good;

@@ -26,12 +26,21 @@ struct http_input {
 /** Read the body's structure by its Content-Type. Errors: FRT_EUNSUPPORTED_MEDIA, FRT_EBAD_REQUEST. */
 FRT_NODISCARD enum frt_status http_input_init(struct http_input *input, const struct http_request *request,
                                               struct frt_error *err);
+/** As http_input_init, for a body that is JSON whatever its Content-Type says. Errors: FRT_EBAD_REQUEST. */
+FRT_NODISCARD enum frt_status http_input_init_json(struct http_input *input, const struct http_request *request,
+                                                   struct frt_error *err);
 void http_input_deinit(struct http_input *input);
 
 /** Refuse parts or members that `names` (NULL-terminated) does not list, with a suggestion. A raw body
  *  has no names and passes. */
 FRT_NODISCARD enum frt_status http_input_only(const struct http_input *input, const char *const *names,
                                               struct frt_error *err);
+/** As http_input_only; the part `repeated` (NULL: none) may come several times. */
+FRT_NODISCARD enum frt_status http_input_only_but(const struct http_input *input, const char *const *names,
+                                                  const char *repeated, struct frt_error *err);
+/** Part or member of a name; NULL when there is none. Borrowed. */
+const struct http_part *http_input_part(const struct http_input *input, const char *name);
+const struct frt_json_value *http_input_member(const struct http_input *input, const char *name);
 bool http_input_has(const struct http_input *input, const char *name);
 
 /**
@@ -44,6 +53,16 @@ FRT_NODISCARD enum frt_status http_input_image(const struct http_input *input, c
                                                const char **data, size_t *size, char **owned,
                                                struct frt_error *err);
 
+/** Images of an enrollment: the raw body, parts `name`, or in JSON the string `name` or the array of strings
+ *  `list`. */
+size_t http_input_image_count(const struct http_input *input, const char *name, const char *list);
+/** Number i of them; as http_input_image. */
+FRT_NODISCARD enum frt_status http_input_image_at(const struct http_input *input, const char *name,
+                                                  const char *list, size_t i, const char **data, size_t *size,
+                                                  char **owned, struct frt_error *err);
+
+/** Numbers of an embedding that comes as an array or in base64; 0 when it is neither. */
+size_t http_input_embedding_size(const struct http_input *input, const char *name);
 /** f32[dim] from an array of numbers or base64 of little-endian f32. Errors: FRT_EBAD_REQUEST (wrong
  *  count, not numbers). */
 FRT_NODISCARD enum frt_status http_input_embedding(const struct http_input *input, const char *name, float *out,

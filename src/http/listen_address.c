@@ -67,25 +67,39 @@ static bool is_loopback(const union address *a)
     return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr);
 }
 
+static enum frt_status read_listen(const char *text, char host[HOST_MAX], union address *address,
+                                   socklen_t *size, struct frt_error *err)
+{
+    long port = 0;
+    if (split(text, host, &port) && parse(host, (uint16_t)port, address, size))
+        return FRT_OK;
+    return frt_fail(err, FRT_EINVAL,
+                    "listen is '%s'; ADDRESS:PORT with a numeric address is right, e.g. "
+                    "127.0.0.1:8080 or [::1]:8080",
+                    text);
+}
+
+enum frt_status http_listen_is_loopback(const char *listen_text, bool *out, struct frt_error *err)
+{
+    char host[HOST_MAX];
+    union address address;
+    socklen_t size = 0;
+    enum frt_status status = read_listen(listen_text, host, &address, &size, err);
+    if (status == FRT_OK)
+        *out = is_loopback(&address);
+    return status;
+}
+
 enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t url_size, struct frt_error *err)
 {
     char host[HOST_MAX];
-    long port = 0;
     union address address, bound = {0};
     socklen_t size = 0, bound_size = sizeof bound;
     int on = 1;
 
-    if (!split(listen_text, host, &port) || !parse(host, (uint16_t)port, &address, &size))
-        return frt_fail(err, FRT_EINVAL,
-                        "listen is '%s'; ADDRESS:PORT with a numeric address is right, e.g. "
-                        "127.0.0.1:8080 or [::1]:8080",
-                        listen_text);
-    if (!is_loopback(&address))
-        return frt_fail(
-            err, FRT_EUNAVAILABLE,
-            "refusing to listen on %s: without credentials everybody who reaches that address could use "
-            "the service; listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front",
-            listen_text);
+    enum frt_status status = read_listen(listen_text, host, &address, &size, err);
+    if (status != FRT_OK)
+        return status;
     int s = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s < 0)
         return frt_fail(err, FRT_EUNAVAILABLE, "socket: %s", strerror(errno));

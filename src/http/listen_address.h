@@ -1,14 +1,17 @@
-/* "ADDRESS:PORT" → a listening socket on loopback. Threading: pure functions. */
+/* "ADDRESS:PORT" → a listening socket. Threading: pure functions. */
 #ifndef FRT_HTTP_LISTEN_ADDRESS_H
 #define FRT_HTTP_LISTEN_ADDRESS_H
 
 #include "core/status.h"
 
+/** Is it an address of loopback? Errors: FRT_EINVAL (not ADDRESS:PORT). */
+FRT_NODISCARD enum frt_status http_listen_is_loopback(const char *listen_text, bool *out,
+                                                      struct frt_error *err);
 /**
  * Open a listening socket.
  * fd   out: owned.
  * url  out: "http://127.0.0.1:8080", with the port that was picked for 0.
- * Errors: FRT_EINVAL (not ADDRESS:PORT), FRT_EUNAVAILABLE (not loopback; in use; no permission).
+ * Errors: FRT_EINVAL (not ADDRESS:PORT), FRT_EUNAVAILABLE (in use; no permission).
  */
 FRT_NODISCARD enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t url_size,
                                           struct frt_error *err);

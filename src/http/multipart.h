@@ -7,7 +7,7 @@
 
 #include "core/status.h"
 
-enum { HTTP_MAX_PARTS = 32, HTTP_MAX_PART_NAME = 64, HTTP_MAX_PART_HEADERS = 4096 };
+enum { HTTP_MAX_PARTS = 80, HTTP_MAX_PART_NAME = 64, HTTP_MAX_PART_HEADERS = 4096 };
 
 struct http_part {
     char name[HTTP_MAX_PART_NAME];

@@ -4,18 +4,28 @@
 
 #include "http/service.h"
 
+#define NONE FRT_ROLE_NONE
+#define READER FRT_ROLE_READER
+#define ADMIN FRT_ROLE_ADMIN
+#define CHANGE (HTTP_BODY | HTTP_CHANGES)
+#define FACES (HTTP_BODY | HTTP_MODELS | HTTP_CHANGES)
+
 static const struct http_route routes[] = {
-    {"/", "GET /", http_handle_console, HTTP_GET, false, false},
-    {"/console.js", "GET /console.js", http_handle_console, HTTP_GET, false, false},
-    {"/console.css", "GET /console.css", http_handle_console, HTTP_GET, false, false},
-    {"/healthz", "GET /healthz", http_handle_healthz, HTTP_GET, false, false},
-    {"/readyz", "GET /readyz", http_handle_readyz, HTTP_GET, false, false},
-    {"/version", "GET /version", http_handle_version, HTTP_GET, false, false},
-    {"/metrics", "GET /metrics", http_handle_metrics, HTTP_GET, false, false},
-    {"/openapi.json", "GET /openapi.json", http_handle_openapi, HTTP_GET, false, false},
-    {"/v1/detect", "POST /v1/detect", http_handle_detect, HTTP_POST, true, true},
-    {"/v1/embed", "POST /v1/embed", http_handle_embed, HTTP_POST, true, true},
-    {"/v1/verify", "POST /v1/verify", http_handle_verify, HTTP_POST, true, true},
+    {"/", "GET /", http_handle_console, HTTP_GET, HTTP_HERE, 0, NONE},
+    {"/console.js", "GET /console.js", http_handle_console, HTTP_GET, HTTP_HERE, 0, NONE},
+    {"/console.css", "GET /console.css", http_handle_console, HTTP_GET, HTTP_HERE, 0, NONE},
+    {"/healthz", "GET /healthz", http_handle_healthz, HTTP_GET, HTTP_HERE, 0, NONE},
+    {"/readyz", "GET /readyz", http_handle_readyz, HTTP_GET, HTTP_STORE, 0, NONE},
+    {"/version", "GET /version", http_handle_version, HTTP_GET, HTTP_HERE, 0, NONE},
+    {"/metrics", "GET /metrics", http_handle_metrics, HTTP_GET, HTTP_HERE, 0, READER},
+    {"/openapi.json", "GET /openapi.json", http_handle_openapi, HTTP_GET, HTTP_HERE, 0, NONE},
+    {"/v1/detect", "POST /v1/detect", http_handle_detect, HTTP_POST, HTTP_WORKERS, FACES, READER},
+    {"/v1/embed", "POST /v1/embed", http_handle_embed, HTTP_POST, HTTP_WORKERS, FACES, READER},
+    {"/v1/verify", "POST /v1/verify", http_handle_verify, HTTP_POST, HTTP_WORKERS, FACES, READER},
+    {"/v1/auth/login", "POST /v1/auth/login", http_handle_login, HTTP_POST, HTTP_LOGINS, CHANGE, NONE},
+    {"/v1/keys", "GET /v1/keys", http_handle_key_list, HTTP_GET, HTTP_STORE, 0, ADMIN},
+    {"/v1/keys", "POST /v1/keys", http_handle_key_add, HTTP_POST, HTTP_STORE, CHANGE, ADMIN},
+    {"/v1/keys/{id}", "DELETE /v1/keys/{id}", http_handle_key_delete, HTTP_DELETE, HTTP_STORE, CHANGE, ADMIN},
 };
 #define N_ROUTES (sizeof routes / sizeof *routes)
 
@@ -27,28 +37,34 @@ const struct http_route *http_routes(size_t *n)
     return routes;
 }
 
-const struct http_route *http_route_find(enum http_method method, const char *path)
+const struct http_route *http_route_find(enum http_method method, const struct http_path *path,
+                                         const char *params[HTTP_MAX_PATH_PARAMS])
 {
     for (size_t i = 0; i < N_ROUTES; i++)
-        if (routes[i].method == method && strcmp(routes[i].path, path) == 0)
+        if (routes[i].method == method && http_path_matches(path, routes[i].path, params))
             return &routes[i];
     return NULL;
 }
 
-bool http_route_methods(const char *path, char *out, size_t size)
+bool http_route_methods(const struct http_path *path, char *out, size_t size, uint32_t *flags)
 {
+    const char *params[HTTP_MAX_PATH_PARAMS];
     size_t used = 0;
     out[0] = '\0';
+    *flags = UINT32_MAX;
     for (size_t i = 0; i < N_ROUTES; i++) {
-        if (strcmp(routes[i].path, path) != 0)
+        if (!http_path_matches(path, routes[i].path, params))
             continue;
         int n = snprintf(out + used, size - used, "%s%s%s", used == 0 ? "" : ", ",
                          method_names[routes[i].method], routes[i].method == HTTP_GET ? ", HEAD" : "");
         if (n < 0 || (size_t)n >= size - used)
             break;
         used += (size_t)n;
+        *flags &= routes[i].flags;
     }
     if (used > 0 && size - used > sizeof ", OPTIONS")
         (void)snprintf(out + used, size - used, ", OPTIONS");
+    if (used == 0)
+        *flags = 0;
     return used > 0;
 }

@@ -14,9 +14,16 @@
 #include "core/clock.h"
 #include "engine/pack.h"
 #include "engine/pack_locate.h"
+#include "http/login_limit.h"
 #include "http/server.h"
 
-enum { TICK_MS = 500, DRAIN_TICK_MS = 10 };
+enum {
+    TICK_MS = 500,
+    DRAIN_TICK_MS = 10,
+    STORE_THREADS = 4, /* reads run side by side, writes take turns: more would only wait */
+    LOGIN_THREADS = 2, /* 64 MiB and a core each */
+    LOGIN_QUEUE = 32
+};
 
 /* A worker does nothing but compute: more of them than cores answer no faster, and each holds the
  * activations of a run. */
@@ -24,6 +31,16 @@ static uint32_t worker_count(const struct frt_config *config)
 {
     uint32_t cores = frt_usable_cores(), most = cores < 32 ? cores : 32;
     return config->workers != 0 ? config->workers : most;
+}
+
+/* --data-dir names the database's folder, too, unless --database names the file. */
+static enum frt_status locate_database(struct http_service *service, struct frt_error *err)
+{
+    const struct frt_config *config = service->config;
+    if (config->database[0] != '\0' || config->data_dir[0] == '\0')
+        return frt_database_locate(config->database, service->database, err);
+    (void)snprintf(service->database, sizeof service->database, "%s/frt.db", config->data_dir);
+    return FRT_OK;
 }
 
 /* The signal that came within the time, 0 for none. */
@@ -64,6 +81,49 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
     return FRT_OK;
 }
 
+/* Everything but the models, which take a while. */
+static enum frt_status open_parts(struct http_service *service, struct frt_error *err)
+{
+    const struct frt_config *config = service->config;
+    const struct frt_context_options context = {.threads = config->threads,
+                                                .runtime_path =
+                                                    config->runtime[0] == '\0' ? NULL : config->runtime,
+                                                .max_pixels = config->max_image_pixels,
+                                                .max_side_px = config->max_image_side_px};
+    const struct frt_access_options access = {.database = service->database,
+                                              .token_lifetime_ms = config->token_lifetime_ms};
+    const struct {
+        uint32_t threads, queue;
+    } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {worker_count(config), config->queue},
+                           [HTTP_STORE] = {STORE_THREADS, config->connections},
+                           [HTTP_LOGINS] = {LOGIN_THREADS, LOGIN_QUEUE}};
+    enum frt_status status = locate_database(service, err);
+    if (status == FRT_OK)
+        status = frt_metrics_new(&frt_clock_system, &service->metrics, err);
+    if (status == FRT_OK)
+        status = frt_access_open(&access, &service->access, err);
+    if (status == FRT_OK)
+        status = http_login_limit_new(&frt_clock_system, &service->logins, err);
+    if (status == FRT_OK)
+        status = frt_context_new(&context, &service->context, err);
+    for (int i = HTTP_WORKERS; i < HTTP_POOLS && status == FRT_OK; i++)
+        status = frt_worker_pool_new(pools[i].threads, pools[i].queue, &service->pools[i], err);
+    if (status == FRT_OK)
+        service->metrics->pool = service->pools[HTTP_WORKERS];
+    return status;
+}
+
+static void close_parts(struct http_service *service)
+{
+    for (int i = 0; i < HTTP_POOLS; i++)
+        frt_worker_pool_free(service->pools[i]);
+    frt_pack_free(service->pack);
+    frt_context_free(service->context);
+    http_login_limit_free(service->logins);
+    frt_access_close(service->access);
+    frt_metrics_free(service->metrics);
+}
+
 static void run(struct http_server *server, const sigset_t *signals)
 {
     while (wait_signal(signals, TICK_MS) == 0)
@@ -91,6 +151,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     struct http_server *server = NULL;
     sigset_t signals, before;
     enum frt_status status;
+    bool credentials = false;
     int64_t start = frt_now_ns();
 
     (void)signal(SIGPIPE, SIG_IGN);
@@ -99,36 +160,29 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     (void)sigaddset(&signals, SIGINT);
     (void)pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads started from here on inherit it */
 
-    struct frt_context_options options = {.threads = config->threads,
-                                          .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
-                                          .max_pixels = config->max_image_pixels,
-                                          .max_side_px = config->max_image_side_px};
-    status = frt_metrics_new(&frt_clock_system, &service.metrics, err);
+    status = open_parts(&service, err);
     if (status == FRT_OK)
-        status = frt_context_new(&options, &service.context, err);
-    if (status == FRT_OK)
-        status = frt_worker_pool_new(worker_count(config), config->queue, &service.pool, err);
-    if (status == FRT_OK) {
-        service.metrics->pool = service.pool;
         status = http_server_start(&service, &server, err);
-    }
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "listening", FRT_LOG_STR("url", http_server_url(server)), FRT_LOG_END);
         status = open_models(&service, err);
     }
+    if (status == FRT_OK)
+        status = frt_access_configured(service.access, &credentials, err);
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
                 FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),
                 FRT_LOG_INT("workers", worker_count(config)), FRT_LOG_NUM("ms", frt_elapsed_ms(start)),
-                FRT_LOG_STR("access", "open, loopback only: no credentials are configured"), FRT_LOG_END);
+                FRT_LOG_STR("access", credentials ? "with credentials"
+                                                  : "open, loopback only: no credentials are configured"),
+                FRT_LOG_END);
         run(server, &signals);
         drain(&service, server, &signals);
     }
-    frt_worker_pool_free(service.pool); /* runs what still waits; answers are resumed, not lost */
+    for (int i = 0; i < HTTP_POOLS; i++)
+        frt_worker_pool_stop(service.pools[i]); /* runs what still waits; answers are resumed, not lost */
     http_server_stop(server);
-    frt_pack_free(service.pack);
-    frt_context_free(service.context);
-    frt_metrics_free(service.metrics);
+    close_parts(&service);
     if (status == FRT_OK)
         frt_log(FRT_LOG_INFO, "stopped", FRT_LOG_NUM("uptime_s", frt_elapsed_ms(start) / 1000), FRT_LOG_END);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);

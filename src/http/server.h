@@ -1,8 +1,11 @@
 /*
  * HTTP/1.1 on a socket: reads requests, hands them to routes, writes answers.
  *
- *     accept ─ headers ─ body ─┬─ light routes: answered on the HTTP thread
- *                              └─ working routes: suspended, run on a worker, resumed, answered
+ *     accept ─ headers ─ access ─ body ─┬─ light routes: answered on the HTTP thread
+ *                                       └─ working routes: suspended, run on a worker, resumed, answered
+ *
+ * A streamed body goes to a worker a piece at a time, a streamed answer comes a page at a time; both take the
+ * same memory however long they are. A stream has no time limit as long as it moves.
  *
  * Bounds: connections, header bytes, body bytes (known from Content-Length before memory is taken),
  * body bytes of all requests together, time for every phase of a connection (frt_server_reap), time of
@@ -18,9 +21,9 @@
 struct http_server;
 
 /**
- * Bind, listen, answer. `listen` is "ADDRESS:PORT"; only loopback addresses are taken, as there are no
- * credentials yet; port 0 picks a free one.
- * Errors: FRT_EINVAL (address), FRT_EUNAVAILABLE (port taken, not a loopback address), FRT_ENOMEM.
+ * Bind, listen, answer. `listen` is "ADDRESS:PORT"; without credentials only loopback addresses are taken;
+ * port 0 picks a free one. Sets service->loopback.
+ * Errors: FRT_EINVAL (address), FRT_EUNAVAILABLE (port taken, no credentials), FRT_ENOMEM.
  */
 FRT_NODISCARD enum frt_status http_server_start(struct http_service *service, struct http_server **out,
                                                 struct frt_error *err);

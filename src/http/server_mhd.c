@@ -3,7 +3,13 @@
  *
  * One HTTP thread (epoll) runs every callback here; workers touch an exchange only while its
  * connection is suspended. An exchange is one request and its answer; a client is one connection.
+ *
+ * Hand-over: the HTTP thread suspends the connection and submits a job; the worker does it, sets `worked`
+ * (release) and resumes; the HTTP thread sees `worked` (acquire) and with it all that the worker wrote. The
+ * same for a whole request, for a piece of a streamed body (what does not fit the piece stays in the library's
+ * read buffer meanwhile) and for a page of a streamed answer.
  */
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +23,16 @@
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "http/auth.h"
 #include "http/listen_address.h"
 #include "http/server.h"
 
 enum {
-    HEADER_BYTES = 32 * 1024, /* libmicrohttpd's memory for one connection: headers and read buffer */
-    DRAIN_BYTES = 256 * 1024, /* of a refused body that is read and thrown away, so that the answer arrives */
+    HEADER_BYTES = 32 * 1024,   /* libmicrohttpd's memory for one connection: headers and read buffer */
+    DRAIN_BYTES = 256 * 1024,   /* of a refused body that is read and thrown away, so that the answer arrives */
+    PIECE_BYTES = 1024 * 1024,  /* of a streamed body that go to a worker at once */
+    BLOCK_BYTES = 64 * 1024,    /* of a streamed answer that go to the socket at once */
+    PROGRESS_BYTES = 64 * 1024, /* a stream that moves less within the request timeout is cut off */
     ID_BYTES = 12
 };
 
@@ -60,11 +70,19 @@ struct exchange {
     struct http_response response;
     struct frt_buf body;
     uint64_t reserved; /* of the server's body_bytes */
-    uint64_t drained;
+    uint64_t received, sent, drained;
+    uint64_t progress; /* bytes since the phase was renewed */
     int64_t start_ns;
-    bool refused;         /* an answer stands before the body was read */
-    atomic_bool answered; /* the handler has run; what the worker wrote is handed over by it */
-    bool close;           /* the connection ends with this answer */
+    enum frt_status path_status;
+    bool begun;         /* the headers are there */
+    bool refused;       /* an answer stands before the body was read */
+    bool answered;      /* the handler has run to its end */
+    bool close;         /* the connection ends with this answer */
+    bool working;       /* a job was submitted and its result not taken yet */
+    atomic_bool worked; /* the job has run; what the worker wrote is handed over by it */
+    bool paged;         /* the answer is sent page by page */
+    size_t page_at;     /* bytes of the page that were sent */
+    enum { PAGE_MORE = 0, PAGE_LAST, PAGE_FAILED } page;
     double ms;
 };
 
@@ -185,9 +203,29 @@ static const char *header(struct MHD_Connection *connection, const char *name)
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-static struct exchange *exchange_new(struct http_server *server, struct MHD_Connection *connection,
-                                     const char *url, const char *method)
+/* The client's address as 16 bytes, a /64 of IPv6: what one host can easily choose from counts as one. */
+static void read_peer(struct MHD_Connection *connection, uint8_t out[HTTP_PEER_BYTES])
 {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *any = info == NULL ? NULL : info->client_addr;
+    memset(out, 0, HTTP_PEER_BYTES);
+    if (any != NULL && any->sa_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, any, sizeof v6);
+        memcpy(out, &v6.sin6_addr, IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? HTTP_PEER_BYTES : HTTP_PEER_BYTES / 2);
+    } else if (any != NULL && any->sa_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, any, sizeof v4);
+        out[10] = out[11] = 0xff;
+        memcpy(out + 12, &v4.sin_addr, 4);
+    }
+}
+
+/* The request line is there: its target as the client wrote it, before the library decodes it. */
+static void *on_target(void *arg, const char *target, struct MHD_Connection *connection)
+{
+    struct http_server *server = arg;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct client *client = info == NULL ? NULL : info->socket_context;
@@ -197,24 +235,54 @@ static struct exchange *exchange_new(struct http_server *server, struct MHD_Conn
     x->server = server;
     x->connection = connection;
     x->client = client;
-    x->start_ns = frt_now_ns();
     frt_buf_init(&x->body, server->service->config->max_body_bytes);
     http_response_init(&x->response);
+    x->path_status = http_path_parse(target, &x->request.path, NULL);
+    return x;
+}
+
+static void begin(struct exchange *x, const char *method, const char *version)
+{
+    struct http_server *server = x->server;
+    struct MHD_Connection *connection = x->connection;
+    x->begun = true;
+    x->start_ns = frt_now_ns();
     x->request.method = method_of(method);
-    if (strlen(url) < sizeof x->request.path)
-        memcpy(x->request.path, url, strlen(url) + 1);
+    x->request.http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     x->request.content_type = header(connection, "Content-Type");
     x->request.accept = header(connection, "Accept");
+    x->request.host = header(connection, "Host");
+    x->request.origin = header(connection, "Origin");
+    x->request.authorization = header(connection, "Authorization");
+    x->request.api_key = header(connection, "X-API-Key");
+    read_peer(connection, x->request.peer);
     make_id(header(connection, "X-Request-Id"), x->request.id);
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query, &x->request);
     x->request.deadline_ms = x->start_ns / 1000000 + server->service->config->request_timeout_ms;
     x->request.cancelled = is_cancelled;
     x->request.cancelled_arg = x;
-    x->route = http_route_find(x->request.method, x->request.path);
+    if (x->path_status == FRT_OK)
+        x->route = http_route_find(x->request.method, &x->request.path, x->request.params);
+    if (x->route != NULL && (x->route->flags & HTTP_STREAM) != 0)
+        x->body.max = PIECE_BYTES;
     atomic_fetch_add(&server->in_flight, 1);
     frt_metrics_began(server->service->metrics);
-    set_phase(server, client, PHASE_READING);
-    return x;
+    set_phase(server, x->client, PHASE_READING);
+}
+
+static bool streams(const struct exchange *x)
+{
+    return x->route != NULL && (x->route->flags & HTTP_STREAM) != 0;
+}
+
+/* Bytes of a stream have moved: its phase begins anew with every PROGRESS_BYTES. */
+static void moved(struct exchange *x, enum phase phase, size_t size)
+{
+    x->progress += size;
+    if (x->progress >= PROGRESS_BYTES) {
+        x->progress = 0;
+        set_phase(x->server, x->client, phase);
+    }
 }
 
 static void log_exchange(const struct exchange *x, bool written)
@@ -226,8 +294,10 @@ static void log_exchange(const struct exchange *x, bool written)
     frt_log(level, "request", FRT_LOG_STR("id", x->request.id),
             FRT_LOG_STR("route", x->route == NULL ? "-" : x->route->name),
             FRT_LOG_INT("status", x->response.status), FRT_LOG_STR("written", written ? "yes" : "no"),
-            FRT_LOG_INT("in", x->body.size),
-            FRT_LOG_INT("out", x->response.fixed != NULL ? x->response.fixed_size : x->response.body.size),
+            FRT_LOG_INT("in", x->received),
+            FRT_LOG_INT("out", x->paged                    ? x->sent
+                               : x->response.fixed != NULL ? x->response.fixed_size
+                                                           : x->response.body.size),
             FRT_LOG_NUM("ms", x->ms), FRT_LOG_NUM("decode_ms", t->decode_ms),
             FRT_LOG_NUM("detect_ms", t->detect_ms), FRT_LOG_NUM("embed_ms", t->align_ms + t->embed_ms),
             FRT_LOG_NUM("inference_ms", t->inference_ms), FRT_LOG_END);
@@ -247,9 +317,11 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     (void)connection;
     if (x == NULL)
         return;
-    if (x->ms == 0) /* ended before an answer was sent */
+    if (!x->begun)
+        goto release;           /* the library refused its headers */
+    if (x->ms == 0 || x->paged) /* ended before an answer was sent, or just now */
         x->ms = frt_elapsed_ms(x->start_ns);
-    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !atomic_load(&x->answered) && !x->refused)
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !x->answered && !x->refused)
         x->response.status = 499; /* the client went away */
     frt_metrics_answered(server->service->metrics, route_number(x), x->response.status, x->ms,
                          x->response.rejected);
@@ -257,6 +329,9 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     atomic_fetch_sub(&server->body_bytes, x->reserved);
     atomic_fetch_sub(&server->in_flight, 1);
     set_phase(server, x->client, PHASE_WAITING);
+release:
+    if (x->request.state != NULL && x->request.state_free != NULL)
+        x->request.state_free(x->request.state);
     frt_buf_deinit(&x->body);
     http_response_deinit(&x->response);
     frt_free(x);
@@ -265,8 +340,44 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
 
 /* --------------------------------------------------------------- answers */
 
+static void run_page(void *arg, bool late);
+
+static void submit(struct exchange *x, void (*run)(void *arg, bool late));
+
+/* The next bytes of a streamed answer; without any at hand the connection sleeps until a worker has the page.
+ */
+static ssize_t read_page(void *arg, uint64_t position, char *out, size_t size)
+{
+    struct exchange *x = arg;
+    (void)position;
+    if (x->working) {
+        if (!atomic_load_explicit(&x->worked, memory_order_acquire))
+            return 0; /* still asleep */
+        x->working = false;
+        set_phase(x->server, x->client, PHASE_WRITING);
+    }
+    if (x->page == PAGE_FAILED)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    size_t left = x->response.body.size - x->page_at, n = left < size ? left : size;
+    if (n > 0) {
+        memcpy(out, x->response.body.data + x->page_at, n);
+        x->page_at += n;
+        x->sent += n;
+        moved(x, PHASE_WRITING, n);
+        return (ssize_t)n;
+    }
+    if (x->page == PAGE_LAST)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    submit(x, run_page);
+    return 0;
+}
+
 static struct MHD_Response *make_response(struct exchange *x)
 {
+    if (x->response.next_page != NULL) {
+        x->paged = true;
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_page, x, NULL);
+    }
     if (x->response.fixed != NULL)
         return MHD_create_response_from_buffer(x->response.fixed_size, (void *)(uintptr_t)x->response.fixed,
                                                MHD_RESPMEM_PERSISTENT);
@@ -302,6 +413,7 @@ static enum MHD_Result send_answer(struct exchange *x)
 
 static void refuse(struct exchange *x, enum frt_status status, const char *detail)
 {
+    x->response.next_page = NULL;
     http_problem(&x->response, &x->request, status, detail);
     x->refused = true;
 }
@@ -310,18 +422,23 @@ static void refuse(struct exchange *x, enum frt_status status, const char *detai
 static void check_early(struct exchange *x, const char *method)
 {
     char allow[64], text[160];
-    const struct frt_config *config = x->server->service->config;
+    uint32_t flags = 0;
+    struct frt_error err = {0};
+    struct http_service *service = x->server->service;
+    const struct frt_config *config = service->config;
     const char *length_text = header(x->connection, "Content-Length");
     unsigned long long length = length_text == NULL ? 0 : strtoull(length_text, NULL, 10);
+    bool known = x->path_status == FRT_OK && http_route_methods(&x->request.path, allow, sizeof allow, &flags);
+    x->request.older = (flags & HTTP_OLDER) != 0;
 
-    if (atomic_load(&x->server->service->state) == HTTP_DRAINING) {
+    if (atomic_load(&service->state) == HTTP_DRAINING) {
         refuse(x, FRT_EUNAVAILABLE, "the service is stopping");
         x->close = true;
-    } else if (!http_host_is_loopback(header(x->connection, "Host"))) {
-        refuse(x, FRT_EFORBIDDEN,
-               "the Host header is missing or names another machine; without credentials the "
-               "service answers to localhost, 127.0.0.1 and [::1] only");
-    } else if (x->request.path[0] == '\0' || !http_route_methods(x->request.path, allow, sizeof allow)) {
+    } else if (!http_auth_host(service, &x->request, &x->response)) {
+        x->refused = true;
+    } else if (x->path_status == FRT_EBAD_REQUEST) {
+        refuse(x, FRT_EBAD_REQUEST, "the path holds a '%' without two hex digits behind it, or an encoded NUL");
+    } else if (!known) {
         refuse(x, FRT_ENOTFOUND, "no such route; /openapi.json lists them");
     } else if (strcmp(method, "OPTIONS") == 0) {
         x->response.status = 204;
@@ -331,17 +448,23 @@ static void check_early(struct exchange *x, const char *method)
         (void)snprintf(text, sizeof text, "this route takes %s", allow);
         refuse(x, FRT_EMETHOD, text);
         http_response_header(&x->response, "Allow", allow);
+    } else if (!http_auth_route(service, &x->request, x->route, &x->response)) {
+        x->refused = true;
+    } else if (http_path_check(x->request.params, &err) != FRT_OK) {
+        refuse(x, FRT_EBAD_REQUEST, err.text);
     } else if (x->request.n_query > HTTP_MAX_QUERY) {
         refuse(x, FRT_EBAD_REQUEST, "too many query parameters");
-    } else if (x->route->takes_body && length > config->max_body_bytes) {
+    } else if ((x->route->flags & HTTP_BODY) != 0 && length > config->max_body_bytes) {
         (void)snprintf(text, sizeof text, "the body is %llu bytes; at most %llu fit", length,
                        (unsigned long long)config->max_body_bytes);
         refuse(x, FRT_EBODY_TOO_LARGE, text);
-    } else if (x->route->works && atomic_load(&x->server->service->state) == HTTP_STARTING) {
+    } else if ((x->route->flags & HTTP_MODELS) != 0 && atomic_load(&service->state) == HTTP_STARTING) {
         refuse(x, FRT_EUNAVAILABLE, "the models are being loaded; /readyz tells when they are");
     }
-    if (x->refused && (length > DRAIN_BYTES || header(x->connection, "Expect") != NULL))
-        x->close = true; /* answered at once; what else the client sends is not read */
+    /* answered at once; what else the client sends is not read */
+    if (x->refused && (length > DRAIN_BYTES || header(x->connection, "Expect") != NULL ||
+                       (streams(x) && length_text == NULL)))
+        x->close = true;
 }
 
 /* ------------------------------------------------------------------ body */
@@ -349,7 +472,7 @@ static void check_early(struct exchange *x, const char *method)
 static void take_body(struct exchange *x, const char *data, size_t size)
 {
     const char *length_text = header(x->connection, "Content-Length");
-    if (x->body.size == 0 && length_text != NULL) {
+    if (x->body.size == 0 && length_text != NULL && !streams(x)) {
         uint64_t length = strtoull(length_text, NULL, 10); /* within max_body_bytes: check_early */
         if (frt_buf_reserve(&x->body, (size_t)length) != FRT_OK)
             frt_buf_clear(&x->body); /* try to get along with less at a time */
@@ -371,22 +494,38 @@ static void take_body(struct exchange *x, const char *data, size_t size)
         refuse(x, FRT_ENOMEM, "no memory for the body");
 }
 
-static enum MHD_Result on_body(struct exchange *x, const char *data, size_t *size)
+/* -------------------------------------------------------------- workers */
+
+/* Ends a job, on whatever thread it ran: from the resume on the exchange is the HTTP thread's again. */
+static void hand_back(struct exchange *x)
 {
-    if (!x->refused && x->route->takes_body) {
-        take_body(x, data, *size);
-    } else {
-        x->drained += *size;
-        if (x->drained > x->server->service->config->max_body_bytes)
-            return MHD_NO; /* it was told no long ago */
-    }
-    *size = 0;
-    return MHD_YES;
+    /* release: the HTTP thread that sees it sees the rest, too, whatever the library synchronises */
+    atomic_store_explicit(&x->worked, true, memory_order_release);
+    MHD_resume_connection(x->connection);
 }
 
-/* ------------------------------------------------------------------ work */
+static void submit(struct exchange *x, void (*run)(void *arg, bool late))
+{
+    struct http_service *service = x->server->service;
+    struct frt_error err = {0};
+    if (x->paged || streams(x))
+        x->request.deadline_ms = frt_now_ns() / 1000000 + service->config->request_timeout_ms;
+    x->working = true;
+    atomic_store(&x->worked, false);
+    set_phase(x->server, x->client, PHASE_WORKING);
+    MHD_suspend_connection(x->connection);
+    struct frt_worker_job job = {.run = run, .arg = x, .deadline_ms = x->request.deadline_ms};
+    enum frt_status status = frt_worker_pool_submit(service->pools[x->route->pool], job, &err);
+    if (status != FRT_OK) {
+        if (x->paged)
+            x->page = PAGE_FAILED;
+        else
+            http_problem(&x->response, &x->request, status, err.text);
+        hand_back(x);
+    }
+}
 
-static void run_on_worker(void *arg, bool late)
+static void run_handler(void *arg, bool late)
 {
     struct exchange *x = arg;
     struct http_service *service = x->server->service;
@@ -396,31 +535,86 @@ static void run_on_worker(void *arg, bool late)
         http_problem(&x->response, &x->request, FRT_ECANCELLED, "the client hung up");
     else
         x->route->handle(service, &x->request, &x->response);
-    /* release: the HTTP thread that sees it sees the response, too, whatever the library synchronises */
-    atomic_store_explicit(&x->answered, true, memory_order_release);
-    MHD_resume_connection(x->connection); /* from here on the exchange is the HTTP thread's again */
+    hand_back(x);
+}
+
+static void run_page(void *arg, bool late)
+{
+    struct exchange *x = arg;
+    struct frt_error err = {0};
+    enum frt_status status = FRT_ECANCELLED;
+    frt_buf_clear(&x->response.body);
+    x->page_at = 0;
+    if (late)
+        status = frt_fail(&err, FRT_ETIMEOUT, "a page waited past its deadline");
+    else if (!is_cancelled(x))
+        status = x->response.next_page(x->server->service, &x->request, &x->response, &err);
+    if (status == FRT_OK)
+        status = frt_buf_status(&x->response.body);
+    if (status != FRT_OK) {
+        x->page = PAGE_FAILED;
+        if (status != FRT_ECANCELLED)
+            frt_log(FRT_LOG_ERROR, "answer cut off", FRT_LOG_STR("id", x->request.id),
+                    FRT_LOG_STR("route", x->route->name), FRT_LOG_STR("code", frt_status_code(status)),
+                    FRT_LOG_STR("error", err.text), FRT_LOG_END);
+    } else if (x->response.body.size == 0) {
+        x->page = PAGE_LAST;
+    }
+    hand_back(x);
+}
+
+/* ------------------------------------------------------------------ body */
+
+/* Takes the result of a piece's job. False: it is still at work. */
+static bool take_piece(struct exchange *x)
+{
+    if (!x->working)
+        return true;
+    if (!atomic_load_explicit(&x->worked, memory_order_acquire))
+        return false;
+    x->working = false;
+    x->progress = 0;
+    set_phase(x->server, x->client, PHASE_READING);
+    frt_buf_clear(&x->body);
+    if (x->response.status >= 400)
+        x->refused = true;
+    return true;
+}
+
+static enum MHD_Result on_body(struct exchange *x, const char *data, size_t *size)
+{
+    bool stream = streams(x);
+    if (stream && !take_piece(x))
+        return MHD_YES; /* asleep: the bytes stay where they are */
+    if (!x->refused && stream && x->body.size + *size > PIECE_BYTES) {
+        x->request.body = x->body.data;
+        x->request.body_size = x->body.size;
+        x->request.more = true;
+        submit(x, run_handler);
+        return MHD_YES; /* they come again after the piece */
+    }
+    x->received += *size;
+    if (!x->refused && (x->route->flags & (HTTP_BODY | HTTP_STREAM)) != 0)
+        take_body(x, data, *size);
+    else if (!stream && (x->drained += *size) > x->server->service->config->max_body_bytes)
+        return MHD_NO; /* it was told no long ago */
+    if (stream)
+        moved(x, PHASE_READING, *size);
+    *size = 0;
+    return MHD_YES;
 }
 
 static enum MHD_Result dispatch(struct exchange *x)
 {
-    struct http_service *service = x->server->service;
-    struct frt_error err = {0};
     x->request.body = x->body.data;
     x->request.body_size = x->body.size;
-    if (!x->route->works) {
-        x->route->handle(service, &x->request, &x->response);
-        atomic_store(&x->answered, true);
+    x->request.more = false;
+    x->answered = true;
+    if (x->route->pool == HTTP_HERE) {
+        x->route->handle(x->server->service, &x->request, &x->response);
         return send_answer(x);
     }
-    set_phase(x->server, x->client, PHASE_WORKING);
-    MHD_suspend_connection(x->connection);
-    struct frt_worker_job job = {.run = run_on_worker, .arg = x, .deadline_ms = x->request.deadline_ms};
-    enum frt_status status = frt_worker_pool_submit(service->pool, job, &err);
-    if (status != FRT_OK) {
-        http_problem(&x->response, &x->request, status, err.text);
-        atomic_store(&x->answered, true);
-        MHD_resume_connection(x->connection);
-    }
+    submit(x, run_handler);
     return MHD_YES;
 }
 
@@ -429,17 +623,27 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                                   void **context)
 {
     struct exchange *x = *context;
-    (void)version;
-    if (x == NULL) {
-        *context = x = exchange_new(arg, connection, url, method);
-        if (x == NULL)
-            return MHD_NO;
+    (void)arg;
+    (void)connection;
+    (void)url; /* decoded: route_path.h says why that is too early */
+    if (x == NULL)
+        return MHD_NO;
+    if (!x->begun) {
+        begin(x, method, version);
         check_early(x, method);
         return x->refused && x->close ? send_answer(x) : MHD_YES;
     }
     if (*size > 0)
         return on_body(x, data, size);
-    return x->refused || atomic_load(&x->answered) ? send_answer(x) : dispatch(x);
+    if (x->answered) {
+        if (!atomic_load_explicit(&x->worked, memory_order_acquire))
+            return MHD_YES;
+        x->working = false;
+        return send_answer(x);
+    }
+    if (streams(x) && !take_piece(x))
+        return MHD_YES;
+    return x->refused ? send_answer(x) : dispatch(x);
 }
 
 /* ------------------------------------------------------------- lifecycle */
@@ -452,19 +656,35 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     struct http_server *server = frt_alloc_zero(1, sizeof *server);
     if (server == NULL)
         return frt_fail_nomem(err, "the server");
+    enum frt_status status;
+    bool credentials = false;
     server->service = service;
     (void)pthread_mutex_init(&server->lock, NULL);
+    status = http_listen_is_loopback(service->config->listen, &service->loopback, err);
+    if (status == FRT_OK)
+        status = frt_access_configured(service->access, &credentials, err);
+    if (status == FRT_OK && !service->loopback && !credentials)
+        status = frt_fail(err, FRT_EUNAVAILABLE,
+                          "refusing to listen on %s: there are no credentials, and everybody who reaches that "
+                          "address could use "
+                          "the service; 'frt user add EMAIL --role admin' or 'frt key add NAME --role admin' "
+                          "makes some; without "
+                          "them listen on 127.0.0.1 or [::1]",
+                          service->config->listen);
+    if (status != FRT_OK)
+        goto fail;
     for (size_t i = 0; i < n; i++)
         (void)frt_metrics_add_route(service->metrics, routes[i].name);
     server->unknown_route = frt_metrics_add_route(service->metrics, "unknown");
-    enum frt_status status = http_listen(service->config->listen, &fd, server->url, sizeof server->url, err);
+    status = http_listen(service->config->listen, &fd, server->url, sizeof server->url, err);
     if (status != FRT_OK)
         goto fail;
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)service->config->connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_END);
+        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_target,
+        server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         (void)close(fd);
         status = frt_fail(err, FRT_EUNAVAILABLE, "the HTTP server could not be started");

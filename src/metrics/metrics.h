@@ -8,11 +8,11 @@
 #ifndef FRT_METRICS_METRICS_H
 #define FRT_METRICS_METRICS_H
 
-#include "core/buf.h"
+#include "core/json_write.h"
 #include "core/worker_pool.h"
 #include "metrics/histogram.h"
 
-enum { FRT_METRICS_MAX_ROUTES = 32, FRT_METRICS_MAX_MODELS = 32 };
+enum { FRT_METRICS_MAX_ROUTES = 64, FRT_METRICS_MAX_MODELS = 32 };
 
 enum frt_stage { FRT_STAGE_IMAGE = 0, FRT_STAGE_DETECT, FRT_STAGE_RECOGNIZE, FRT_STAGE_COUNT };
 
@@ -57,6 +57,9 @@ void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_
 void frt_metrics_stages(struct frt_metrics *metrics, const struct frt_timing *timing);
 
 void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out);
+/** As frt_metrics_json; `more` (NULL: none) adds members of the caller's to the object. */
+void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
+                           void (*more)(struct frt_json_writer *w, void *arg), void *arg);
 void frt_metrics_prometheus(struct frt_metrics *metrics, struct frt_buf *out);
 
 #endif

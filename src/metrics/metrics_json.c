@@ -107,6 +107,12 @@ static void stages(struct frt_json_writer *w, struct frt_metrics *m)
 
 void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
 {
+    frt_metrics_json_with(metrics, out, NULL, NULL);
+}
+
+void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
+                           void (*more)(struct frt_json_writer *w, void *arg), void *arg)
+{
     struct frt_json_writer w;
     frt_json_writer_init(&w, out, false);
     frt_json_object(&w);
@@ -117,6 +123,8 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
     process(&w, metrics);
     requests(&w, metrics);
     stages(&w, metrics);
+    if (more != NULL)
+        more(&w, arg);
     frt_json_key(&w, "models");
     frt_json_array(&w);
     for (uint32_t i = 0; i < metrics->n_models; i++) {

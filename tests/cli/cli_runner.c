@@ -24,7 +24,7 @@
 enum { MAX_WORDS = 64, SKIP = 77 };
 
 static const char *program;
-static char folder[64], out_path[96], err_path[96];
+static char folder[64], out_path[96], err_path[96], database[96];
 static char *last_out, *last_err;
 
 void cli_runner_init(int argc, char **argv)
@@ -50,6 +50,8 @@ void cli_runner_init(int argc, char **argv)
     }
     (void)snprintf(out_path, sizeof out_path, "%s/stdout", folder);
     (void)snprintf(err_path, sizeof err_path, "%s/stderr", folder);
+    (void)snprintf(database, sizeof database, "%s/frt.db", folder);
+    (void)setenv("FRT_DATABASE", database, 1); /* not the tester's own */
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)

@@ -1,6 +1,8 @@
 // What the e2e tests share: the service as a child process, checks with words, and skipping.
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 export const photos = "node_modules/@vladmandic/face-api/demo";
 
@@ -29,12 +31,13 @@ export function check(truth, text) {
 
 /** Run `body(url)` against a service of its own; it is stopped whatever happens. */
 export async function withService(program, body) {
-  const child = spawn(program, ["serve", "--listen", "127.0.0.1:0"], { stdio: ["ignore", "ignore", "pipe"] });
+  const folder = mkdtempSync(join(tmpdir(), "frt_e2e_"));
+  const child = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--database", join(folder, "frt.db")], { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal)));
   // A test that is told to stop (a terminal, a build's time limit) takes its service along.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
     process.once(signal, () => { child.kill("SIGKILL"); process.exit(1); });
-  process.once("exit", () => child.kill("SIGKILL"));
+  process.once("exit", () => { child.kill("SIGKILL"); rmSync(folder, { recursive: true, force: true }); });
   let log = "";
   try {
     const url = await new Promise((resolve, reject) => {

@@ -75,7 +75,10 @@ static void collections(void **state)
     struct frt_json_writer w = begin();
     frt_json_object(&w);
     frt_answer_collections(&w, list, 2);
+    frt_json_key(&w, "index");
+    frt_json_object(&w);
     frt_answer_index_metrics(&w, list, 2);
+    frt_json_end(&w);
     frt_json_end(&w);
     const struct frt_json_value *root = parsed(), *first = frt_json_first(frt_json_get(root, "collections"));
     assert_string_equal(frt_json_text(frt_json_get(frt_json_get(first, "model"), "name")), "sface 2021");

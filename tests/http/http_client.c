@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -20,7 +21,7 @@
 
 #include "core/clock.h"
 
-enum { MAX_OPTIONS = 16, MAX_HEAD = 64 * 1024 };
+enum { MAX_OPTIONS = 32, MAX_HEAD = 64 * 1024 };
 
 static void nap(int ms)
 {
@@ -45,15 +46,40 @@ bool service_is_alive(struct service *service)
     return waitpid(service->pid, NULL, WNOHANG) == 0;
 }
 
+void service_folder(struct service *service)
+{
+    if (service->folder[0] != '\0')
+        return;
+    (void)snprintf(service->folder, sizeof service->folder, "/tmp/frt_http_XXXXXX");
+    assert_non_null(mkdtemp(service->folder));
+    (void)snprintf(service->log, sizeof service->log, "%s/log", service->folder);
+    (void)snprintf(service->database, sizeof service->database, "%s/frt.db", service->folder);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+static void remove_folder(struct service *service)
+{
+    (void)nftw(service->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    service->folder[0] = '\0';
+}
+
 void service_start_cold(struct service *service, const char *program, const char *const *options)
 {
-    const char *argv[MAX_OPTIONS] = {program, "serve", "--listen", "127.0.0.1:0"};
-    size_t n = 4;
+    service_folder(service);
+    const char *argv[MAX_OPTIONS] = {program,       "serve",      "--listen",
+                                     "127.0.0.1:0", "--database", service->database};
+    size_t n = 6;
     for (; options != NULL && *options != NULL && n + 1 < MAX_OPTIONS; options++)
         argv[n++] = *options;
     argv[n] = NULL;
-    (void)snprintf(service->log, sizeof service->log, "/tmp/frt_http_XXXXXX");
-    int log = mkstemp(service->log);
+    int log = open(service->log, O_CREAT | O_RDWR | O_TRUNC, 0600);
     assert_true(log >= 0);
     service->port = 0;
     service->pid = fork();
@@ -93,6 +119,14 @@ void service_start(struct service *service, const char *program, const char *con
 
 int service_stop(struct service *service, int signal)
 {
+    int code = service_pause(service, signal);
+    if (getenv("FRT_KEEP_LOG") == NULL)
+        remove_folder(service);
+    return code;
+}
+
+int service_pause(struct service *service, int signal)
+{
     int status = 0;
     if (signal != 0)
         assert_int_equal(kill(service->pid, signal), 0);
@@ -102,8 +136,6 @@ int service_stop(struct service *service, int signal)
             (void)waitpid(service->pid, &status, 0);
             fail_msg("the service did not stop");
         }
-    if (getenv("FRT_KEEP_LOG") == NULL)
-        (void)unlink(service->log);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

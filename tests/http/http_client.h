@@ -20,15 +20,23 @@ enum { WAIT_MS = 30000 };
 struct service {
     pid_t pid;
     int port;
-    char log[64]; /* its stderr */
+    char folder[64];   /* its own, deleted with it */
+    char log[80];      /* its stderr */
+    char database[80]; /* tests may put users and keys into it before */
 };
 
-/** Start `program serve --listen 127.0.0.1:0 OPTIONS…` (NULL-terminated) and wait until /readyz says 200. */
+/** A folder and a database's name for the service to come; service_start does it unless it was done. */
+void service_folder(struct service *service);
+/** Start `program serve --listen 127.0.0.1:0 OPTIONS…` (NULL-terminated) and wait until /readyz says 200. A
+ * service that has stopped starts again over the same database when it is not zeroed in between and was kept.
+ */
 void service_start(struct service *service, const char *program, const char *const *options);
 /** As service_start, but returns as soon as the port is known. */
 void service_start_cold(struct service *service, const char *program, const char *const *options);
 /** Send `signal` (0: none) and wait for the end; its exit code, or 128 + the signal that killed it. */
 int service_stop(struct service *service, int signal);
+/** As service_stop, and the folder stays for another service_start. */
+int service_pause(struct service *service, int signal);
 bool service_is_alive(struct service *service);
 /** Whole log; free(). */
 char *service_log(const struct service *service);

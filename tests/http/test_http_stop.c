@@ -67,7 +67,7 @@ static void requests_in_flight_are_finished(void **state)
 {
     static const char *const options[] = {"--workers", "1", NULL};
     (void)state;
-    struct service service;
+    struct service service = {0};
     service_start(&service, program, options);
     int fds[5];
     for (size_t i = 0; i < 5; i++) { /* one at work, four waiting */
@@ -110,7 +110,7 @@ static void stopping_under_load(void **state)
 {
     (void)state;
     for (int round = 0; round < 3; round++) {
-        struct service service;
+        struct service service = {0};
         struct load load = {0};
         pthread_t threads[4];
         service_start(&service, program, NULL);
@@ -134,7 +134,7 @@ static void stopping_while_starting(void **state)
 {
     (void)state;
     for (int ms = 0; ms < 250; ms += 60) {
-        struct service service;
+        struct service service = {0};
         service_start_cold(&service, program, NULL);
         (void)poll(NULL, 0, ms);
         assert_int_equal(service_stop(&service, SIGTERM), 0);
@@ -142,11 +142,11 @@ static void stopping_while_starting(void **state)
 }
 
 /* Run to its end with these arguments; what it said goes to `text`. */
-static int run(const char *const *arguments, char *text, size_t size)
+static int run(const char *database, const char *const *arguments, char *text, size_t size)
 {
-    const char *argv[16] = {program, "serve"};
+    const char *argv[16] = {program, "serve", "--database", database};
     int ends[2], status = 0;
-    size_t n = 2;
+    size_t n = 4;
     for (; *arguments != NULL; arguments++)
         argv[n++] = *arguments;
     assert_int_equal(pipe(ends), 0);
@@ -170,7 +170,7 @@ static int run(const char *const *arguments, char *text, size_t size)
 static void what_prevents_a_start(void **state)
 {
     (void)state;
-    struct service service;
+    struct service service = {0};
     char text[8192], taken[32];
     service_start(&service, program, NULL);
     (void)snprintf(taken, sizeof taken, "127.0.0.1:%d", service.port);
@@ -187,7 +187,7 @@ static void what_prevents_a_start(void **state)
                  {{"--listen", "127.0.0.1:0", "--runtime", "/nowhere/lib.so"}, 7, "/nowhere/lib.so"},
                  {{"--queeu", "3"}, 2, "--queue"}};
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
-        int code = run(tries[i].arguments, text, sizeof text);
+        int code = run(service.database, tries[i].arguments, text, sizeof text);
         if (strstr(text, tries[i].says) == NULL || code == 0 || (tries[i].code >= 0 && code != tries[i].code))
             fail_msg("try %zu: code %d: %s", i, code, text);
     }
