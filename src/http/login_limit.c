@@ -79,7 +79,7 @@ uint32_t http_login_limit_begin(struct http_login_limit *limit, const uint8_t pe
     if (place->attempts < HTTP_LOGIN_FAILURES)
         place->attempts++;
     else
-        wait_s = (uint32_t)((window_ns - (now - place->since_ns)) / 1000000000) + 1;
+        wait_s = (uint32_t)((window_ns - (now - place->since_ns) + 999999999) / 1000000000);
     (void)pthread_mutex_unlock(&limit->lock);
     return wait_s;
 }

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "core/buf.h"
 #include "core/clock.h"
 
 enum { MAX_OPTIONS = 32, MAX_HEAD = 64 * 1024 };
@@ -93,10 +94,10 @@ void service_start_cold(struct service *service, const char *program, const char
     (void)close(log);
     for (int64_t start = frt_now_ns(); service->port == 0; nap(5)) {
         char *text = service_log(service);
-        const char *url = strstr(text, "url=http://127.0.0.1:");
+        const char *url = strstr(text, "url=http://");
         /* the whole line must be there, lest a port be read in half */
         if (url != NULL && strchr(url, '\n') != NULL)
-            service->port = (int)strtol(url + strlen("url=http://127.0.0.1:"), NULL, 10);
+            service->port = (int)strtol(strchr(url + strlen("url=http:"), ':') + 1, NULL, 10);
         if (!service_is_alive(service) || frt_elapsed_ms(start) > WAIT_MS)
             fail_msg("the service did not start: %s", text);
         free(text);
@@ -202,6 +203,41 @@ static char *read_head(int fd)
     return head;
 }
 
+/* A body in chunks; `cut` when the connection ends before the last one. */
+static void read_chunks(int fd, struct answer *a)
+{
+    struct frt_buf body;
+    frt_buf_init(&body, (size_t)1 << 30);
+    for (;;) {
+        char line[40] = "", bytes[65536];
+        size_t n = 0, left;
+        while (n + 1 < sizeof line && recv(fd, line + n, 1, 0) == 1 && line[n] != '\n')
+            n++;
+        left = strtoull(line, NULL, 16);
+        a->cut = line[n] != '\n';
+        if (a->cut)
+            break;
+        for (size_t want = left + 2; want > 0 && !a->cut;) { /* CRLF ends a chunk */
+            ssize_t got = recv(fd, bytes, want < sizeof bytes ? want : sizeof bytes, 0);
+            a->cut = got <= 0;
+            if (a->cut)
+                break;
+            size_t data = want > 2 ? want - 2 : 0;
+            frt_buf_append(&body, bytes, (size_t)got < data ? (size_t)got : data);
+            want -= (size_t)got;
+        }
+        if (a->cut || left == 0)
+            break;
+    }
+    assert_int_equal(frt_buf_status(&body), FRT_OK);
+    a->size = body.size;
+    a->body = calloc(1, body.size + 1);
+    assert_non_null(a->body);
+    if (body.size > 0)
+        memcpy(a->body, body.data, body.size);
+    frt_buf_deinit(&body);
+}
+
 struct answer client_read(int fd, bool head_only)
 {
     struct answer a = {.head = read_head(fd)};
@@ -215,6 +251,10 @@ struct answer client_read(int fd, bool head_only)
     }
     if (a.status == 204 || head_only)
         return a;
+    if (strcmp(answer_header(&a, "Transfer-Encoding"), "chunked") == 0) {
+        read_chunks(fd, &a);
+        return a;
+    }
     const char *length = answer_header(&a, "Content-Length");
     assert_true(length[0] != '\0'); /* every answer of the service states its length */
     a.size = (size_t)strtoull(length, NULL, 10);
@@ -262,13 +302,13 @@ const char *answer_header(const struct answer *answer, const char *name)
     return value;
 }
 
-struct answer request(int port, const char *method, const char *target, const char *type, const void *body,
-                      size_t size)
+struct answer request_with(int port, const char *method, const char *target, const char *headers,
+                           const char *type, const void *body, size_t size)
 {
-    char head[1024];
+    char head[8192];
     int fd = client_connect(port);
-    int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n", method,
-                     target);
+    int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s", method, target, port,
+                     headers);
     if (type != NULL)
         n += snprintf(head + n, sizeof head - (size_t)n, "Content-Type: %s\r\n", type);
     if (body != NULL)
@@ -280,6 +320,12 @@ struct answer request(int port, const char *method, const char *target, const ch
     struct answer a = client_read(fd, strcmp(method, "HEAD") == 0);
     (void)close(fd);
     return a;
+}
+
+struct answer request(int port, const char *method, const char *target, const char *type, const void *body,
+                      size_t size)
+{
+    return request_with(port, method, target, "Connection: close\r\n", type, body, size);
 }
 
 struct answer get(int port, const char *target)

@@ -48,7 +48,8 @@ struct answer {
     char *head; /* status line and headers, NUL-terminated */
     char *body; /* NUL-terminated */
     size_t size;
-    struct frt_json *json; /* the body, when its type is JSON */
+    struct frt_json *json; /* the body, when its type is JSON and it came whole */
+    bool cut;              /* it came in chunks, and the last is missing */
 };
 
 /** A connected socket. */
@@ -68,6 +69,9 @@ const char *answer_header(const struct answer *answer, const char *name);
 struct answer request(int port, const char *method, const char *target, const char *type, const void *body,
                       size_t size);
 struct answer get(int port, const char *target);
+/** As request, with further header lines ("X-API-Key: k\r\n…"), and without "Connection: close". */
+struct answer request_with(int port, const char *method, const char *target, const char *headers,
+                           const char *type, const void *body, size_t size);
 
 /** The status; and, for 4xx and 5xx, that the answer is a problem with all its fields and this code. */
 void expect(const struct answer *answer, int status, const char *code);
