@@ -29,7 +29,8 @@ struct frt_gallery_options {
     uint32_t threads;   /* cores one search may use; 0 = all the process may use */
     bool read_only;     /* nothing is ever changed; the file must be there */
     bool background;    /* start the thread that keeps indexes in shape, saves snapshots and follows what other
-                           processes    change; without it that is done when a call needs it and at frt_gallery_close
+                           processes    change; without it that is done when a call needs it and at
+                           frt_gallery_close
                          */
 };
 
@@ -247,8 +248,10 @@ struct frt_identify_options {
     float threshold; /* cosine; NaN or 0 with threshold_set false = per face, else per collection, else the
                         pack's */
     bool threshold_set;
-    bool every_face; /* a subject may appear once per face; default: once */
-    bool candidates; /* also what does not pass: all top_k */
+    bool every_face;         /* a subject may appear once per face; default: once */
+    bool candidates;         /* also what does not pass: all top_k */
+    float default_threshold; /* cosine where neither these options, the face nor the collection has one; 0 = the
+                                pack's */
     enum frt_subject_score score;
     uint32_t max_faces;   /* of a photo, largest first; 0 = 1 */
     float min_confidence; /* 0 = the pack's default */

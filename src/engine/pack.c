@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "engine/pack_locate.h"
+#include "frt/gallery.h"
 
 static enum frt_status open_session(struct frt_pack *pack, uint32_t number, struct frt_error *err)
 {
@@ -105,6 +106,7 @@ static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_
     if (status == FRT_OK && embedder != NULL) {
         pack->info.embedder_name = embedder->name;
         pack->info.embedder_version = embedder->version;
+        (void)snprintf(pack->model, sizeof pack->model, "%s %s", embedder->name, embedder->version);
         pack->info.dim = frt_embedder_dim(pack->embedder);
         pack->info.default_threshold = embedder->threshold;
     }
@@ -252,4 +254,9 @@ enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_r
                         frt_model_role_name(role));
     *n = found;
     return FRT_OK;
+}
+
+const char *frt_pack_model(const struct frt_pack *pack)
+{
+    return pack->model;
 }

@@ -28,6 +28,7 @@ struct frt_pack {
     bool skip_checksums;
     struct frt_manifest *manifest;
     struct frt_pack_info info;
+    char model[201]; /* "name version" of the embedder; "" without one */
 
     struct frt_session *sessions[FRT_PACK_MAX_MODELS]; /* by model number; NULL = not opened */
     struct frt_detector *detector;

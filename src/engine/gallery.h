@@ -1,0 +1,136 @@
+/*
+ * The inside of a gallery: the store, and an index for each collection that somebody has asked about.
+ *
+ *     gallery.c           life, collections          gallery_faces.c      lists, deletions, subjects
+ *     gallery_index.c     store → index: load, follow, save, rebuild
+ *     gallery_keeper.c    the background thread: jobs, maintenance, snapshots, self-checks
+ *     gallery_enroll.c    gallery_identify.c         gallery_ndjson.c     import, export
+ *
+ * An index follows its collection: before it is used, the changes since its sequence number are applied.
+ * Whoever needs them applies them (one at a time a collection: its turn), so that a face is found as soon as
+ * its enrollment has returned, also when another process enrolled it. Searches hold a reference to the index
+ * and no lock.
+ *
+ * Locks, in order: enroll_lock (one enrollment that looks for duplicates at a time) → an entry's turn → an
+ * entry's lock (the pointer to its index; a leaf) and the gallery's lock (the list of entries; a leaf) and the
+ * keeper's lock (jobs; a leaf). enroll_lock and turn are held across SQL, with a bounded wait: they order whole
+ * use cases and guard nothing that a search reads.
+ */
+#ifndef FRT_ENGINE_GALLERY_H
+#define FRT_ENGINE_GALLERY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/pack_locate.h"
+#include "frt/gallery.h"
+#include "index/index.h"
+#include "store/store.h"
+
+enum { GALLERY_WAIT_MS = 30000 /* longest wait for a turn */, GALLERY_PATH_MAX = FRT_LOCATE_PATH_MAX + 64 };
+
+/** An index and how far it has followed the store. Reference-counted. */
+struct gallery_index {
+    atomic_uint refs;
+    struct frt_index *index;
+    _Atomic uint64_t seq; /* it has every change up to here */
+    uint64_t saved_seq;   /* of the snapshot on disk; 0 = none. With the turn */
+    uint64_t unsaved;     /* changes since. With the turn */
+    int64_t changed_ns;   /* when the last change was applied. With the turn */
+};
+
+/** How the self-check went: of the hits that an exact search finds, how many the quick one found. */
+struct gallery_recall {
+    _Atomic uint64_t wanted, found;
+};
+
+struct gallery_entry {
+    struct gallery_entry *next; /* guarded by the gallery's lock */
+    uint64_t key;
+    uint32_t dim;
+    atomic_uint refs;
+    pthread_mutex_t turn;
+    pthread_mutex_t lock;
+    struct gallery_index *current; /* guarded by lock; NULL = not loaded */
+    struct gallery_recall recall;
+    _Atomic uint64_t searches;
+    atomic_bool exact_only; /* the self-check found too many losses: lists are not used */
+    atomic_bool gone;       /* the collection was deleted */
+};
+
+struct gallery_keeper; /* gallery_keeper.c */
+
+struct frt_gallery {
+    struct frt_store *store;
+    uint8_t store_id[16];
+    char path[GALLERY_PATH_MAX], index_folder[GALLERY_PATH_MAX];
+    enum frt_index_engine engine;
+    uint32_t threads;
+    bool read_only;
+    pthread_mutex_t enroll_lock;
+    pthread_mutex_t lock;
+    struct gallery_entry *entries;
+    struct gallery_keeper *keeper;
+};
+
+/** Wait for a turn at most GALLERY_WAIT_MS. Errors: FRT_EOVERLOADED. */
+FRT_NODISCARD enum frt_status gallery_take(pthread_mutex_t *turn, struct frt_error *err);
+
+/* ------------------------------------------------------------------- index */
+
+/** The entry of a collection, made when it is not there. A reference: gallery_entry_release. */
+FRT_NODISCARD enum frt_status gallery_entry_get(struct frt_gallery *gallery, uint64_t key, uint32_t dim,
+                                                struct gallery_entry **out, struct frt_error *err);
+/** The entry when there is one, else NULL. A reference. */
+struct gallery_entry *gallery_entry_find(struct frt_gallery *gallery, uint64_t key);
+void gallery_entry_release(struct gallery_entry *entry);
+/** References to all entries, at most `max`; how many. */
+size_t gallery_entries(struct frt_gallery *gallery, struct gallery_entry **out, size_t max);
+
+/**
+ * The index of a collection, with every change up to `seq`.
+ * load_ms  out: what loading or following took; may be NULL.
+ */
+FRT_NODISCARD enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry,
+                                                uint64_t seq, struct gallery_index **out, double *load_ms,
+                                                struct frt_error *err);
+/** The present index, whatever it has; NULL when none is loaded. A reference. */
+struct gallery_index *gallery_index_peek(struct gallery_entry *entry);
+void gallery_index_release(struct gallery_index *index);
+
+/** Build the index anew from the store and put it in the place of the present one.
+ *  progress  called with the faces done so far; false ends the work (FRT_ECANCELLED). May be NULL. */
+FRT_NODISCARD enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct gallery_entry *entry,
+                                                    bool (*progress)(void *arg, uint64_t done), void *arg,
+                                                    struct frt_error *err);
+/** Write a snapshot when enough has changed (`closing`: when anything worth it has). */
+FRT_NODISCARD enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct gallery_entry *entry,
+                                                     bool closing, struct frt_error *err);
+/** The collection is gone: drop its entry and snapshot. True when there was a snapshot. */
+bool gallery_index_drop(struct frt_gallery *gallery, uint64_t key);
+void gallery_entries_free(struct frt_gallery *gallery);
+
+/* ------------------------------------------------------------------ keeper */
+
+FRT_NODISCARD enum frt_status gallery_keeper_new(struct frt_gallery *gallery, bool background,
+                                                 struct gallery_keeper **out, struct frt_error *err);
+/** Ends jobs under way and joins the thread. NULL is fine. */
+void gallery_keeper_free(struct gallery_keeper *keeper);
+/** Perhaps look at this search again, exactly, later: one in a thousand. Cheap; never waits. */
+void gallery_keeper_sample(struct gallery_keeper *keeper, struct gallery_entry *entry, const float *query,
+                           uint32_t dim, uint32_t k, float min_score);
+/** Estimate and lower end of its 95 % interval (Wilson); NaN before the first sample. */
+void gallery_recall_estimate(const struct gallery_recall *recall, double *estimate, double *low);
+
+/* ------------------------------------------------------------------- faces */
+
+/** Copy rows of the store into owned ones. */
+FRT_NODISCARD enum frt_status gallery_faces_copy(const struct frt_store_face *rows, size_t n, uint32_t dim,
+                                                 struct frt_gallery_faces *out, struct frt_error *err);
+
+/** A collection's row. Frees with frt_store_page_free(*page). */
+FRT_NODISCARD enum frt_status gallery_collection(struct frt_gallery *gallery, const char *name,
+                                                 struct frt_store_page **page, struct frt_store_collection *out,
+                                                 struct frt_error *err);
+
+#endif

@@ -1,0 +1,433 @@
+/*
+ * Who is this?
+ *
+ *     embeddings ─ index: candidates, best first ─ store: their rows and exact embeddings ─ exact cosine
+ *                ─ one per subject (unless every face is wanted) ─ thresholds ─ matches, or unknown
+ *
+ * The index says where to look; what is answered is computed from the store's own embeddings, so a similarity
+ * is exact, a face that was deleted a moment ago is not named, and a renamed subject has its new name.
+ *
+ * The index is asked for more than top_k, as several faces may be of one subject; when they all were, it is
+ * asked again for four times as many.
+ *
+ * A fused score: of the subjects that lead by their best face, the normalised mean of their faces is compared.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "engine/faces.h"
+#include "engine/gallery.h"
+#include "engine/pack.h"
+#include "simd/dot.h"
+
+enum {
+    DEFAULT_TOP_K = 5,
+    MAX_TOP_K = 1000,
+    FIRST_EXTRA = 8,      /* candidates beyond twice top_k */
+    MAX_FUSED_FACES = 64, /* of one subject, its first ones */
+    MAX_FUSED_SUBJECTS = 32,
+    MAX_FACES = 1000
+};
+
+/* Faces with a threshold of their own may be accepted from here on (adaptive ones lie between 0.4 and 0.6). */
+static const float lowest_own_threshold = 0.3f;
+/* The mean of several faces is nearer to a probe than the best of them, seldom by more than this. */
+static const float fused_gain = 0.2f;
+
+/* ------------------------------------------------------------------ results */
+
+void frt_identified_deinit(struct frt_identified *identified)
+{
+    for (size_t i = 0; i < identified->n; i++) {
+        struct frt_identified_face *face = &identified->faces[i];
+        for (size_t j = 0; j < face->n_matches; j++) {
+            frt_free(face->matches[j].face_id);
+            frt_free(face->matches[j].subject);
+            frt_free(face->matches[j].metadata);
+        }
+        frt_free(face->matches);
+    }
+    frt_free(identified->faces);
+    *identified = (struct frt_identified){0};
+}
+
+/* A row of the store and how similar it is. */
+struct candidate {
+    const struct frt_store_face *row;
+    float similarity;
+};
+
+static int most_similar_first(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->similarity != y->similarity)
+        return x->similarity < y->similarity ? 1 : -1;
+    return (x->row->key > y->row->key) - (x->row->key < y->row->key);
+}
+
+/* ------------------------------------------------------------------- asking */
+
+struct asking {
+    struct frt_gallery *gallery;
+    struct gallery_index *index;
+    struct gallery_entry *entry;
+    const struct frt_store_collection *collection;
+    const struct frt_identify_options *options;
+    float default_threshold;
+    uint32_t top_k, dim;
+    bool fused;
+};
+
+static float threshold_of(const struct asking *ask, const struct frt_store_face *row)
+{
+    if (ask->options->threshold_set)
+        return ask->options->threshold;
+    if (!isnan(row->threshold))
+        return row->threshold;
+    return !isnan(ask->collection->threshold) ? ask->collection->threshold : ask->default_threshold;
+}
+
+/* Below this nothing can be in the answer. */
+static float least_score(const struct asking *ask)
+{
+    if (ask->options->candidates)
+        return -1;
+    float least = ask->options->threshold_set          ? ask->options->threshold
+                  : !isnan(ask->collection->threshold) ? ask->collection->threshold
+                                                       : ask->default_threshold;
+    if (!ask->options->threshold_set && least > lowest_own_threshold)
+        least = lowest_own_threshold;
+    if (ask->fused)
+        least -= fused_gain;
+    least -= frt_index_stats_get(ask->index->index).score_error;
+    return least > -1 ? least : -1;
+}
+
+/* Rows of hits with exact similarities, most similar first. Several of a subject are one unless every face
+ * counts. */
+static enum frt_status rank(const struct asking *ask, const float *query, const struct frt_index_hit *hits,
+                            size_t n, struct frt_store_page **page, struct candidate **out, size_t *n_out,
+                            struct frt_error *err)
+{
+    uint64_t *keys = frt_alloc_array(n + 1, sizeof *keys);
+    struct candidate *list = frt_alloc_array(n + 1, sizeof *list);
+    size_t rows = 0, kept = 0;
+    enum frt_status status = FRT_OK;
+    if (keys == NULL || list == NULL) {
+        status = frt_fail_nomem(err, "candidates");
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++)
+        keys[i] = hits[i].key;
+    status = frt_store_faces_by_key(ask->gallery->store, ask->collection->key, keys, n, true, page, err);
+    if (status != FRT_OK)
+        goto done;
+    const struct frt_store_face *faces = frt_store_page_faces(*page, &rows);
+    for (size_t i = 0; i < rows; i++)
+        list[i] = (struct candidate){&faces[i], frt_dot_f32(query, faces[i].embedding, ask->dim)};
+    qsort(list, rows, sizeof *list, most_similar_first);
+    for (size_t i = 0; i < rows; i++) {
+        bool again = false;
+        for (size_t j = 0; !ask->options->every_face && j < kept && !again; j++)
+            again = list[j].row->subject_key == list[i].row->subject_key;
+        if (!again)
+            list[kept++] = list[i];
+    }
+    *out = list;
+    *n_out = kept;
+    list = NULL;
+done:
+    frt_free(keys);
+    frt_free(list);
+    return status;
+}
+
+/* Similarity to the normalised mean of a subject's faces. */
+static enum frt_status fuse(const struct asking *ask, const float *query, struct candidate *candidate,
+                            struct frt_error *err)
+{
+    struct frt_store_page *page = NULL;
+    size_t n = 0;
+    float *mean = NULL;
+    enum frt_status status =
+        frt_store_faces_list(ask->gallery->store, ask->collection->name, candidate->row->subject, 0,
+                             MAX_FUSED_FACES, true, &page, err);
+    if (status == FRT_ESUBJECT_NOT_FOUND || status == FRT_ECOLLECTION_NOT_FOUND)
+        return FRT_OK; /* renamed or deleted this moment: the best face stands */
+    if (status != FRT_OK)
+        return status;
+    const struct frt_store_face *faces = frt_store_page_faces(page, &n);
+    mean = frt_alloc_zero(ask->dim, sizeof *mean);
+    if (mean == NULL) {
+        status = frt_fail_nomem(err, "a template");
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < ask->dim; j++)
+            mean[j] += faces[i].embedding[j];
+    }
+    const float norm = sqrtf(frt_dot_f32(mean, mean, ask->dim));
+    if (n > 1 && norm > 0)
+        candidate->similarity = frt_dot_f32(query, mean, ask->dim) / norm;
+done:
+    frt_free(mean);
+    frt_store_page_free(page);
+    return status;
+}
+
+static enum frt_status write_matches(const struct asking *ask, const struct candidate *list, size_t n,
+                                     struct frt_identified_face *out, struct frt_error *err)
+{
+    if (n > 0) {
+        out->matches = frt_alloc_zero(n < ask->top_k ? n : ask->top_k, sizeof *out->matches);
+        if (out->matches == NULL)
+            return frt_fail_nomem(err, "matches");
+    }
+    for (size_t i = 0; i < n && out->n_matches < ask->top_k; i++) {
+        const struct frt_store_face *row = list[i].row;
+        const float threshold = threshold_of(ask, row);
+        const bool match = list[i].similarity >= threshold;
+        if (!match && !ask->options->candidates)
+            continue;
+        struct frt_match *m = &out->matches[out->n_matches++];
+        *m = (struct frt_match){.similarity = list[i].similarity,
+                                .distance = frt_distance(list[i].similarity),
+                                .threshold = threshold,
+                                .match = match};
+        m->face_id = frt_strdup(row->face_id);
+        m->subject = frt_strdup(row->subject);
+        m->metadata = frt_strdup(row->metadata[0] != '\0' ? row->metadata : "{}");
+        if (m->face_id == NULL || m->subject == NULL || m->metadata == NULL)
+            return frt_fail_nomem(err, "matches");
+        out->known = out->known || match;
+    }
+    return FRT_OK;
+}
+
+/* From the hits of one query to its answer. *more: all hits were used up before top_k was reached. */
+static enum frt_status answer(const struct asking *ask, const float *query, const struct frt_index_hit *hits,
+                              size_t n, bool complete, bool *more, struct frt_identified_face *out,
+                              struct frt_error *err)
+{
+    struct frt_store_page *page = NULL;
+    struct candidate *list = NULL;
+    size_t n_list = 0;
+    enum frt_status status = rank(ask, query, hits, n, &page, &list, &n_list, err);
+    *more = status == FRT_OK && !complete && n_list < ask->top_k;
+    if (status == FRT_OK && !*more) {
+        const size_t fused = ask->fused ? (n_list < MAX_FUSED_SUBJECTS ? n_list : MAX_FUSED_SUBJECTS) : 0;
+        for (size_t i = 0; i < fused && status == FRT_OK; i++)
+            status = fuse(ask, query, &list[i], err);
+        if (fused > 0 && status == FRT_OK)
+            qsort(list, n_list, sizeof *list, most_similar_first);
+        if (status == FRT_OK)
+            status = write_matches(ask, list, n_list, out, err);
+    }
+    frt_free(list);
+    frt_store_page_free(page);
+    return status;
+}
+
+/* The index is asked for all queries in one pass; those whose hits were all of too few subjects are asked
+ * again. */
+static enum frt_status ask_all(struct asking *ask, const float *queries, size_t n,
+                               struct frt_identified_face *out, struct frt_error *err)
+{
+    const float least = least_score(ask);
+    uint32_t k = ask->options->every_face ? ask->top_k + FIRST_EXTRA : 2 * ask->top_k + FIRST_EXTRA;
+    struct frt_index_hit *hits = NULL;
+    size_t *n_hits = NULL;
+    enum frt_status status = FRT_OK;
+    hits = frt_alloc_array((size_t)FRT_INDEX_MAX_QUERIES * k, sizeof *hits);
+    n_hits = frt_alloc_array(FRT_INDEX_MAX_QUERIES, sizeof *n_hits);
+    if (hits == NULL || n_hits == NULL) {
+        status = frt_fail_nomem(err, "hits");
+        goto done;
+    }
+    for (size_t first = 0; first < n && status == FRT_OK; first += FRT_INDEX_MAX_QUERIES) {
+        const size_t count = n - first < FRT_INDEX_MAX_QUERIES ? n - first : FRT_INDEX_MAX_QUERIES;
+        const struct frt_index_query query = {
+            .vectors = queries + first * ask->dim, .n = count, .k = k, .min_score = least};
+        status = frt_index_search(ask->index->index, &query, hits, n_hits, err);
+        for (size_t i = 0; i < count && status == FRT_OK; i++) {
+            const float *one = query.vectors + i * ask->dim;
+            bool more = false;
+            status = answer(ask, one, hits + i * k, n_hits[i], n_hits[i] < k, &more, &out[first + i], err);
+            for (uint32_t wider = 4 * k; more && status == FRT_OK; wider *= 4) {
+                const uint32_t now = wider < FRT_INDEX_MAX_K ? wider : FRT_INDEX_MAX_K;
+                const struct frt_index_query again = {.vectors = one, .n = 1, .k = now, .min_score = least};
+                struct frt_index_hit *wide = frt_alloc_array(now, sizeof *wide);
+                size_t found = 0;
+                status = wide == NULL ? frt_fail_nomem(err, "hits")
+                                      : frt_index_search(ask->index->index, &again, wide, &found, err);
+                if (status == FRT_OK)
+                    status = answer(ask, one, wide, found, found < now || now == FRT_INDEX_MAX_K, &more,
+                                    &out[first + i], err);
+                frt_free(wide);
+            }
+            gallery_keeper_sample(ask->gallery->keeper, ask->entry, one, ask->dim, ask->top_k, least);
+        }
+    }
+done:
+    frt_free(hits);
+    frt_free(n_hits);
+    return status;
+}
+
+/* ------------------------------------------------------------------- calls */
+
+static enum frt_status check_options(const struct frt_identify_options *o, struct frt_error *err)
+{
+    if (o->top_k > MAX_TOP_K)
+        return frt_fail(err, FRT_EINVAL, "top_k is %u; 1 to %d are right", o->top_k, MAX_TOP_K);
+    if (o->threshold_set && !(o->threshold >= -1 && o->threshold <= 1))
+        return frt_fail(err, FRT_EINVAL, "a threshold of %g; -1 to 1 are right", (double)o->threshold);
+    if (o->max_faces > MAX_FACES)
+        return frt_fail(err, FRT_EINVAL, "max_faces is %u; 1 to %d are right", o->max_faces, MAX_FACES);
+    return FRT_OK;
+}
+
+static enum frt_status check_model(const struct frt_store_collection *row, const char *model, uint32_t dim,
+                                   struct frt_error *err)
+{
+    if (row->dim == 0 || (row->dim == dim && (model == NULL || strcmp(row->model, model) == 0)))
+        return FRT_OK;
+    return frt_fail(err, FRT_EMODEL_MISMATCH,
+                    "collection '%.128s' holds embeddings of %s (%u dimensions); these are of %s (%u)",
+                    row->name, row->model, row->dim, model != NULL ? model : "a model that was not named", dim);
+}
+
+static enum frt_status check_embeddings(const float *embeddings, size_t n, uint32_t dim, struct frt_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float norm = sqrtf(frt_dot_f32(embeddings + i * dim, embeddings + i * dim, dim));
+        if (!(fabsf(norm - 1) <= 1e-3f))
+            return frt_fail(err, FRT_EINVAL, "embedding %zu has length %g; length 1 is right", i, (double)norm);
+    }
+    return FRT_OK;
+}
+
+/* With the collection's row, so that what follows sees one state of it. */
+static enum frt_status identify(struct frt_gallery *gallery, const struct frt_store_collection *row,
+                                const float *embeddings, size_t n, float default_threshold,
+                                const struct frt_identify_options *options, struct frt_identified *out,
+                                struct frt_error *err)
+{
+    struct asking ask = {.gallery = gallery,
+                         .collection = row,
+                         .options = options,
+                         .default_threshold =
+                             options->default_threshold != 0 ? options->default_threshold : default_threshold,
+                         .top_k = options->top_k == 0 ? DEFAULT_TOP_K : options->top_k,
+                         .dim = row->dim,
+                         .fused = options->score == FRT_SCORE_FUSED && !options->every_face};
+    const int64_t start = frt_now_ns();
+    enum frt_status status = FRT_OK;
+    if (row->faces == 0 || n == 0)
+        return FRT_OK; /* nobody is known */
+    status = gallery_entry_get(gallery, row->key, row->dim, &ask.entry, err);
+    if (status == FRT_OK)
+        status = gallery_index_get(gallery, ask.entry, row->seq, &ask.index, &out->load_ms, err);
+    if (status == FRT_OK)
+        status = ask_all(&ask, embeddings, n, out->faces, err);
+    out->search_ms = frt_elapsed_ms(start) - out->load_ms;
+    gallery_index_release(ask.index);
+    gallery_entry_release(ask.entry);
+    return status;
+}
+
+static enum frt_status faces_new(size_t n, struct frt_identified *out, struct frt_error *err)
+{
+    if (n == 0)
+        return FRT_OK;
+    out->faces = frt_alloc_zero(n, sizeof *out->faces);
+    if (out->faces == NULL)
+        return frt_fail_nomem(err, "faces");
+    out->n = n;
+    return FRT_OK;
+}
+
+enum frt_status frt_identify_embeddings(struct frt_gallery *gallery, const char *collection, const char *model,
+                                        const float *embeddings, size_t n, uint32_t dim,
+                                        float default_threshold, const struct frt_identify_options *options,
+                                        struct frt_identified *out, struct frt_error *err)
+{
+    static const struct frt_identify_options defaults;
+    const struct frt_identify_options *o = options != NULL ? options : &defaults;
+    struct frt_identified found = {0};
+    struct frt_store_page *page = NULL;
+    struct frt_store_collection row;
+    const int64_t start = frt_now_ns();
+    enum frt_status status = check_options(o, err);
+    if (status == FRT_OK && (dim == 0 || dim > FRT_MAX_DIM))
+        status = frt_fail(err, FRT_EINVAL, "embeddings of %u dimensions; 1 to %d are right", dim, FRT_MAX_DIM);
+    if (status == FRT_OK)
+        status = check_embeddings(embeddings, n, dim, err);
+    if (status == FRT_OK)
+        status = gallery_collection(gallery, collection, &page, &row, err);
+    if (status == FRT_OK)
+        status = check_model(&row, model, dim, err);
+    if (status == FRT_OK)
+        status = faces_new(n, &found, err);
+    if (status == FRT_OK)
+        status = identify(gallery, &row, embeddings, n, default_threshold, o, &found, err);
+    frt_store_page_free(page);
+    if (status != FRT_OK) {
+        frt_identified_deinit(&found);
+        return status;
+    }
+    found.total_ms = frt_elapsed_ms(start);
+    *out = found;
+    return FRT_OK;
+}
+
+enum frt_status frt_identify(struct frt_gallery *gallery, const struct frt_pack *pack, const char *collection,
+                             const struct frt_image *image, const struct frt_identify_options *options,
+                             struct frt_identified *out, struct frt_error *err)
+{
+    static const struct frt_identify_options defaults;
+    const struct frt_identify_options *o = options != NULL ? options : &defaults;
+    const struct frt_detect_options detect = {.max_faces = o->max_faces == 0 ? 1 : o->max_faces,
+                                              .min_confidence = o->min_confidence,
+                                              .deadline_ms = o->deadline_ms,
+                                              .cancelled = o->cancelled,
+                                              .cancelled_arg = o->cancelled_arg};
+    struct frt_identified found = {0};
+    struct frt_store_page *page = NULL;
+    struct frt_store_collection row;
+    struct frt_faces *faces = NULL;
+    const int64_t start = frt_now_ns();
+    enum frt_status status = check_options(o, err);
+    if (status == FRT_OK) /* asked before anything costs much */
+        status = gallery_collection(gallery, collection, &page, &row, err);
+    if (status == FRT_OK)
+        status = check_model(&row, frt_pack_model(pack), pack->info.dim, err);
+    frt_store_page_free(page);
+    page = NULL;
+    if (status == FRT_OK)
+        status = frt_embed(pack, image, &detect, &faces, err);
+    if (status == FRT_OK) /* and again: the answer is that of now, not of before the photo was looked at */
+        status = gallery_collection(gallery, collection, &page, &row, err);
+    if (status == FRT_OK)
+        status = faces_new(faces->n, &found, err);
+    if (status == FRT_OK)
+        status =
+            identify(gallery, &row, faces->embeddings, faces->n, pack->info.default_threshold, o, &found, err);
+    if (status == FRT_OK) {
+        found.image_timing = faces->timing;
+        for (size_t i = 0; i < faces->n; i++)
+            found.faces[i].face = faces->faces[i];
+    }
+    frt_store_page_free(page);
+    frt_faces_free(faces);
+    if (status != FRT_OK) {
+        frt_identified_deinit(&found);
+        return status;
+    }
+    found.total_ms = frt_elapsed_ms(start);
+    *out = found;
+    return FRT_OK;
+}
