@@ -74,7 +74,7 @@ static float encode_nibbles(const struct frt_encoder *e, const float *x, uint32_
     return best_step;
 }
 
-static float encode_row(const struct frt_encoder *e, const float *x, int8_t *row)
+float frt_encoder_row(const struct frt_encoder *e, const float *x, int8_t *row)
 {
     float most = 0;
     for (uint32_t i = 0; i < e->dim; i++)
@@ -92,7 +92,7 @@ void frt_encoder_encode(const struct frt_encoder *encoder, const float *vector, 
     frt_rotation_apply(&encoder->rotation, vector, scratch);
     *out->factor = encoder->kind == FRT_CODE_BITS ? encode_bits(encoder, scratch, out->block, out->lane)
                                                   : encode_nibbles(encoder, scratch, out->block, out->lane);
-    *out->row_scale = encode_row(encoder, scratch, out->row);
+    *out->row_scale = frt_encoder_row(encoder, scratch, out->row);
 }
 
 /* ------------------------------------------------------------------- query */

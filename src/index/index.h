@@ -66,7 +66,7 @@ struct frt_index_query {
     uint32_t k;           /* 1..FRT_INDEX_MAX_K: most hits of each */
     float
         min_score; /* hits below may be left out: the higher, the cheaper; -1 = the k best, whatever they are */
-    bool exhaustive; /* look at every vector, also where lists are in use: for self-checks */
+    bool exhaustive; /* score every vector finely, without lists or first pass: for self-checks */
     bool one_thread; /* do not spread one search over cores */
 };
 

@@ -239,8 +239,7 @@ static enum frt_status native_remove(struct frt_index *index, size_t n, const ui
     (void)pthread_mutex_lock(&native->write_lock);
     for (size_t i = 0; i < n; i++) {
         uint32_t at;
-        struct frt_segment *segment =
-            keys[i] > native->max_key ? NULL : locate(native->view, keys[i], &at);
+        struct frt_segment *segment = keys[i] > native->max_key ? NULL : locate(native->view, keys[i], &at);
         if (segment != NULL && frt_segment_remove(segment, at))
             count++;
     }

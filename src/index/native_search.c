@@ -158,7 +158,8 @@ static void search_chunk(struct search *search, uint32_t q, const struct chunk *
     const struct frt_segment *segment = chunk->segment;
     const uint32_t whole = chunk->end - (chunk->end - chunk->first) % FRT_CODE_BLOCK;
     const float floor = atomic_load_explicit(&search->floors[q].score, memory_order_relaxed);
-    const float cut = floor - FRT_FIRST_PASS_MARGIN * search->prepared[q].spread;
+    const float cut =
+        search->query->exhaustive ? -INFINITY : floor - FRT_FIRST_PASS_MARGIN * search->prepared[q].spread;
     size_t n = 0;
     for (uint32_t at = chunk->first; at < whole; at += PIECE) {
         const uint32_t blocks = (whole - at < PIECE ? whole - at : PIECE) / FRT_CODE_BLOCK;
