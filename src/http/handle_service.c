@@ -1,4 +1,6 @@
 /* /healthz, /readyz, /version, /metrics, /openapi.json and the console. Contract: docs/api.md. */
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/json_write.h"
@@ -6,6 +8,18 @@
 #include "engine/context.h"
 #include "http/assets.h"
 #include "http/service.h"
+
+enum gauge { GAUGE_FACES = 0, GAUGE_BYTES, GAUGE_RECALL, GAUGE_COUNT };
+
+static const struct {
+    const char *name, *help;
+} gauges[GAUGE_COUNT] = {
+    {"frt_collection_faces", "Faces of a collection."},
+    {"frt_index_bytes", "Memory of a collection's index."},
+    {"frt_index_recall_estimate", "Share of the right answers that the index finds, as it measures itself."},
+};
+
+enum { LIST_PAGE = 1000, PATH_NAME_SIZE = 129 };
 
 static void one_word(struct http_response *response, const char *key, const char *word)
 {
@@ -28,6 +42,7 @@ void http_handle_healthz(struct http_service *service, struct http_request *requ
 void http_handle_readyz(struct http_service *service, struct http_request *request,
                         struct http_response *response)
 {
+    struct frt_error err = {0};
     switch ((enum http_state)atomic_load(&service->state)) {
     case HTTP_STARTING:
         http_problem_as(response, request, 503, "starting", "Not ready", "the models are being loaded");
@@ -38,7 +53,10 @@ void http_handle_readyz(struct http_service *service, struct http_request *reque
     case HTTP_READY:
         break;
     }
-    one_word(response, "status", "ready");
+    if (frt_gallery_check(service->gallery, &err) != FRT_OK)
+        http_problem_as(response, request, 503, frt_status_code(err.status), "Not ready", err.text);
+    else
+        one_word(response, "status", "ready");
 }
 
 void http_handle_version(struct http_service *service, struct http_request *request,
@@ -79,6 +97,68 @@ void http_handle_version(struct http_service *service, struct http_request *requ
     frt_json_end(&w);
 }
 
+/* What /metrics says of collections. */
+struct gallery_metrics {
+    uint64_t count, faces;
+    struct frt_buf index;               /* JSON object: figures of indexes by name */
+    struct frt_buf series[GAUGE_COUNT]; /* the same for Prometheus, which wants a gauge's lines together */
+};
+
+static void add_series(struct frt_buf series[GAUGE_COUNT], const struct frt_collection_info *info)
+{
+    /* names are [A-Za-z0-9._-]: nothing to escape */
+    frt_buf_printf(&series[GAUGE_FACES], "%s{collection=\"%s\"} %llu\n", gauges[GAUGE_FACES].name, info->name,
+                   (unsigned long long)info->faces);
+    if (info->index_kind[0] == '\0')
+        return;
+    frt_buf_printf(&series[GAUGE_BYTES], "%s{collection=\"%s\",kind=\"%s\"} %llu\n", gauges[GAUGE_BYTES].name,
+                   info->name, info->index_kind, (unsigned long long)info->index_bytes);
+    if (isfinite(info->recall_estimate))
+        frt_buf_printf(&series[GAUGE_RECALL], "%s{collection=\"%s\"} %.6f\n", gauges[GAUGE_RECALL].name,
+                       info->name, info->recall_estimate);
+}
+
+static enum frt_status read_gallery(struct http_service *service, struct gallery_metrics *out,
+                                    struct frt_error *err)
+{
+    struct frt_json_writer w;
+    char after[PATH_NAME_SIZE] = "";
+    enum frt_status status = FRT_OK;
+    frt_json_writer_init(&w, &out->index, false);
+    frt_json_object(&w);
+    for (size_t n = LIST_PAGE; status == FRT_OK && n == LIST_PAGE;) {
+        struct frt_collection_info *list = NULL;
+        status = frt_collection_list(service->gallery, after, LIST_PAGE, &list, &n, err);
+        if (status != FRT_OK)
+            break;
+        frt_answer_index_metrics(&w, list, n);
+        for (size_t i = 0; i < n; i++) {
+            out->faces += list[i].faces;
+            add_series(out->series, &list[i]);
+        }
+        out->count += n;
+        if (n > 0)
+            (void)snprintf(after, sizeof after, "%s", list[n - 1].name);
+        frt_collection_list_free(list, n);
+    }
+    frt_json_end(&w);
+    return status;
+}
+
+static void gallery_members(struct frt_json_writer *w, void *arg)
+{
+    const struct gallery_metrics *gallery = arg;
+    frt_json_key(w, "collections");
+    frt_json_object(w);
+    frt_json_key(w, "count");
+    frt_json_int(w, (int64_t)gallery->count);
+    frt_json_key(w, "faces");
+    frt_json_int(w, (int64_t)gallery->faces);
+    frt_json_key(w, "index");
+    frt_json_raw(w, gallery->index.data, gallery->index.size);
+    frt_json_end(w);
+}
+
 /* JSON unless Prometheus is asked for: by the query, else by Accept. */
 static enum frt_status wants_prometheus(const struct http_request *request, bool *out, struct frt_error *err)
 {
@@ -100,16 +180,36 @@ void http_handle_metrics(struct http_service *service, struct http_request *requ
                          struct http_response *response)
 {
     struct frt_error err = {0};
+    struct gallery_metrics gallery = {0};
     bool prometheus = false;
+    frt_buf_init(&gallery.index, response->body.max);
+    for (int i = 0; i < GAUGE_COUNT; i++)
+        frt_buf_init(&gallery.series[i], response->body.max);
     enum frt_status status = wants_prometheus(request, &prometheus, &err);
+    if (status == FRT_OK)
+        status = read_gallery(service, &gallery, &err);
+    if (status == FRT_OK && frt_buf_status(&gallery.index) != FRT_OK)
+        status = frt_fail_nomem(&err, "the figures of collections");
     if (status != FRT_OK) {
         http_problem(response, request, status, err.text);
     } else if (prometheus) {
         response->content_type = "text/plain; version=0.0.4; charset=utf-8";
         frt_metrics_prometheus(service->metrics, &response->body);
+        frt_buf_printf(
+            &response->body,
+            "# HELP frt_collections Collections.\n# TYPE frt_collections gauge\nfrt_collections %llu\n",
+            (unsigned long long)gallery.count);
+        for (int i = 0; i < GAUGE_COUNT; i++) {
+            frt_buf_printf(&response->body, "# HELP %s %s\n# TYPE %s gauge\n", gauges[i].name, gauges[i].help,
+                           gauges[i].name);
+            frt_buf_append(&response->body, gallery.series[i].data, gallery.series[i].size);
+        }
     } else {
-        frt_metrics_json(service->metrics, &response->body);
+        frt_metrics_json_with(service->metrics, &response->body, gallery_members, &gallery);
     }
+    frt_buf_deinit(&gallery.index);
+    for (int i = 0; i < GAUGE_COUNT; i++)
+        frt_buf_deinit(&gallery.series[i]);
 }
 
 static void asset(struct http_response *response, const char *type, const unsigned char *bytes, size_t size)

@@ -6,8 +6,10 @@
 
 #define NONE FRT_ROLE_NONE
 #define READER FRT_ROLE_READER
+#define WRITER FRT_ROLE_WRITER
 #define ADMIN FRT_ROLE_ADMIN
 #define CHANGE (HTTP_BODY | HTTP_CHANGES)
+#define OLDER HTTP_OLDER
 #define FACES (HTTP_BODY | HTTP_MODELS | HTTP_CHANGES)
 
 static const struct http_route routes[] = {
@@ -17,7 +19,7 @@ static const struct http_route routes[] = {
     {"/healthz", "GET /healthz", http_handle_healthz, HTTP_GET, HTTP_HERE, 0, NONE},
     {"/readyz", "GET /readyz", http_handle_readyz, HTTP_GET, HTTP_STORE, 0, NONE},
     {"/version", "GET /version", http_handle_version, HTTP_GET, HTTP_HERE, 0, NONE},
-    {"/metrics", "GET /metrics", http_handle_metrics, HTTP_GET, HTTP_HERE, 0, READER},
+    {"/metrics", "GET /metrics", http_handle_metrics, HTTP_GET, HTTP_STORE, 0, READER},
     {"/openapi.json", "GET /openapi.json", http_handle_openapi, HTTP_GET, HTTP_HERE, 0, NONE},
     {"/v1/detect", "POST /v1/detect", http_handle_detect, HTTP_POST, HTTP_WORKERS, FACES, READER},
     {"/v1/embed", "POST /v1/embed", http_handle_embed, HTTP_POST, HTTP_WORKERS, FACES, READER},
@@ -26,6 +28,56 @@ static const struct http_route routes[] = {
     {"/v1/keys", "GET /v1/keys", http_handle_key_list, HTTP_GET, HTTP_STORE, 0, ADMIN},
     {"/v1/keys", "POST /v1/keys", http_handle_key_add, HTTP_POST, HTTP_STORE, CHANGE, ADMIN},
     {"/v1/keys/{id}", "DELETE /v1/keys/{id}", http_handle_key_delete, HTTP_DELETE, HTTP_STORE, CHANGE, ADMIN},
+    {"/v1/collections", "GET /v1/collections", http_handle_collection_list, HTTP_GET, HTTP_STORE, 0, READER},
+    {"/v1/collections/{c}", "GET /v1/collections/{c}", http_handle_collection_get, HTTP_GET, HTTP_STORE, 0,
+     READER},
+    {"/v1/collections/{c}", "PUT /v1/collections/{c}", http_handle_collection_put, HTTP_PUT, HTTP_STORE, CHANGE,
+     ADMIN},
+    {"/v1/collections/{c}", "PATCH /v1/collections/{c}", http_handle_collection_patch, HTTP_PATCH, HTTP_STORE,
+     CHANGE, ADMIN},
+    {"/v1/collections/{c}", "DELETE /v1/collections/{c}", http_handle_collection_delete, HTTP_DELETE,
+     HTTP_STORE, CHANGE, ADMIN},
+    {"/v1/collections/{c}/faces", "POST /v1/collections/{c}/faces", http_handle_enroll, HTTP_POST, HTTP_WORKERS,
+     FACES, WRITER},
+    {"/v1/collections/{c}/faces", "GET /v1/collections/{c}/faces", http_handle_face_list, HTTP_GET, HTTP_STORE,
+     0, READER},
+    {"/v1/collections/{c}/faces/{face_id}", "GET /v1/collections/{c}/faces/{face_id}", http_handle_face_get,
+     HTTP_GET, HTTP_STORE, 0, READER},
+    {"/v1/collections/{c}/faces/{face_id}", "DELETE /v1/collections/{c}/faces/{face_id}",
+     http_handle_face_delete, HTTP_DELETE, HTTP_STORE, CHANGE, WRITER},
+    {"/v1/collections/{c}/subjects", "GET /v1/collections/{c}/subjects", http_handle_subject_list, HTTP_GET,
+     HTTP_STORE, 0, READER},
+    {"/v1/collections/{c}/subjects/{s}", "PATCH /v1/collections/{c}/subjects/{s}", http_handle_subject_patch,
+     HTTP_PATCH, HTTP_STORE, CHANGE, WRITER},
+    {"/v1/collections/{c}/subjects/{s}", "DELETE /v1/collections/{c}/subjects/{s}", http_handle_subject_delete,
+     HTTP_DELETE, HTTP_STORE, CHANGE, WRITER},
+    {"/v1/collections/{c}/search", "POST /v1/collections/{c}/search", http_handle_search, HTTP_POST,
+     HTTP_WORKERS, FACES, READER},
+    {"/v1/collections/{c}/import", "POST /v1/collections/{c}/import", http_handle_import, HTTP_POST, HTTP_STORE,
+     HTTP_STREAM | HTTP_MODELS | HTTP_CHANGES, WRITER},
+    {"/v1/collections/{c}/export", "GET /v1/collections/{c}/export", http_handle_export, HTTP_GET, HTTP_STORE,
+     0, READER},
+    {"/v1/collections/{c}/rebuild", "POST /v1/collections/{c}/rebuild", http_handle_rebuild, HTTP_POST,
+     HTTP_STORE, CHANGE, ADMIN},
+    {"/v1/jobs/{id}", "GET /v1/jobs/{id}", http_handle_job, HTTP_GET, HTTP_STORE, 0, READER},
+    {"/ping", "GET /ping", http_handle_older_ping, HTTP_GET, HTTP_HERE, OLDER, NONE},
+    {"/login", "POST /login", http_handle_login, HTTP_POST, HTTP_LOGINS, OLDER | CHANGE, NONE},
+    {"/verify", "POST /verify", http_handle_older_verify, HTTP_POST, HTTP_WORKERS, OLDER | FACES, READER},
+    {"/create-collection", "POST /create-collection", http_handle_older_create, HTTP_POST, HTTP_STORE,
+     OLDER | CHANGE, ADMIN},
+    {"/list-collections", "GET /list-collections", http_handle_older_collections, HTTP_GET, HTTP_STORE, OLDER,
+     READER},
+    {"/delete-collection", "DELETE /delete-collection", http_handle_older_drop, HTTP_DELETE, HTTP_STORE,
+     OLDER | CHANGE, ADMIN},
+    {"/list-images", "GET /list-images", http_handle_older_images, HTTP_GET, HTTP_STORE, OLDER, READER},
+    {"/add-image", "POST /add-image", http_handle_older_add, HTTP_POST, HTTP_WORKERS, OLDER | FACES, WRITER},
+    {"/delete-image", "DELETE /delete-image", http_handle_older_remove, HTTP_DELETE, HTTP_STORE, OLDER | CHANGE,
+     WRITER},
+    {"/find", "POST /find", http_handle_older_find, HTTP_POST, HTTP_WORKERS, OLDER | FACES, READER},
+    {"/rebuild-index", "POST /rebuild-index", http_handle_older_rebuild, HTTP_POST, HTTP_STORE, OLDER | CHANGE,
+     ADMIN},
+    {"/detect-face", "POST /detect-face", http_handle_older_detect, HTTP_POST, HTTP_WORKERS, OLDER | FACES,
+     READER},
 };
 #define N_ROUTES (sizeof routes / sizeof *routes)
 

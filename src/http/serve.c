@@ -92,6 +92,11 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
                                                 .max_side_px = config->max_image_side_px};
     const struct frt_access_options access = {.database = service->database,
                                               .token_lifetime_ms = config->token_lifetime_ms};
+    const struct frt_gallery_options gallery = {
+        .path = service->database,
+        .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
+        .threads = config->threads,
+        .background = true};
     const struct {
         uint32_t threads, queue;
     } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {worker_count(config), config->queue},
@@ -104,6 +109,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         status = frt_access_open(&access, &service->access, err);
     if (status == FRT_OK)
         status = http_login_limit_new(&frt_clock_system, &service->logins, err);
+    if (status == FRT_OK)
+        status = frt_gallery_open(&gallery, &service->gallery, err);
     if (status == FRT_OK)
         status = frt_context_new(&context, &service->context, err);
     for (int i = HTTP_WORKERS; i < HTTP_POOLS && status == FRT_OK; i++)
@@ -120,6 +127,7 @@ static void close_parts(struct http_service *service)
     frt_pack_free(service->pack);
     frt_context_free(service->context);
     http_login_limit_free(service->logins);
+    frt_gallery_close(service->gallery);
     frt_access_close(service->access);
     frt_metrics_free(service->metrics);
 }

@@ -1,0 +1,123 @@
+/* POST /v1/collections/{c}/search. Contract: docs/api.md. */
+#include <math.h>
+
+#include "core/mem.h"
+#include "engine/answer_gallery.h"
+#include "http/handler.h"
+
+enum { MAX_TOP_K = 1000, MAX_FACES = 1000 };
+
+static const char *const names[] = {"image",          "embedding",       "model",     "top_k",
+                                    "threshold",      "unique_subjects", "max_faces", "candidates",
+                                    "min_confidence", "score",           NULL};
+
+static enum frt_status read_options(struct http_fields *fields, struct frt_identify_options *out,
+                                    struct frt_error *err)
+{
+    static const char *const scores[] = {"default", "best", "fused", NULL};
+    struct frt_identify_options o = {.deadline_ms = fields->request->deadline_ms,
+                                     .cancelled = fields->request->cancelled,
+                                     .cancelled_arg = fields->request->cancelled_arg};
+    double threshold = (double)NAN, confidence = 0;
+    bool unique = true;
+    int score = 0;
+    enum frt_status status = http_field_whole(fields, "top_k", 1, MAX_TOP_K, &o.top_k, err);
+    if (status == FRT_OK)
+        status = http_field_whole(fields, "max_faces", 1, MAX_FACES, &o.max_faces, err);
+    if (status == FRT_OK)
+        status = http_field_number(fields, "threshold", -1, 1, &threshold, err);
+    if (status == FRT_OK)
+        status = http_field_number(fields, "min_confidence", 0, 1, &confidence, err);
+    if (status == FRT_OK)
+        status = http_field_truth(fields, "unique_subjects", &unique, err);
+    if (status == FRT_OK)
+        status = http_field_truth(fields, "candidates", &o.candidates, err);
+    if (status == FRT_OK)
+        status = http_field_word(fields, "score", scores, &score, err);
+    if (status != FRT_OK)
+        return status;
+    o.threshold_set = !isnan(threshold);
+    o.threshold = o.threshold_set ? (float)threshold : 0;
+    o.min_confidence = (float)confidence;
+    o.every_face = !unique;
+    o.score = (enum frt_subject_score)score;
+    *out = o;
+    return FRT_OK;
+}
+
+static enum frt_status by_embedding(struct http_service *service, struct http_fields *fields,
+                                    const struct frt_identify_options *options, struct frt_identified *out,
+                                    struct frt_error *err)
+{
+    const char *model = NULL;
+    float *embedding = NULL;
+    uint32_t dim = 0;
+    float threshold = frt_pack_info_get(atomic_load(&service->pack))->default_threshold;
+    enum frt_status status = FRT_OK;
+    if (http_field_has(fields, "model"))
+        status = http_field_model(fields, &model, err);
+    if (status == FRT_OK)
+        status = http_field_embedding(fields, &embedding, &dim, err);
+    if (status == FRT_OK)
+        status = frt_identify_embeddings(service->gallery, fields->request->params[0], model, embedding, 1, dim,
+                                         threshold, options, out, err);
+    frt_free(embedding);
+    return status;
+}
+
+static enum frt_status by_image(struct http_service *service, struct http_fields *fields,
+                                const struct frt_identify_options *options, struct frt_identified *out,
+                                struct frt_error *err)
+{
+    const char *data = NULL;
+    char *owned = NULL;
+    size_t size = 0;
+    struct frt_image *image = NULL;
+    enum frt_status status = http_input_image(&fields->input, "image", &data, &size, &owned, err);
+    if (status == FRT_OK)
+        status = frt_image_open_memory(service->context, data, size, &image, err);
+    if (status == FRT_OK)
+        status = frt_identify(service->gallery, atomic_load(&service->pack), fields->request->params[0], image,
+                              options, out, err);
+    frt_image_free(image);
+    frt_free(owned);
+    return status;
+}
+
+void http_handle_search(struct http_service *service, struct http_request *request,
+                        struct http_response *response)
+{
+    struct frt_error err = {0};
+    struct http_fields fields = {0};
+    struct frt_identify_options options;
+    struct frt_identified identified = {0};
+    struct frt_json_writer w;
+    bool embedding = false;
+    enum frt_status status = http_fields_init(&fields, request, names, NULL, &err);
+    if (status == FRT_OK && fields.input.request == NULL)
+        status = frt_fail(&err, FRT_EBAD_REQUEST, "the body is empty; send an image or an embedding");
+    if (status == FRT_OK) {
+        embedding = http_field_has(&fields, "embedding");
+        if (embedding && (fields.input.kind == HTTP_INPUT_RAW || http_input_has(&fields.input, "image")))
+            status = frt_fail(&err, FRT_EBAD_REQUEST, "both 'image' and 'embedding' are given; one is right");
+    }
+    if (status == FRT_OK)
+        status = read_options(&fields, &options, &err);
+    if (status == FRT_OK)
+        status = embedding ? by_embedding(service, &fields, &options, &identified, &err)
+                           : by_image(service, &fields, &options, &identified, &err);
+    if (status == FRT_OK) {
+        if (!embedding)
+            frt_metrics_stages(service->metrics, &identified.image_timing);
+        response->timing = identified.image_timing;
+        frt_json_writer_init(&w, &response->body, false);
+        frt_json_object(&w);
+        frt_answer_identified(&w, &identified, options.candidates);
+        frt_json_end(&w);
+        frt_identified_deinit(&identified);
+        http_finish(response, request);
+    } else {
+        http_fail(response, request, status, &err);
+    }
+    http_fields_deinit(&fields);
+}
