@@ -464,6 +464,7 @@ void http_handle_older_find(struct http_service *service, struct http_request *r
     struct photo photo = {0};
     struct frt_identified found = {0};
     struct frt_identify_options options = {.top_k = FIND_TOP_K,
+                                           .default_threshold = (float)(1 - 2 * face_distance),
                                            .deadline_ms = request->deadline_ms,
                                            .cancelled = request->cancelled,
                                            .cancelled_arg = request->cancelled_arg};

@@ -307,6 +307,7 @@ enum frt_status http_field_object(struct http_fields *fields, const char *name, 
     struct frt_json *parsed = NULL;
     struct frt_json_writer w;
     struct frt_buf text;
+    size_t size = 0;
     const char *given = NULL;
     const struct frt_json_value *value = find(fields, name).json;
     enum frt_status status = FRT_OK;
@@ -331,7 +332,7 @@ enum frt_status http_field_object(struct http_fields *fields, const char *name, 
     else if (frt_buf_status(&text) != FRT_OK)
         status = frt_fail_nomem(err, "a field");
     else
-        status = keep(fields, frt_buf_take(&text, NULL), out, err);
+        status = keep(fields, frt_buf_take(&text, &size), out, err);
     frt_buf_deinit(&text);
     frt_json_free(parsed);
     return status;
