@@ -15,8 +15,9 @@ static const struct {
     const char *name, *help;
 } gauges[GAUGE_COUNT] = {
     {"frt_collection_faces", "Faces of a collection."},
-    {"frt_index_bytes", "Memory of a collection's index."},
-    {"frt_index_recall_estimate", "Share of the right answers that the index finds, as it measures itself."},
+    {"frt_collection_index_bytes", "Memory of a collection's index."},
+    {"frt_collection_index_recall_estimate",
+     "Share of the right answers that the index finds, as it measures itself."},
 };
 
 enum { LIST_PAGE = 1000, PATH_NAME_SIZE = 129 };
