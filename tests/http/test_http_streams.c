@@ -22,7 +22,7 @@
 #include "http_photos.h"
 
 static const char *const options[] = {"--max-body-bytes", "64KiB", "--request-timeout-ms", "2s", NULL};
-enum { TIMEOUT_MS = 2000, MANY = 6000, LINE_LIMIT = 256 * 1024 };
+enum { TIMEOUT_MS = 2000, MANY = 6000, PADDING = 1500, LINE_LIMIT = 256 * 1024 };
 
 static struct service service;
 static unsigned dim;
@@ -83,7 +83,7 @@ static void add_line(struct frt_buf *out, int i)
     frt_buf_printf(out, "{\"subject\":\"person %d\",\"face_id\":\"id-%d\",\"embedding\":[", i, i);
     for (unsigned k = 0; k < dim; k++)
         frt_buf_printf(out, "%s%.6f", k == 0 ? "" : ",", (double)values[k] / sqrt(norm));
-    frt_buf_append_text(out, "],\"metadata\":{\"n\":1}}\n");
+    frt_buf_printf(out, "],\"metadata\":{\"n\":\"%0*d\"}}\n", PADDING, i); /* more than sockets hold */
 }
 
 static struct frt_buf lines(int from, int n)
@@ -357,7 +357,7 @@ static void export_clients_that_hang(void **state)
 {
     (void)state;
     int fds[8];
-    const int small = 4096;
+    const int small = 65536;
     for (int i = 0; i < 8; i++) {
         fds[i] = client_connect(service.port);
         (void)setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
@@ -389,7 +389,7 @@ static void an_export_that_fails_is_cut(void **state)
 {
     (void)state;
     int fd = client_connect(service.port);
-    const int small = 4096;
+    const int small = 65536;
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     (void)client_send_text(fd, "GET /v1/collections/large/export HTTP/1.1\r\nHost: localhost\r\n\r\n");
     char byte;
