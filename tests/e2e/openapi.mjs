@@ -18,8 +18,8 @@ const conforms = (pointer, body) => {
   const validate = ajv.getSchema(`openapi#${pointer}`) ?? ajv.compile({ $ref: `openapi#${pointer}` });
   check(validate(body), `${pointer}: ${JSON.stringify(validate.errors, null, 1)} in ${JSON.stringify(body).slice(0, 600)}`);
 };
-const schemaOf = (path, method, type = "application/json") =>
-  `/paths/${path.replaceAll("~", "~0").replaceAll("/", "~1")}/${method}/responses/200/content/${type.replaceAll("/", "~1")}/schema`;
+const schemaOf = (path, method, type = "application/json", code = 200) =>
+  `/paths/${path.replaceAll("~", "~0").replaceAll("/", "~1")}/${method}/responses/${code}/content/${type.replaceAll("/", "~1")}/schema`;
 const problem = "/components/schemas/Problem";
 
 await withService(process.argv[2], async (url) => {
@@ -28,6 +28,27 @@ await withService(process.argv[2], async (url) => {
     const response = await fetch(url + target, { method: "POST", body, headers: type ? { "Content-Type": type } : {} });
     return { status: response.status, body: await response.json(), type: response.headers.get("Content-Type") };
   };
+
+  // A request of a documented route: `path` as in the document, its parameters filled in; the answer must have the
+  // code and conform to what is written for it. A body that is an object goes as JSON.
+  const asked = new Set();
+  const route = async (method, path, code, { params = {}, query = "", body, headers = {} } = {}) => {
+    const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(params[name]));
+    const json = body !== undefined && Object.getPrototypeOf(body) === Object.prototype;
+    const response = await fetch(url + target + query, { method: method.toUpperCase(), body: json ? JSON.stringify(body) : body, headers: { ...(json ? { "Content-Type": "application/json" } : {}), ...headers } });
+    const type = response.headers.get("Content-Type").split(";")[0], text = await response.text();
+    check(response.status === code, `${method} ${target}: ${response.status} instead of ${code}: ${text.slice(0, 500)}`);
+    asked.add(`${method} ${path}`);
+    if (type === "application/x-ndjson") {
+      check(type in document.paths[path][method].responses[code].content, `${path} answers ${type}`);
+      return text;
+    }
+    const answer = JSON.parse(text);
+    if (code < 400) conforms(schemaOf(path, method, type, code), answer);
+    else conforms(type === "application/problem+json" ? problem : "/components/schemas/OlderError", answer);
+    return answer;
+  };
+  const base64 = photo.toString("base64"), largest = "on_multiple=largest";
 
   await steps([
     ["the document and the router have the same routes", async () => {
@@ -116,6 +137,73 @@ await withService(process.argv[2], async (url) => {
       const answer = await post("/v1/verify", JSON.stringify({ image1: photo.toString("base64"), embedding2: embedding, threshold: 0.3 }), "application/json");
       conforms(schemaOf("/v1/verify", "post"), answer.body);
       check(answer.body.faces[1] === null && answer.body.verified, "an embedding has no face");
+    }],
+    ["collections conform", async () => {
+      const c = "/v1/collections", params = { c: "people", s: "Ann / B", face_id: "a-1" };
+      await route("put", `${c}/{c}`, 201, { params, body: { threshold: 0.5, metadata: { a: [1] } } });
+      await route("put", `${c}/{c}`, 200, { params, body: { threshold: 0.5, metadata: { a: [1] } } });
+      await route("put", `${c}/{c}`, 409, { params, body: { threshold: 0.4 } });
+      await route("patch", `${c}/{c}`, 200, { params, body: { threshold: null, target_fpir: 0.01 } });
+      await route("post", `${c}/{c}/faces`, 201, { params, query: `?subject=${encodeURIComponent(params.s)}&face_id=a-1&${largest}`, body: photo });
+      const form = new FormData();
+      for (const image of [photo, other, "no photo"]) form.append("image", new Blob([image]));
+      form.append("subject", "Bob");
+      await route("post", `${c}/{c}/faces`, 415, { params, body: form });
+      await route("post", `${c}/{c}/faces`, 201, { params, body: { subject: "Bob", images: [base64], on_multiple: "all", metadata: { k: "v" } } });
+      await route("post", `${c}/{c}/faces`, 409, { params, query: `?subject=Cleo&on_duplicate=reject&${largest}`, body: photo });
+      const found = await route("post", `${c}/{c}/search`, 200, { params, query: "?max_faces=9&candidates=true", body: photo });
+      check(found.faces.length > 1 && found.faces[0].matches.length > 0, "faces are found");
+      await route("post", `${c}/{c}/search`, 200, { params, body: { image: base64, top_k: 2 } });
+      await route("get", c, 200, { query: "?limit=1" });
+      await route("get", `${c}/{c}`, 200, { params });
+      await route("get", `${c}/{c}/faces`, 200, { params, query: "?limit=2&embedding=true" });
+      await route("get", `${c}/{c}/faces/{face_id}`, 200, { params, query: "?embedding=true&encoding=base64" });
+      await route("get", `${c}/{c}/subjects`, 200, { params, query: "?limit=1" });
+      const lines = await route("get", `${c}/{c}/export`, 200, { params });
+      await route("put", `${c}/{c}`, 201, { params: { c: "copy" } });
+      const report = await route("post", `${c}/{c}/import`, 200, { params: { c: "copy" }, body: `${lines}nonsense\n` });
+      check(report.imported === lines.split("\n").length - 1 && report.rejected.length === 1, JSON.stringify(report));
+      const { job } = await route("post", `${c}/{c}/rebuild`, 202, { params });
+      await route("get", "/v1/jobs/{id}", 200, { params: { id: job } });
+      await route("get", "/v1/jobs/{id}", 404, { params: { id: "none" } });
+      conforms(schemaOf("/metrics", "get"), await (await fetch(`${url}/metrics`)).json());
+      await route("patch", `${c}/{c}/subjects/{s}`, 200, { params, body: { subject: "Ann" } });
+      await route("delete", `${c}/{c}/subjects/{s}`, 200, { params: { c: "people", s: "Bob" } });
+      await route("delete", `${c}/{c}/faces/{face_id}`, 200, { params });
+      await route("delete", `${c}/{c}`, 200, { params });
+      await route("get", `${c}/{c}`, 404, { params });
+    }],
+    ["the older surface conforms", async () => {
+      const collection_name = "old";
+      await route("get", "/ping", 200);
+      await route("post", "/create-collection", 201, { body: { collection_name } });
+      await route("post", "/create-collection", 400, { body: { collection_name } });
+      await route("get", "/list-collections", 200);
+      await route("post", "/add-image", 200, { body: { collection_name, id: "ann", base64_code: base64 } });
+      await route("post", "/add-image", 409, { body: { collection_name, id: "ann", base64_code: base64 } });
+      await route("get", "/list-images", 200, { query: "?collection_name=old" });
+      await route("post", "/find", 200, { body: { collection_name, img_base64: base64 } });
+      await route("post", "/verify", 200, { body: { img1: base64, img2: base64 } });
+      await route("post", "/detect-face", 200, { body: { img_base64: base64 } });
+      await route("post", "/rebuild-index", 200, { body: { collection_name } });
+      await route("delete", "/delete-image", 200, { body: { collection_name, id: "ann" } });
+      await route("delete", "/delete-collection", 200, { body: { collection_name } });
+      await route("post", "/login", 401, { body: { email: "a@b.example", password: "nobody's" } });
+    }],
+    ["access conforms", async () => {
+      await route("post", "/v1/auth/login", 401, { body: { email: "a@b.example", password: "nobody's" } });
+      const { key, id } = await route("post", "/v1/keys", 201, { body: { name: "test", role: "admin", expires_in_seconds: 600 } });
+      const headers = { "X-API-Key": key };
+      await route("get", "/v1/keys", 401);
+      await route("get", "/v1/keys", 200, { headers });
+      await route("delete", "/v1/keys/{id}", 200, { headers, params: { id } });
+      await route("get", "/v1/keys", 200); // the last one is gone: open again, on loopback
+    }],
+    ["every route was asked", async () => {
+      const rest = Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item)
+        .filter(([, operation]) => ["collections", "older", "access"].includes(operation.tags[0])).map(([method]) => `${method} ${path}`))
+        .filter((name) => !asked.has(name));
+      check(rest.length === 0, `nobody asked ${rest}`);
     }],
     ["problems conform", async () => {
       const wrong = [["/v1/detect", "words", "image/jpeg", 415], ["/v1/detect?max_faces=0", photo, "image/jpeg", 400],
