@@ -139,7 +139,7 @@ static void reject(struct frt_importer *importer, uint64_t line, enum frt_status
     struct frt_import_rejection *one = &importer->listed[r->n_listed++];
     one->line = line;
     one->status = status;
-    (void)snprintf(one->text, sizeof one->text, "%s", text);
+    (void)snprintf(one->text, sizeof one->text, "%.*s", (int)sizeof one->text - 1, text);
 }
 
 static enum frt_status read_embedding(const struct frt_importer *importer, const struct frt_json_value *value,

@@ -51,7 +51,7 @@ enum frt_status frt_index_new(const struct frt_index_options *options, struct fr
                               struct frt_error *err)
 {
     struct frt_index_options checked;
-    const struct frt_index_driver *driver;
+    const struct frt_index_driver *driver = NULL;
     enum frt_status status = check_options(options, &checked, &driver, err);
     return status == FRT_OK ? driver->make(&checked, out, err) : status;
 }
@@ -60,7 +60,7 @@ enum frt_status frt_index_load(const struct frt_index_options *options, const ch
                                struct frt_index_tag *tag, struct frt_index **out, struct frt_error *err)
 {
     struct frt_index_options checked;
-    const struct frt_index_driver *driver;
+    const struct frt_index_driver *driver = NULL;
     enum frt_status status = check_options(options, &checked, &driver, err);
     return status == FRT_OK ? driver->load(&checked, path, tag, out, err) : status;
 }

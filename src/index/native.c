@@ -250,6 +250,15 @@ static enum frt_status native_remove(struct frt_index *index, size_t n, const ui
 
 /* ------------------------------------------------------------------- stats */
 
+/* A segment that is being filled has more room than it uses; what was never touched is not in memory. */
+static size_t used_bytes(const struct frt_encoder *encoder, const struct frt_segment *segment)
+{
+    size_t bytes = segment->bytes;
+    if (!segment->sealed && !frt_segment_bytes(encoder, frt_segment_count(segment), 0, false, &bytes))
+        return segment->bytes;
+    return bytes;
+}
+
 static struct frt_index_stats native_stats(struct frt_index *index)
 {
     struct frt_native *native = (struct frt_native *)(void *)index;
@@ -262,7 +271,7 @@ static struct frt_index_stats native_stats(struct frt_index *index)
         const struct frt_segment *segment = view->segments[i];
         stats.vectors += frt_segment_live(segment);
         stats.removed += atomic_load_explicit(&segment->n_removed, memory_order_relaxed);
-        stats.bytes += segment->bytes;
+        stats.bytes += used_bytes(&native->encoder, segment);
         if (segment->n_lists > 0) {
             stats.kind = "ivf";
             stats.lists = segment->n_lists;
