@@ -129,7 +129,7 @@ void cli_help_all(const char *group, struct frt_buf *out)
     frt_buf_append_text(out, "\nCommands:\n");
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
         if (group == NULL || (strncmp(c->name, group, n) == 0 && c->name[n] == ' '))
-            frt_buf_printf(out, "    %-16s %s\n", c->name, c->summary);
+            frt_buf_printf(out, "    %-18s %s\n", c->name, c->summary);
     if (group == NULL) {
         frt_buf_append_text(out, "\nThe first steps, from the source tree after 'make setup build pack':\n"
                                  "    frt doctor\n"

@@ -372,3 +372,29 @@ enum frt_status cli_number(const struct cli_run *run, const char *name, double l
     *out = value;
     return FRT_OK;
 }
+
+enum frt_status cli_choice(const struct cli_run *run, const char *name, const char *const *words, int fallback,
+                           int *out, struct frt_error *err)
+{
+    const char *text = cli_text(run, name);
+    char list[128] = "";
+    size_t used = 0;
+    if (text == NULL) {
+        *out = fallback;
+        return FRT_OK;
+    }
+    for (int i = 0; words[i] != NULL; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *out = i;
+            return FRT_OK;
+        }
+        int n = snprintf(list + used, sizeof list - used, "%s%s",
+                         i == 0                 ? ""
+                         : words[i + 1] != NULL ? ", "
+                                                : " or ",
+                         words[i]);
+        if (n > 0 && used + (size_t)n < sizeof list)
+            used += (size_t)n;
+    }
+    return frt_fail(err, FRT_EINVAL, "--%s is '%s'; %s is right", name, text, list);
+}

@@ -65,5 +65,8 @@ FRT_NODISCARD enum frt_status cli_whole(const struct cli_run *run, const char *n
 /** A number in [low, high]; `fallback` when absent. Errors: FRT_EINVAL. */
 FRT_NODISCARD enum frt_status cli_number(const struct cli_run *run, const char *name, double low, double high,
                                          double fallback, double *out, struct frt_error *err);
+/** Which of the words (NULL ends) the value is, from 0; `fallback` when absent. Errors: FRT_EINVAL. */
+FRT_NODISCARD enum frt_status cli_choice(const struct cli_run *run, const char *name, const char *const *words,
+                                         int fallback, int *out, struct frt_error *err);
 
 #endif

@@ -1,112 +1,7 @@
 #include "cli/cli_table.h"
 
+#include "cli/cli_options.h"
 #include "cli/commands.h"
-
-/* ----------------------------------------------------------- option groups */
-
-/* name, value, help, words, completion, letter, list */
-#define FLAG(name, letter, help)                                                                               \
-    {                                                                                                          \
-        (name), NULL, (help), NULL, CLI_COMPLETE_NONE, (letter), false                                         \
-    }
-#define VALUE(name, letter, value, complete, help)                                                             \
-    {                                                                                                          \
-        (name), (value), (help), NULL, (complete), (letter), false                                             \
-    }
-#define END                                                                                                    \
-    {                                                                                                          \
-        0                                                                                                      \
-    }
-
-static const struct cli_option pack_option[] = {
-    VALUE("pack", 'p', "FOLDER", CLI_COMPLETE_FOLDER,
-          "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
-    END};
-
-static const struct cli_option model_options[] = {
-    VALUE("pack", 'p', "FOLDER", CLI_COMPLETE_FOLDER,
-          "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
-    VALUE("detector", 0, "NAME", CLI_COMPLETE_NONE,
-          "Detector of the pack, by its name in 'frt models list'. Default: the pack's."),
-    VALUE(
-        "threads", 0, "N", CLI_COMPLETE_NONE,
-        "Cores one inference may use, 1 to 1024. Default: all; 1 where several photos are worked on at once."),
-    END};
-
-static const struct cli_option face_options[] = {
-    VALUE("max-faces", 'n', "N", CLI_COMPLETE_NONE,
-          "Return at most N faces of a photo, 1 to 1000, the largest first. Default: 1000."),
-    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
-          "Drop faces the detector is less sure of, 0 to 1. Default: the pack's."),
-    VALUE("min-size", 0, "PIXELS", CLI_COMPLETE_NONE,
-          "Drop faces whose shorter side is less, 0 to 100000. Default: 0."),
-    {"attributes", "LIST",
-     "Also compute, separated by commas: quality, liveness, age, gender, expression, or all. Default: none.",
-     "quality liveness age gender expression all", CLI_COMPLETE_WORDS, 'a', true},
-    END};
-
-static const struct cli_option batch_options[] = {
-    VALUE(
-        "jobs", 'j', "N", CLI_COMPLETE_NONE,
-        "Photos worked on at once, 1 to 256; the output keeps the order of the input. Default: one per core."),
-    FLAG("quiet", 'q', "Do not show progress."), END};
-
-static const struct cli_option json_option[] = {
-    FLAG("json", 0, "Print one JSON object a line, for machines; docs/cli.md has the shapes."), END};
-
-static const struct cli_option draw_options[] = {
-    VALUE("draw", 'd', "OUT", CLI_COMPLETE_FILE,
-          "Draw boxes, landmarks and scores on the photo and write it as JPEG: to the file OUT for one photo, "
-          "into the folder OUT (made if absent) for several. Default: nothing is drawn."),
-    FLAG("force", 'f', "Let --draw replace files that exist, but never a photo that is read."), END};
-
-static const struct cli_option embed_options[] = {
-    {"encoding", "HOW",
-     "How --json writes embeddings: 'array' of numbers, or 'base64' of little-endian f32. Default: array.",
-     "array base64", CLI_COMPLETE_WORDS, 'e', false},
-    END};
-
-static const struct cli_option verify_options[] = {
-    VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
-          "Similarity from which two faces count as one person, -1 to 1. Default: the pack's."),
-    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
-          "Ignore faces the detector is less sure of, 0 to 1. Default: the pack's."),
-    END};
-
-static const struct cli_option import_options[] = {
-    VALUE("from", 0, "FOLDER", CLI_COMPLETE_FOLDER,
-          "The folder that holds @vladmandic/face-api and @vladmandic/human. Default: node_modules."),
-    VALUE("to", 0, "FOLDER", CLI_COMPLETE_FOLDER,
-          "The pack's folder, made if absent. Default: packs/default in the data folder."),
-    FLAG("quiet", 'q', "Do not show progress."), END};
-
-static const struct cli_option eval_options[] = {
-    VALUE("images", 'i', "FOLDER", CLI_COMPLETE_FOLDER,
-          "Photos in LFW's layout: FOLDER/Name/Name_0001.jpg. Needed, there is no default."),
-    VALUE("pairs", 0, "FILE", CLI_COMPLETE_FILE,
-          "Pairs in the format of LFW's View 2. Default: pairs.txt in the photos' folder."),
-    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
-    VALUE("roc", 0, "FILE", CLI_COMPLETE_FILE, "Write the ROC curve as SVG. Default: not written."),
-    FLAG("force", 'f', "Replace --out and --roc files that exist."),
-    END};
-
-static const struct cli_option config_option[] = {
-    VALUE("config", 'c', "FILE", CLI_COMPLETE_FILE,
-          "Read settings from FILE: lines of 'key = value'. Default: $FRT_CONFIG, else none."),
-    END};
-
-static const struct cli_option *const detect_groups[] = {face_options, model_options, batch_options,
-                                                         draw_options, json_option,   NULL};
-static const struct cli_option *const embed_groups[] = {
-    embed_options, face_options, model_options, batch_options, draw_options, json_option, NULL};
-static const struct cli_option *const verify_groups[] = {verify_options, model_options, json_option, NULL};
-static const struct cli_option *const import_groups[] = {import_options, json_option, NULL};
-static const struct cli_option *const pack_groups[] = {pack_option, json_option, NULL};
-static const struct cli_option *const eval_groups[] = {eval_options, model_options, batch_options, json_option,
-                                                       NULL};
-static const struct cli_option *const serve_groups[] = {config_option, NULL};
-static const struct cli_option *const doctor_groups[] = {config_option, json_option, NULL};
-static const struct cli_option *const json_groups[] = {json_option, NULL};
 
 /* ---------------------------------------------------------------- commands */
 
@@ -127,7 +22,7 @@ const struct cli_command cli_commands[] = {
          "<(command). '--' ends the options, for a file whose name begins with a dash.\n\n"
          "A photo that cannot be read is reported and the rest goes on; the exit status is then that of the "
          "first failure. A photo without a face is no failure unless no photo has one: then the status is 4.",
-     .groups = detect_groups,
+     .groups = cli_detect_options,
      .examples =
          "frt detect party.jpg\n  Faces in one photo.\n"
          "frt detect --attributes all --draw marked.jpg party.jpg\n  With quality, liveness, age, gender and "
@@ -148,7 +43,7 @@ const struct cli_command cli_commands[] = {
          "vector whose size depends on the pack. Text output shows its first numbers; --json has all.\n\n"
          "Embeddings are personal data: from them a person can be recognised. Keep them as carefully as "
          "passwords. Embeddings of different models cannot be compared.",
-     .groups = embed_groups,
+     .groups = cli_embed_options,
      .examples =
          "frt embed --json --encoding base64 staff/ > staff.ndjson\n  Embeddings of everybody in a folder.\n"
          "frt embed --json --max-faces 1 me.jpg | jq '.faces[0].embedding | length'\n  How long is a vector?\n",
@@ -167,7 +62,7 @@ const struct cli_command cli_commands[] = {
          "The exit status is 0 when all are verified, 5 when at least one is not. A photo that cannot be "
          "judged weighs more: 3 when it cannot be read, 4 when it shows no face. A REFERENCE that cannot be "
          "judged ends the command at once.",
-     .groups = verify_groups,
+     .groups = cli_verify_options,
      .examples =
          "frt verify passport.jpg selfie.jpg\n  Same person?\n"
          "frt verify --threshold 0.7 badge.jpg door1.jpg door2.jpg && echo welcome\n  Stricter, against two "
@@ -175,12 +70,226 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt eval pairs (how often a verdict is wrong), frt embed",
      .complete = CLI_COMPLETE_FILE,
      .run = cli_verify},
+    {.name = "enroll",
+     .arguments = "COLLECTION [PHOTO|FOLDER|-…]",
+     .min_arguments = 1,
+     .max_arguments = MANY,
+     .summary = "enroll the faces of people",
+     .description =
+         "Puts faces into COLLECTION, which is made when it is not there, so that 'frt search' finds them: of "
+         "the PHOTOs of one person, named by --subject; of a folder tree in which each person has a folder "
+         "(--from); or of what a CSV map lists (--csv: path,subject[,face_id], quoted as RFC 4180 has it, with "
+         "or "
+         "without a heading; paths count from the map's folder).\n\n"
+         "A photo whose bytes are enrolled already is passed over, so that the same command goes on where an "
+         "interrupt stopped it, and takes in what is new. For that the face's id is made of the photo's "
+         "SHA-256 "
+         "(its first 20 hex digits), and its metadata names the file and the whole SHA-256.\n\n"
+         "A photo that cannot be taken is reported and the rest goes on; the exit status is then that of the "
+         "first failure: 3 for a photo that is damaged, has several faces, is of too low a quality or a "
+         "duplicate, 4 for one without a face, 1 when the same photo is enrolled as somebody else. What stands "
+         "in "
+         "the way of all photos (a full disk, another model) ends the command.",
+     .groups = cli_enroll_options,
+     .examples =
+         "frt enroll friends anna1.jpg anna2.jpg --subject Anna\n  Two photos of Anna.\n"
+         "frt enroll friends --from people --report failed.ndjson\n  Everybody: people/Anna/1.jpg, "
+         "people/Bert/holiday.png, …\n"
+         "frt enroll staff --csv staff.csv --min-quality 0.5 --on-duplicate reject\n  A map, and what is "
+         "good enough of it.\n",
+     .see_also = "frt search, frt faces list, frt collections create",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_enroll},
+    {.name = "search",
+     .arguments = "COLLECTION PHOTO|FOLDER|-…",
+     .min_arguments = 2,
+     .max_arguments = MANY,
+     .summary = "tell who is in a photo",
+     .description = "Looks for the largest face of each photo in COLLECTION and prints the name of the most "
+                    "similar person, "
+                    "or 'unknown' when nobody's similarity reaches the threshold. --max-faces looks at more "
+                    "faces of a photo, "
+                    "--candidates also shows who came near.\n\n"
+                    "The exit status is 0 when every face that was looked at belongs to somebody, and 8 when "
+                    "all photos could "
+                    "be judged and at least one face belongs to nobody in the collection. It is 8 for no other "
+                    "reason. A photo "
+                    "that cannot be judged weighs more: 3 when it cannot be read, 4 when it shows no face.",
+     .groups = cli_search_options,
+     .examples = "frt search friends new.jpg\n  Who is this?\n"
+                 "frt search --max-faces 20 --json friends party.jpg | jq -r '.faces[].matches[0].subject // "
+                 "\"unknown\"'\n  Everybody in a picture.\n"
+                 "frt search staff door.jpg --threshold 0.7 >&2 && echo open\n  For a script.\n",
+     .see_also = "frt enroll, frt verify",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_search},
+    {.name = "collections list",
+     .arguments = "",
+     .summary = "list the collections",
+     .description = "Lists the database's collections by name, with the number of faces and people in each.",
+     .groups = cli_database_options,
+     .examples = "frt collections list\n  What is there?\n",
+     .see_also = "frt collections show, frt subjects list",
+     .run = cli_collections_list},
+    {.name = "collections create",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make a collection",
+     .description =
+         "Makes a collection. Names have 1 to 128 of A-Z a-z 0-9 . _ - and do not begin with a dot. One that "
+         "stands already with the same settings is left as it is; with others the command fails. 'frt enroll' "
+         "makes collections with default settings by itself. The model of its first face becomes that of the "
+         "collection: embeddings of different models cannot be compared.",
+     .groups = cli_setting_options,
+     .examples = "frt collections create staff --threshold 0.65 --metadata '{\"site\":\"north\"}'\n  Stricter "
+                 "than the pack's threshold.\n",
+     .see_also = "frt collections set, frt enroll",
+     .run = cli_collections_create},
+    {.name = "collections show",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "describe a collection",
+     .description = "Prints a collection's settings, model and size.",
+     .groups = cli_database_options,
+     .examples = "frt collections show staff\n  Its threshold, and how many people it has.\n",
+     .see_also = "frt collections list, frt collections set",
+     .run = cli_collections_show},
+    {.name = "collections set",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "change a collection's settings",
+     .description = "Changes the settings that are given; the others stay. Searches use them from then on.",
+     .groups = cli_setting_options,
+     .examples = "frt collections set staff --threshold 0.7\n  Be stricter.\n"
+                 "frt collections set staff --threshold default\n  As the pack says.\n",
+     .see_also = "frt collections show",
+     .run = cli_collections_set},
+    {.name = "collections delete",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "delete a collection with all its faces",
+     .description =
+         "Deletes the collection, its people, their faces and its index. It does not ask, and cannot be "
+         "undone: 'frt export ndjson' makes a copy before.",
+     .groups = cli_database_options,
+     .examples = "frt collections delete friends\n  All of it.\n",
+     .see_also = "frt subjects delete, frt faces delete, frt export ndjson",
+     .run = cli_collections_delete},
+    {.name = "faces list",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "list the enrolled faces",
+     .description =
+         "Lists the faces of a collection, or of one subject, in the order in which they were enrolled.",
+     .groups = cli_face_list_options,
+     .examples = "frt faces list friends --subject Anna\n  Which photos of Anna?\n"
+                 "frt faces list --json friends | jq -r .metadata.file\n  The files they came from.\n",
+     .see_also = "frt faces delete, frt subjects list, frt export ndjson",
+     .run = cli_faces_list},
+    {.name = "faces delete",
+     .arguments = "COLLECTION FACE…",
+     .min_arguments = 2,
+     .max_arguments = MANY,
+     .summary = "delete enrolled faces",
+     .description =
+         "Deletes faces by their ids. Searches do not find them from then on. An id that is not there is "
+         "reported, and the others are deleted. A subject whose last face is deleted goes with it.",
+     .groups = cli_database_options,
+     .examples = "frt faces delete friends 4be1a0c39d5b72f6a801\n  A bad photo.\n",
+     .see_also = "frt faces list, frt subjects delete",
+     .run = cli_faces_delete},
+    {.name = "subjects list",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "list the people of a collection",
+     .description = "Lists the people of a collection by name, with the number of their faces.",
+     .groups = cli_database_options,
+     .examples = "frt subjects list friends\n  Who is known?\n",
+     .see_also = "frt faces list, frt subjects rename",
+     .run = cli_subjects_list},
+    {.name = "subjects rename",
+     .arguments = "COLLECTION FROM TO",
+     .min_arguments = 3,
+     .max_arguments = 3,
+     .summary = "give a person another name",
+     .description = "Renames a subject; its faces stay. A name that another subject has is refused.",
+     .groups = cli_database_options,
+     .examples = "frt subjects rename friends Ana Anna\n  A slip of the pen.\n",
+     .see_also = "frt subjects list",
+     .run = cli_subjects_rename},
+    {.name = "subjects delete",
+     .arguments = "COLLECTION SUBJECT",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .summary = "delete a person with all their faces",
+     .description =
+         "Deletes a subject and all faces of it, as a person may ask for. Nothing of them remains in the "
+         "collection; photos, exports and backups are elsewhere.",
+     .groups = cli_database_options,
+     .examples = "frt subjects delete friends Anna\n  Anna wants to be forgotten.\n",
+     .see_also = "frt faces delete, frt collections delete",
+     .run = cli_subjects_delete},
+    {.name = "rebuild",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make a collection's index anew",
+     .description =
+         "Builds the index of COLLECTION from the database and writes its snapshot. Nothing is lost without: "
+         "indexes "
+         "are made, kept in shape and, when damaged, rebuilt by themselves. An interrupt leaves the old one.",
+     .groups = cli_rebuild_options,
+     .examples = "frt rebuild staff\n  After restoring a backup of the database, say.\n",
+     .see_also = "frt collections show",
+     .run = cli_rebuild},
+    {.name = "import ndjson",
+     .arguments = "COLLECTION FILE|-",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .summary = "take faces from lines of JSON",
+     .description =
+         "Enrolls embeddings, a face a line: {\"subject\",\"embedding\",\"face_id\"?,\"metadata\"?}; "
+         "docs/formats/ndjson-v1.md says it all. COLLECTION is made when it is not there. Faces are committed "
+         "in "
+         "batches while lines are read; memory stays constant. A line that cannot be taken is reported and the "
+         "rest goes on; the exit status is then that of the first one. Face ids that stand already are such "
+         "lines, "
+         "so that an import that was interrupted can be given again.",
+     .groups = cli_import_ndjson_options,
+     .examples =
+         "frt import ndjson staff backup.ndjson\n  What 'frt export ndjson' wrote.\n"
+         "zcat vectors.ndjson.gz | frt import ndjson people --model 'arcface r100' --dim 512 -\n  Embeddings "
+         "of another model.\n",
+     .see_also = "frt export ndjson, frt enroll",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_import_ndjson},
+    {.name = "export ndjson",
+     .arguments = "COLLECTION [FILE]",
+     .min_arguments = 1,
+     .max_arguments = 2,
+     .summary = "write faces as lines of JSON",
+     .description =
+         "Writes every face of COLLECTION with its embedding, a line each, to FILE or standard output, in "
+         "constant memory. FILE is written whole or not at all, and only its owner may read it: "
+         "embeddings are personal data.",
+     .groups = cli_export_ndjson_options,
+     .examples = "frt export ndjson staff backup.ndjson\n  A copy.\n"
+                 "frt export ndjson staff | gzip > staff.ndjson.gz\n  A smaller one.\n",
+     .see_also = "frt import ndjson, frt faces list",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_export_ndjson},
     {.name = "models list",
      .arguments = "",
      .summary = "show the models of a pack",
      .description = "Lists the pack's models with their role, family, input size, file size and licence, and "
                     "whether each file is the one the manifest pins: ok, CHANGED, MISSING or not pinned.",
-     .groups = pack_groups,
+     .groups = cli_pack_options,
      .examples = "frt models list\n  The default pack.\n",
      .see_also = "frt models verify, frt models import",
      .run = cli_models_list},
@@ -191,7 +300,7 @@ const struct cli_command cli_commands[] = {
          "Converts the weights inside the npm packages @vladmandic/face-api and @vladmandic/human into ONNX "
          "files and writes them with a manifest. The files are put in their places when all are complete, the "
          "manifest last: whatever interrupts the import leaves the pack that stands as it was.",
-     .groups = import_groups,
+     .groups = cli_import_options,
      .examples = "npm install --ignore-scripts @vladmandic/face-api @vladmandic/human\n"
                  "frt models import\n  The default pack, for whoever runs this.\n"
                  "frt models import --from node_modules --to data/packs/default\n  What 'make serve' does.\n",
@@ -202,7 +311,7 @@ const struct cli_command cli_commands[] = {
      .summary = "check a pack's files and load every model",
      .description = "Compares each file with the SHA-256 of the manifest and opens every model in the runtime. "
                     "The exit status is 6 when a file is missing or changed, or a model cannot be used.",
-     .groups = pack_groups,
+     .groups = cli_pack_options,
      .examples = "frt models verify --pack /var/lib/frt/packs/default\n  After copying a pack.\n",
      .see_also = "frt models list, frt doctor",
      .run = cli_models_verify},
@@ -213,7 +322,7 @@ const struct cli_command cli_commands[] = {
          "Runs LFW's verification protocol over a folder of photos: accuracy by folds, the share of true "
          "matches accepted at false accept rates of 1 in 100 and 1 in 1000, photos without a face, time per "
          "stage. The report says how each number is defined; so does docs/eval.md.",
-     .groups = eval_groups,
+     .groups = cli_eval_options,
      .examples = "frt eval pairs --images lfw --pairs pairs.txt --roc roc.svg --out report.json\n  Accuracy, "
                  "curve and report.\n",
      .see_also = "frt verify",
@@ -227,7 +336,7 @@ const struct cli_command cli_commands[] = {
          "addresses only. Log lines go to standard error.\n\n"
          "Every setting is an option, an environment variable and a key of the settings file; options win over "
          "the environment, which wins over the file.",
-     .groups = serve_groups,
+     .groups = cli_serve_options,
      .takes_config = true,
      .examples = "frt serve\n  On http://127.0.0.1:8080.\n"
                  "frt serve --listen 127.0.0.1:9000 --log-json true\n  Another port, logs for machines.\n"
@@ -241,12 +350,98 @@ const struct cli_command cli_commands[] = {
          "Checks the processor, limits, memory, the inference runtime, image formats, the model pack, the data "
          "folder and the service's address, with the settings that 'frt serve' would use. Each line is ok, "
          "warn (works, not well) or FAIL, and says how to mend it. The exit status is 7 when a line says FAIL.",
-     .groups = doctor_groups,
+     .groups = cli_doctor_options,
      .takes_config = true,
      .examples = "frt doctor\n  Before asking for help.\n"
                  "frt doctor --config /etc/frt.conf --json\n  For monitoring.\n",
      .see_also = "frt serve, frt models verify",
      .run = cli_doctor},
+    {.name = "user add",
+     .arguments = "EMAIL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "add somebody who may log in",
+     .description =
+         "Adds a user of the service. The password is typed twice, without being shown; from a pipe it is the "
+         "first "
+         "line. It has 8 bytes or more, and is never an argument, which others on the machine could read. The "
+         "service takes it in at once, and wants credentials from everybody as soon as there is a user or a "
+         "key.",
+     .groups = cli_role_options,
+     .examples = "frt user add anna@example.org --role admin\n  Asks for the password.\n"
+                 "pass show frt | frt user add anna@example.org\n  From a password manager.\n",
+     .see_also = "frt user password, frt key create, docs/api.md",
+     .run = cli_user_add},
+    {.name = "user list",
+     .arguments = "",
+     .summary = "list the users",
+     .description = "Lists who may log in, with their roles.",
+     .groups = cli_database_options,
+     .examples = "frt user list\n  Who?\n",
+     .see_also = "frt key list",
+     .run = cli_user_list},
+    {.name = "user delete",
+     .arguments = "EMAIL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "delete a user",
+     .description = "Deletes a user; tokens given to them end at once.",
+     .groups = cli_database_options,
+     .examples = "frt user delete anna@example.org\n  She has left.\n",
+     .see_also = "frt user list",
+     .run = cli_user_delete},
+    {.name = "user password",
+     .arguments = "EMAIL",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "give a user another password",
+     .description =
+         "Sets a new password, read as 'frt user add' reads it; tokens given out before end at once.",
+     .groups = cli_database_options,
+     .examples = "frt user password anna@example.org\n  Forgotten, or known to too many.\n",
+     .see_also = "frt user add",
+     .run = cli_user_password},
+    {.name = "user role",
+     .arguments = "EMAIL ROLE",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .summary = "give a user another role",
+     .description = "Sets the role: reader, writer or admin. Tokens given out before end at once.",
+     .groups = cli_database_options,
+     .examples = "frt user role anna@example.org writer\n  She may enroll now.\n",
+     .see_also = "frt user add, frt user list",
+     .run = cli_user_role},
+    {.name = "key create",
+     .arguments = "NAME",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "make a key for a program",
+     .description =
+         "Makes a key for the header X-API-Key and prints it, this once: the database keeps only its hash. "
+         "NAME is for people, to know it by. The key stands alone on standard output.",
+     .groups = cli_key_options,
+     .examples = "frt key create door-camera --role reader --days 90\n  For three months.\n"
+                 "curl -H \"X-API-Key: $KEY\" http://127.0.0.1:8080/v1/collections\n  How it is used.\n",
+     .see_also = "frt key list, frt user add, docs/api.md",
+     .run = cli_key_create},
+    {.name = "key list",
+     .arguments = "",
+     .summary = "list the keys",
+     .description = "Lists the ids, names and roles of the keys, not the keys: nobody knows those.",
+     .groups = cli_database_options,
+     .examples = "frt key list\n  Which programs?\n",
+     .see_also = "frt key delete",
+     .run = cli_key_list},
+    {.name = "key delete",
+     .arguments = "ID",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "delete a key",
+     .description = "Deletes a key by its id, the k_… of 'frt key list'; it is refused from then on.",
+     .groups = cli_database_options,
+     .examples = "frt key delete k_1f0c5ad2b3e4\n  It has leaked.\n",
+     .see_also = "frt key list",
+     .run = cli_key_delete},
     {.name = "completion bash",
      .arguments = "",
      .summary = "print the completion for bash",
@@ -266,7 +461,7 @@ const struct cli_command cli_commands[] = {
      .summary = "print versions",
      .description = "Prints the version of frt, of the inference runtime and of the compiler, and the "
                     "instruction set in use. 'frt --version' does the same.",
-     .groups = json_groups,
+     .groups = cli_json_options,
      .examples = "frt version --json\n  For bug reports.\n",
      .see_also = "frt doctor",
      .run = cli_version},
@@ -281,22 +476,26 @@ const struct cli_command cli_commands[] = {
      .run = cli_help},
     {0}};
 
-const char *const cli_exit_codes[] = {"0\tsuccess",
-                                      "1\ta file cannot be read or written, e.g. the disk is full; no memory",
-                                      "2\tunknown command or option, missing or wrong argument or setting",
-                                      "3\tan input is missing, no image, damaged or too large",
-                                      "4\tno face where one is needed",
-                                      "5\tnot verified: the photos do not show the same person",
-                                      "6\ta model or pack is missing, damaged or unsuitable",
-                                      "7\tthis machine lacks something: runtime, port, memory",
-                                      "130\tinterrupted by SIGINT, SIGTERM or SIGHUP",
-                                      "141\tthe reader of the output went away: ended by SIGPIPE",
-                                      NULL};
+const char *const cli_exit_codes[] = {
+    "0\tsuccess",
+    "1\ta file cannot be read or written, e.g. the disk is full; no memory",
+    "2\tunknown command or option, missing or wrong argument or setting",
+    "3\tan input is missing, no image, damaged or too large",
+    "4\tno face where one is needed",
+    "5\tnot verified: the photos do not show the same person",
+    "6\ta model or pack is missing, damaged or unsuitable",
+    "7\tthis machine lacks something: runtime, port, memory",
+    "8\tunknown: a face that 'frt search' looked at is of nobody in the collection",
+    "130\tinterrupted by SIGINT, SIGTERM or SIGHUP",
+    "141\tthe reader of the output went away: ended by SIGPIPE",
+    NULL};
 
 const char *const cli_environment[] = {
     "FRT_PACK\tthe model pack's folder",
     ("FRT_DATA_DIR\tthe data folder; when not set: ./data when it holds packs, else ~/.local/share/frt or "
      "/var/lib/frt when there, else ./data"),
+    "FRT_DATABASE\tthe database of collections, users and keys",
+    "FRT_INDEX_ENGINE\twhat searches: native or faiss",
     "FRT_RUNTIME\tthe ONNX Runtime library to load",
     "FRT_CONFIG\tthe settings file of serve and doctor; their settings are variables, too: FRT_LISTEN, …",
     "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, avx512vnni, neon",
@@ -304,5 +503,6 @@ const char *const cli_environment[] = {
     NULL};
 
 const char *const cli_files[] = {
+    "data/frt.db\tthe database, below the data folder; data/frt.db.index holds indexes, which are made anew",
     "data/packs/default/manifest.json\tthe default pack, below the data folder",
     "/usr/local/share/frt/packs/default\twhere a pack is looked for when the data folder has none", NULL};

@@ -49,35 +49,75 @@ enum frt_status cli_file_check(const char *path, bool force, struct frt_error *e
     return FRT_OK;
 }
 
-enum frt_status cli_file_write(const char *path, const void *bytes, size_t size, bool force,
+enum frt_status cli_file_begin(struct cli_file *file, const char *path, unsigned mode, bool force,
                                struct frt_error *err)
 {
-    char temporary[4096];
-    int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    if (n < 0 || (size_t)n >= sizeof temporary)
+    *file = (struct cli_file){.fd = -1, .force = force, .path = path};
+    int n = snprintf(file->temporary, sizeof file->temporary, "%s.XXXXXX", path);
+    if (n < 0 || (size_t)n >= sizeof file->temporary)
         return frt_fail(err, FRT_EINVAL, "the file name is too long");
     enum frt_status status = check_target(path, force, err);
     if (status != FRT_OK)
         return status;
-    int fd = mkstemp(temporary);
-    if (fd < 0)
+    file->fd = mkstemp(file->temporary);
+    if (file->fd < 0)
         return frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
     mode_t mask = umask(0);
     (void)umask(mask);
-    bool good = fchmod(fd, 0666 & ~mask) == 0 && write_all(fd, bytes, size) && fsync(fd) == 0;
+    if (fchmod(file->fd, (mode_t)mode & ~mask) != 0) {
+        status = frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
+        cli_file_discard(file);
+    }
+    return status;
+}
+
+enum frt_status cli_file_append(struct cli_file *file, const void *bytes, size_t size, struct frt_error *err)
+{
+    if (write_all(file->fd, bytes, size))
+        return FRT_OK;
+    return frt_fail(err, FRT_EIO, "%s: %s", file->path, strerror(errno));
+}
+
+void cli_file_discard(struct cli_file *file)
+{
+    if (file->fd < 0)
+        return;
+    (void)close(file->fd);
+    (void)unlink(file->temporary);
+    file->fd = -1;
+}
+
+enum frt_status cli_file_finish(struct cli_file *file, struct frt_error *err)
+{
+    bool good = fsync(file->fd) == 0;
     int why = errno;
-    good = close(fd) == 0 && good;
+    good = close(file->fd) == 0 && good;
+    file->fd = -1;
     /* link refuses to replace, so that two runs at once cannot overwrite each other without --force */
-    if (good && !force) {
-        good = link(temporary, path) == 0;
+    if (good && !file->force) {
+        good = link(file->temporary, file->path) == 0;
         why = errno;
-        (void)unlink(temporary);
+        (void)unlink(file->temporary);
     } else if (good) {
-        good = rename(temporary, path) == 0;
+        good = rename(file->temporary, file->path) == 0;
         why = errno;
     }
     if (good)
         return FRT_OK;
-    (void)unlink(temporary);
-    return frt_fail(err, why == EEXIST ? FRT_ECONFLICT : FRT_EIO, "%s: %s", path, strerror(why));
+    (void)unlink(file->temporary);
+    return frt_fail(err, why == EEXIST ? FRT_ECONFLICT : FRT_EIO, "%s: %s", file->path, strerror(why));
+}
+
+enum frt_status cli_file_write(const char *path, const void *bytes, size_t size, bool force,
+                               struct frt_error *err)
+{
+    struct cli_file file;
+    enum frt_status status = cli_file_begin(&file, path, 0666, force, err);
+    if (status != FRT_OK)
+        return status;
+    status = cli_file_append(&file, bytes, size, err);
+    if (status == FRT_OK)
+        status = cli_file_finish(&file, err);
+    cli_file_discard(&file);
+    return status;
 }

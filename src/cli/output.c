@@ -14,7 +14,7 @@
 #include "core/utf8.h"
 #include "core/worker_pool.h"
 
-enum { MAX_PIPE_BYTES = 256 << 20 };
+enum { MAX_PIPE_BYTES = 256 << 20, MAX_LINE_BYTES = 256 << 20 };
 
 static atomic_bool output_failed, reader_gone, interrupted;
 
@@ -66,6 +66,32 @@ int cli_print_and_free(const struct cli_run *run, struct frt_buf *text)
     enum frt_status status = cli_print(text, &err);
     frt_buf_deinit(text);
     return status == FRT_OK ? FRT_EXIT_OK : cli_complain(run, &err);
+}
+
+void cli_line_begin(struct cli_line *line)
+{
+    frt_buf_init(&line->text, MAX_LINE_BYTES);
+    frt_json_writer_init(&line->w, &line->text, false);
+    frt_json_object(&line->w);
+}
+
+int cli_line_end(const struct cli_run *run, struct cli_line *line)
+{
+    frt_json_end(&line->w);
+    frt_buf_append_char(&line->text, '\n');
+    return cli_print_and_free(run, &line->text);
+}
+
+void cli_member_text(struct frt_json_writer *w, const char *key, const char *text)
+{
+    frt_json_key(w, key);
+    frt_json_string(w, text);
+}
+
+void cli_member_whole(struct frt_json_writer *w, const char *key, uint64_t value)
+{
+    frt_json_key(w, key);
+    frt_json_int(w, value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
 void cli_append_name(struct frt_buf *out, const char *name)
@@ -179,6 +205,26 @@ enum frt_status cli_photo_open(const struct frt_context *context, const char *pa
         return frt_fail(err, cli_interrupted(NULL) ? FRT_ECANCELLED : FRT_EIO, "%s: %s", path, strerror(errno));
     enum frt_status status = open_stream(context, fd, path, bytes, image, err);
     (void)close(fd);
+    return status;
+}
+
+enum frt_status cli_photo_read(const char *path, char **bytes, size_t *size, struct frt_error *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return frt_fail(err,
+                        cli_interrupted(NULL) ? FRT_ECANCELLED
+                        : errno == ENOENT     ? FRT_ENOTFOUND
+                                              : FRT_EIO,
+                        "%s: %s", path, strerror(errno));
+    enum frt_status status =
+        isatty(fd) == 1
+            ? frt_fail(err, FRT_EINVAL, "%s is a terminal; a photo from a pipe or file is right", name)
+            : read_all(fd, name, bytes, size, err);
+    if (!standard)
+        (void)close(fd);
     return status;
 }
 

@@ -21,6 +21,18 @@ bool cli_output_failed(void);
 /** Has the reader of standard output gone away (EPIPE)? Then nothing more is said. Any thread. */
 bool cli_reader_gone(void);
 
+/** A line of --json: one object, to be filled through `w`. One owner. */
+struct cli_line {
+    struct frt_buf text;
+    struct frt_json_writer w;
+};
+void cli_line_begin(struct cli_line *line);
+/** End the object, print it and free the line; returns the exit code. */
+int cli_line_end(const struct cli_run *run, struct cli_line *line);
+/** Key and text; key and whole number: members of an object. */
+void cli_member_text(struct frt_json_writer *w, const char *key, const char *text);
+void cli_member_whole(struct frt_json_writer *w, const char *key, uint64_t value);
+
 /** A file name for people: control characters and bytes that are no UTF-8 as '?', so that a name cannot
  *  move the cursor or forge a line. One owner. */
 void cli_append_name(struct frt_buf *out, const char *name);
@@ -39,6 +51,15 @@ void cli_catch_interrupts(void);
  */
 FRT_NODISCARD enum frt_status cli_photo_open(const struct frt_context *context, const char *path, char **bytes,
                                              struct frt_image **image, struct frt_error *err);
+
+/**
+ * The bytes of a photo named on the command line, for who needs more of them than the image.
+ * bytes  out: owned (frt_free).
+ * Errors: FRT_ENOTFOUND, FRT_EIO, FRT_EBODY_TOO_LARGE, FRT_EUNSUPPORTED_IMAGE (empty), FRT_EINVAL (a terminal),
+ *         FRT_ECANCELLED; the text names the file.
+ */
+FRT_NODISCARD enum frt_status cli_photo_read(const char *path, char **bytes, size_t *size,
+                                             struct frt_error *err);
 
 /** Colours allowed on standard output? */
 bool cli_colours(void);

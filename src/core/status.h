@@ -21,6 +21,7 @@ enum frt_exit {
     FRT_EXIT_NOT_VERIFIED = 5, /* two faces are not the same person */
     FRT_EXIT_MODEL = 6,        /* a model or pack is missing, damaged or fits no family */
     FRT_EXIT_ENVIRONMENT = 7,  /* the runtime is missing, a port is taken, doctor found problems */
+    FRT_EXIT_UNKNOWN = 8,      /* a face is of nobody in the collection */
     FRT_EXIT_INTERRUPTED = 130 /* SIGINT */
 };
 

@@ -167,7 +167,7 @@ static void the_manual_and_completion_name_everything(void **state)
         assert_contains("the manual", man.data, piece);
         (void)snprintf(piece, sizeof piece, "    '%s')\n", c->name);
         assert_contains("completion", bash.data, piece);
-        (void)snprintf(piece, sizeof piece, "    %-16s %s\n", c->name, c->summary);
+        (void)snprintf(piece, sizeof piece, "    %-18s %s\n", c->name, c->summary);
         assert_contains("frt --help", all.data, piece);
         for (const struct cli_option *const *g = c->groups; g != NULL && *g != NULL; g++)
             for (const struct cli_option *o = *g; o->name != NULL; o++) {

@@ -1,0 +1,215 @@
+#include "cli/cli_options.h"
+
+/* name, value, help, words, completion, letter, list */
+#define FLAG(name, letter, help)                                                                               \
+    {                                                                                                          \
+        (name), NULL, (help), NULL, CLI_COMPLETE_NONE, (letter), false                                         \
+    }
+#define VALUE(name, letter, value, complete, help)                                                             \
+    {                                                                                                          \
+        (name), (value), (help), NULL, (complete), (letter), false                                             \
+    }
+#define END                                                                                                    \
+    {                                                                                                          \
+        0                                                                                                      \
+    }
+
+static const struct cli_option pack_option[] = {
+    VALUE("pack", 'p', "FOLDER", CLI_COMPLETE_FOLDER,
+          "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
+    END};
+
+static const struct cli_option model_options[] = {
+    VALUE("pack", 'p', "FOLDER", CLI_COMPLETE_FOLDER,
+          "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
+    VALUE("detector", 0, "NAME", CLI_COMPLETE_NONE,
+          "Detector of the pack, by its name in 'frt models list'. Default: the pack's."),
+    VALUE(
+        "threads", 0, "N", CLI_COMPLETE_NONE,
+        "Cores one inference may use, 1 to 1024. Default: all; 1 where several photos are worked on at once."),
+    END};
+
+static const struct cli_option face_options[] = {
+    VALUE("max-faces", 'n', "N", CLI_COMPLETE_NONE,
+          "Return at most N faces of a photo, 1 to 1000, the largest first. Default: 1000."),
+    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
+          "Drop faces the detector is less sure of, 0 to 1. Default: the pack's."),
+    VALUE("min-size", 0, "PIXELS", CLI_COMPLETE_NONE,
+          "Drop faces whose shorter side is less, 0 to 100000. Default: 0."),
+    {"attributes", "LIST",
+     "Also compute, separated by commas: quality, liveness, age, gender, expression, or all. Default: none.",
+     "quality liveness age gender expression all", CLI_COMPLETE_WORDS, 'a', true},
+    END};
+
+static const struct cli_option batch_options[] = {
+    VALUE(
+        "jobs", 'j', "N", CLI_COMPLETE_NONE,
+        "Photos worked on at once, 1 to 256; the output keeps the order of the input. Default: one per core."),
+    FLAG("quiet", 'q', "Do not show progress."), END};
+
+static const struct cli_option json_option[] = {
+    FLAG("json", 0, "Print one JSON object a line, for machines; docs/cli.md has the shapes."), END};
+
+static const struct cli_option draw_options[] = {
+    VALUE("draw", 'd', "OUT", CLI_COMPLETE_FILE,
+          "Draw boxes, landmarks and scores on the photo and write it as JPEG: to the file OUT for one photo, "
+          "into the folder OUT (made if absent) for several. Default: nothing is drawn."),
+    FLAG("force", 'f', "Let --draw replace files that exist, but never a photo that is read."), END};
+
+static const struct cli_option embed_options[] = {
+    {"encoding", "HOW",
+     "How --json writes embeddings: 'array' of numbers, or 'base64' of little-endian f32. Default: array.",
+     "array base64", CLI_COMPLETE_WORDS, 'e', false},
+    END};
+
+static const struct cli_option verify_options[] = {
+    VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
+          "Similarity from which two faces count as one person, -1 to 1. Default: the pack's."),
+    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
+          "Ignore faces the detector is less sure of, 0 to 1. Default: the pack's."),
+    END};
+
+static const struct cli_option import_options[] = {
+    VALUE("from", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "The folder that holds @vladmandic/face-api and @vladmandic/human. Default: node_modules."),
+    VALUE("to", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "The pack's folder, made if absent. Default: packs/default in the data folder."),
+    FLAG("quiet", 'q', "Do not show progress."), END};
+
+static const struct cli_option eval_options[] = {
+    VALUE("images", 'i', "FOLDER", CLI_COMPLETE_FOLDER,
+          "Photos in LFW's layout: FOLDER/Name/Name_0001.jpg. Needed, there is no default."),
+    VALUE("pairs", 0, "FILE", CLI_COMPLETE_FILE,
+          "Pairs in the format of LFW's View 2. Default: pairs.txt in the photos' folder."),
+    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
+    VALUE("roc", 0, "FILE", CLI_COMPLETE_FILE, "Write the ROC curve as SVG. Default: not written."),
+    FLAG("force", 'f', "Replace --out and --roc files that exist."),
+    END};
+
+static const struct cli_option config_option[] = {
+    VALUE("config", 'c', "FILE", CLI_COMPLETE_FILE,
+          "Read settings from FILE: lines of 'key = value'. Default: $FRT_CONFIG, else none."),
+    END};
+
+static const struct cli_option database_option[] = {
+    VALUE("database", 0, "FILE", CLI_COMPLETE_FILE,
+          "Database of collections, users and keys. Default: $FRT_DATABASE, else frt.db in the data folder."),
+    END};
+
+static const struct cli_option quiet_option[] = {FLAG("quiet", 'q', "Do not show progress."), END};
+
+static const struct cli_option setting_options[] = {
+    VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
+          "Similarity from which a face is a match, -1 to 1; 'default' is the pack's. Default: as it is; of a "
+          "new "
+          "collection the pack's."),
+    VALUE("target-fpir", 0, "SHARE", CLI_COMPLETE_NONE,
+          "Share of strangers that may come out as somebody, 0 to 1, or 'none': kept for calibration. Default: "
+          "as it is; of a new collection none."),
+    VALUE("metadata", 0, "JSON", CLI_COMPLETE_NONE,
+          "A JSON object to keep with it, at most 16 KiB. Default: as it is; of what is new {}."),
+    END};
+
+static const struct cli_option enroll_options[] = {
+    VALUE("subject", 's', "NAME", CLI_COMPLETE_NONE,
+          "Whose photos these are, at most 256 bytes. Default: none; needed with PHOTO."),
+    VALUE("from", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "Enroll a folder tree: FOLDER/NAME/photo.jpg is a photo of NAME. Default: none."),
+    VALUE("csv", 0, "MAP", CLI_COMPLETE_FILE,
+          "Enroll what the lines path,subject[,face_id] of MAP name; '-' is standard input. Default: none."),
+    {"on-multiple", "WHAT",
+     "What to do with a photo of several faces: 'reject' it, take the 'largest', or 'all' as one person's. "
+     "Default: reject.",
+     "reject largest all", CLI_COMPLETE_WORDS, 0, false},
+    {"on-duplicate", "WHAT",
+     "What to do with a face that matches another subject, or that the subject has already: 'allow' or "
+     "'reject'. "
+     "Default: allow.",
+     "allow reject", CLI_COMPLETE_WORDS, 0, false},
+    VALUE("min-quality", 0, "X", CLI_COMPLETE_NONE,
+          "Reject faces of a lower quality score, 0 to 1; see 'frt detect --attributes quality'. Default: 0."),
+    FLAG("require-live", 0, "Reject faces that look like a print, a screen or a mask."),
+    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
+          "Ignore faces the detector is less sure of, 0 to 1. Default: the pack's."),
+    VALUE("face-id", 0, "ID", CLI_COMPLETE_NONE,
+          "Id of the face of a single PHOTO. Default: made from the photo's bytes."),
+    VALUE("metadata", 0, "JSON", CLI_COMPLETE_NONE,
+          "A JSON object to keep with each face, beside file and sha256. Default: {}."),
+    VALUE("report", 0, "FILE", CLI_COMPLETE_FILE,
+          "Write every photo that failed, and why, then a summary, as JSON lines. Default: not written."),
+    FLAG("force", 'f', "Replace a --report file that exists."),
+    END};
+
+static const struct cli_option search_options[] = {
+    VALUE("top-k", 'k', "N", CLI_COMPLETE_NONE, "Most subjects to name for a face, 1 to 1000. Default: 5."),
+    VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
+          "Similarity from which a face is a match, -1 to 1. Default: the face's own, else the collection's, "
+          "else "
+          "the pack's."),
+    FLAG("candidates", 0, "Also name the most similar subjects that are no match."),
+    {"score", "HOW",
+     "How a subject of several faces scores: as its most similar face, 'best', or as their normalised mean, "
+     "'fused'. Default: the one that identifies better, see docs/eval.md.",
+     "best fused", CLI_COMPLETE_WORDS, 0, false},
+    FLAG("every-face", 0, "Name a subject once for each of its faces that match."),
+    VALUE("max-faces", 'n', "N", CLI_COMPLETE_NONE,
+          "Look at N faces of a photo at most, 1 to 1000, the largest first. Default: 1."),
+    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
+          "Ignore faces the detector is less sure of, 0 to 1. Default: the pack's."),
+    END};
+
+static const struct cli_option face_list_options[] = {
+    VALUE("subject", 's', "NAME", CLI_COMPLETE_NONE, "Only this subject's faces. Default: everybody's."),
+    FLAG("embeddings", 0, "With --json, list the embeddings, too."), END};
+
+static const struct cli_option import_ndjson_options[] = {
+    VALUE("model", 0, "NAME", CLI_COMPLETE_NONE,
+          "Model of the embeddings, as 'name version'. Default: the collection's, else the pack's embedder."),
+    VALUE("dim", 0, "N", CLI_COMPLETE_NONE,
+          "Numbers in an embedding, 1 to 4096; goes with --model. Default: the model's."),
+    VALUE("pack", 'p', "FOLDER", CLI_COMPLETE_FOLDER,
+          "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
+    END};
+
+static const struct cli_option replace_option[] = {FLAG("force", 'f', "Replace a file that exists."), END};
+
+static const struct cli_option role_option[] = {
+    {"role", "ROLE",
+     "What it may do: 'reader' detect, embed, verify, search and list; 'writer' also enroll and delete faces; "
+     "'admin' everything. Default: reader.",
+     "reader writer admin", CLI_COMPLETE_WORDS, 'r', false},
+    END};
+
+static const struct cli_option key_options[] = {
+    VALUE("days", 0, "N", CLI_COMPLETE_NONE, "Days until the key ends, 1 to 36500. Default: it does not."),
+    END};
+
+const struct cli_option *const cli_detect_options[] = {face_options, model_options, batch_options,
+                                                       draw_options, json_option,   NULL};
+const struct cli_option *const cli_embed_options[] = {embed_options, face_options, model_options, batch_options,
+                                                      draw_options,  json_option,  NULL};
+const struct cli_option *const cli_verify_options[] = {verify_options, model_options, json_option, NULL};
+const struct cli_option *const cli_import_options[] = {import_options, json_option, NULL};
+const struct cli_option *const cli_pack_options[] = {pack_option, json_option, NULL};
+const struct cli_option *const cli_eval_options[] = {eval_options, model_options, batch_options, json_option,
+                                                     NULL};
+const struct cli_option *const cli_serve_options[] = {config_option, NULL};
+const struct cli_option *const cli_doctor_options[] = {config_option, json_option, NULL};
+const struct cli_option *const cli_json_options[] = {json_option, NULL};
+
+const struct cli_option *const cli_enroll_options[] = {enroll_options,  model_options, batch_options,
+                                                       database_option, json_option,   NULL};
+const struct cli_option *const cli_search_options[] = {search_options,  model_options, batch_options,
+                                                       database_option, json_option,   NULL};
+const struct cli_option *const cli_setting_options[] = {setting_options, database_option, json_option, NULL};
+const struct cli_option *const cli_database_options[] = {database_option, json_option, NULL};
+const struct cli_option *const cli_face_list_options[] = {face_list_options, embed_options, database_option,
+                                                          json_option, NULL};
+const struct cli_option *const cli_rebuild_options[] = {quiet_option, database_option, json_option, NULL};
+const struct cli_option *const cli_import_ndjson_options[] = {import_ndjson_options, quiet_option,
+                                                              database_option, json_option, NULL};
+const struct cli_option *const cli_export_ndjson_options[] = {replace_option, quiet_option, database_option,
+                                                              json_option, NULL};
+const struct cli_option *const cli_role_options[] = {role_option, database_option, json_option, NULL};
+const struct cli_option *const cli_key_options[] = {role_option, key_options, database_option, json_option,
+                                                    NULL};
