@@ -63,10 +63,17 @@ static void commands_and_subcommands(void **state)
     struct cli_run run;
     for (const struct cli_command *c = cli_commands; c->name != NULL; c++) {
         char line[256];
-        (void)snprintf(line, sizeof line, "frt %s%s", c->name, c->min_arguments > 0 ? " a b c" : "");
-        good(line, &run);
-        assert_ptr_equal(run.command, c);
-        assert_int_equal(run.n_arguments, c->min_arguments > 0 ? 3 : 0);
+        /* as few as it takes, as many as it takes (of those that take any number: three), one too many */
+        size_t most = c->max_arguments < 3 ? c->max_arguments : 3;
+        for (size_t n = c->min_arguments; n <= most; n++) {
+            (void)snprintf(line, sizeof line, "frt %s%.*s", c->name, (int)(2 * n), " a b c");
+            good(line, &run);
+            assert_ptr_equal(run.command, c);
+            assert_int_equal(run.n_arguments, n);
+        }
+        (void)snprintf(line, sizeof line, "frt %s%.*s", c->name, (int)(2 * (most + 1)), " a b c d");
+        if (c->max_arguments <= 3)
+            refused(line, "is one too many");
     }
     good("frt --version", &run);
     assert_string_equal(run.command->name, "version");
