@@ -285,7 +285,7 @@ enum frt_status frt_access_users(struct frt_access *access, struct frt_user_info
     if (status == FRT_OK && count > 0 && (list = frt_alloc_zero(count, sizeof *list)) == NULL)
         status = frt_fail_nomem(err, "the list of users");
     if (status == FRT_OK) {
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count && list != NULL; i++) {
             (void)snprintf(list[i].email, sizeof list[i].email, "%s", rows[i].email);
             list[i].role = rows[i].role;
             list[i].created_ms = rows[i].created_ms;
@@ -369,7 +369,7 @@ enum frt_status frt_access_keys(struct frt_access *access, struct frt_key_info *
     if (status == FRT_OK && count > 0 && (list = frt_alloc_zero(count, sizeof *list)) == NULL)
         status = frt_fail_nomem(err, "the list of keys");
     if (status == FRT_OK) {
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count && list != NULL; i++) {
             (void)snprintf(list[i].id, sizeof list[i].id, "%s", rows[i].id);
             (void)snprintf(list[i].name, sizeof list[i].name, "%s", rows[i].name);
             list[i].role = rows[i].role;

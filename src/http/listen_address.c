@@ -82,7 +82,7 @@ static enum frt_status read_listen(const char *text, char host[HOST_MAX], union 
 enum frt_status http_listen_is_loopback(const char *listen_text, bool *out, struct frt_error *err)
 {
     char host[HOST_MAX];
-    union address address;
+    union address address = {0};
     socklen_t size = 0;
     enum frt_status status = read_listen(listen_text, host, &address, &size, err);
     if (status == FRT_OK)
@@ -93,7 +93,7 @@ enum frt_status http_listen_is_loopback(const char *listen_text, bool *out, stru
 enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t url_size, struct frt_error *err)
 {
     char host[HOST_MAX];
-    union address address, bound = {0};
+    union address address = {0}, bound = {0};
     socklen_t size = 0, bound_size = sizeof bound;
     int on = 1;
 

@@ -171,9 +171,15 @@ static void what_prevents_a_start(void **state)
 {
     (void)state;
     struct service service = {0};
-    char text[8192], taken[32];
+    char text[8192], taken[32], garbage[100];
     service_start(&service, program, NULL);
     (void)snprintf(taken, sizeof taken, "127.0.0.1:%d", service.port);
+    (void)snprintf(garbage, sizeof garbage, "%s/garbage.db", service.folder);
+    FILE *file = fopen(garbage, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 1000; i++)
+        (void)fputs("this is no database of ours\n", file);
+    (void)fclose(file);
     const struct {
         const char *arguments[8];
         int code;
@@ -185,6 +191,11 @@ static void what_prevents_a_start(void **state)
                  {{"--listen", "127.0.0.1:0", "--pack", "no/such/pack"}, -1, "no/such/pack"},
                  {{"--listen", "127.0.0.1:0", "--detector", "nobody"}, 6, "nobody"},
                  {{"--listen", "127.0.0.1:0", "--runtime", "/nowhere/lib.so"}, 7, "/nowhere/lib.so"},
+                 {{"--listen", "127.0.0.1:0", "--database", garbage}, 7, "garbage.db"},
+                 {{"--listen", "127.0.0.1:0", "--database", service.folder}, -1, service.folder},
+                 {{"--listen", "127.0.0.1:0", "--database", "/proc/nowhere/frt.db"}, -1, "/proc/nowhere"},
+                 {{"--listen", "127.0.0.1:0", "--index-engine", "guess"}, -1, "guess"},
+                 {{"--token-lifetime", "1ms"}, 2, "token_lifetime"},
                  {{"--queeu", "3"}, 2, "--queue"}};
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
         int code = run(service.database, tries[i].arguments, text, sizeof text);
