@@ -33,4 +33,7 @@ if(TARGET frt_cli)
     list(APPEND program_objects frt_http)
   endif()
   target_link_libraries(frt PRIVATE frt_flags ${program_objects} frt_lib_static)
+  if(TARGET frt_faiss)
+    add_dependencies(frt frt_faiss) # loaded at run time, so nothing links it
+  endif()
 endif()

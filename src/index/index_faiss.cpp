@@ -26,9 +26,6 @@
 
 #include "index/faiss_shim.h"
 
-/* OpenBLAS has threads of its own; there only when that is the BLAS. */
-extern "C" __attribute__((weak)) void openblas_set_num_threads(int count);
-
 struct frt_faiss_ivf {
     faiss::IndexFlatIP quantizer;
     faiss::IndexIVFFlat index;
@@ -46,7 +43,8 @@ struct frt_faiss_ivf {
 namespace
 {
 
-/* How OpenMP counts is a setting of the calling thread. */
+/* How OpenMP counts is a setting of the calling thread. A BLAS may have threads of its own besides (OpenBLAS:
+ * OPENBLAS_NUM_THREADS), for training and for searches of 20 queries or more. */
 void use_threads(uint32_t count)
 {
     omp_set_num_threads(static_cast<int>(std::max(1U, count)));
@@ -114,8 +112,6 @@ bool train(uint32_t dim, size_t n_lists, size_t n, const float *sample, bool fir
 {
     return guarded(why, [&] {
         use_threads(threads);
-        if (openblas_set_num_threads != nullptr)
-            openblas_set_num_threads(static_cast<int>(std::max(1U, threads)));
         faiss::ClusteringParameters parameters;
         parameters.niter = 1;
         parameters.spherical = true; /* as IndexIVF has it for inner products */
