@@ -42,7 +42,8 @@ failed:
     if (part != NULL)
         atomic_init(&part->refs, 1);
     frt_faiss_part_release(part);
-    return frt_fail_nomem(err, "a part of an index");
+    (void)frt_fail_nomem(err, "a part of an index");
+    return FRT_ENOMEM;
 }
 
 void frt_faiss_part_release(struct frt_faiss_part *part)
@@ -297,14 +298,18 @@ struct scratch {
 
 static enum frt_status make_room(struct scratch *s, size_t hits, struct frt_error *err)
 {
-    if (hits <= s->room)
+    if (s->scores != NULL && s->rows != NULL && hits <= s->room)
         return FRT_OK;
     frt_free(s->scores);
     frt_free(s->rows);
     s->scores = frt_alloc_array(hits, sizeof *s->scores);
     s->rows = frt_alloc_array(hits, sizeof *s->rows);
-    s->room = s->scores != NULL && s->rows != NULL ? hits : 0;
-    return s->room > 0 ? FRT_OK : frt_fail_nomem(err, "a search");
+    s->room = hits;
+    if (s->scores != NULL && s->rows != NULL)
+        return FRT_OK;
+    s->room = 0;
+    (void)frt_fail_nomem(err, "a search");
+    return FRT_ENOMEM;
 }
 
 static int better_hit(const void *a, const void *b)
@@ -321,7 +326,7 @@ static enum frt_status join(struct scratch *s, const struct frt_faiss_part *part
 {
     struct frt_index_hit *best = s->best + query * k;
     size_t have = s->n_best[query];
-    if (s->merged_room < k + n) {
+    if (s->merged == NULL || s->merged_room < k + n) {
         frt_free(s->merged);
         s->merged_room = 0;
         s->merged = frt_alloc_array(k + n, sizeof *s->merged);

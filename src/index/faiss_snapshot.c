@@ -197,6 +197,7 @@ static enum frt_status write_content(struct frt_faiss_engine *engine, struct out
     if (status == FRT_OK && out->used > 0)
         flush(out);
 done:
+    out->gather = NULL;
     frt_faiss_gather_deinit(&listed);
     frt_faiss_gather_deinit(&flat);
     frt_faiss_view_release(view);
@@ -472,13 +473,12 @@ enum frt_status frt_faiss_open(const struct frt_index_options *options, const ch
         status = in.status;
     }
     for (uint32_t i = 0; status == FRT_OK && i < h.n_parts; i++) {
-        if (parts[i]->capacity == 0) {
-            frt_faiss_part_release(parts[i]);
-            parts[i] = NULL;
-        } else if (n++ != i) {
-            parts[0] = parts[1];
-            parts[1] = NULL;
-        }
+        if (parts[i] == NULL || parts[i]->capacity == 0)
+            continue; /* an empty one */
+        struct frt_faiss_part *empty = parts[n];
+        parts[n++] = parts[i];
+        if (parts[i] != empty)
+            parts[i] = empty;
     }
     if (status == FRT_OK)
         status = frt_faiss_view_new(parts, n, &view, err);

@@ -509,6 +509,46 @@ static void maintenance_can_be_stopped_anywhere(void **state)
     frt_index_free(index);
 }
 
+struct meanwhile {
+    struct frt_index *index;
+    size_t n_first, next, calls;
+};
+
+/* Asked whether to stop, somebody removes and adds. */
+static bool write_meanwhile(void *arg)
+{
+    struct meanwhile *m = arg;
+    if (m->calls++ < 60) {
+        take_away(m->index, m->next);
+        add(m->index, m->n_first + m->next, 1);
+        m->next++;
+    }
+    return false;
+}
+
+static void writers_go_on_during_maintenance(void **state)
+{
+    (void)state;
+    size_t calls = 0;
+    for (int with_lists = 0; with_lists < 2; with_lists++) {
+        make_model(2400);
+        struct frt_index *index = open_index(with_lists ? 500 : UINT64_MAX);
+        struct meanwhile m = {.index = index, .n_first = 2000};
+        add(index, 0, 2000);
+        for (size_t i = 1000; i < 1600; i++) /* so that there is something to do without lists, too */
+            take_away(index, i);
+        struct frt_error err = {0};
+        if (frt_index_maintain(index, write_meanwhile, &m, &err) != FRT_OK)
+            fail_msg("%s", err.text);
+        calls += m.calls;
+        check_exact(index);
+        maintain(index);
+        check_exact(index);
+        frt_index_free(index);
+    }
+    assert_true(calls > 0); /* short work may not ask at all */
+}
+
 /* --------------------------------------------------------------- snapshots */
 
 static struct frt_index_tag tag_of(uint64_t seq)
@@ -615,7 +655,7 @@ static void damaged_snapshots_are_refused(void **state)
     assert_int_equal(frt_index_save(index, path, &tag, &err), FRT_OK);
     frt_index_free(index);
     const int file = open(path, O_RDONLY);
-    struct stat st;
+    struct stat st = {0};
     assert_true(file >= 0 && fstat(file, &st) == 0);
     const size_t size = (size_t)st.st_size;
     unsigned char *bytes = malloc(size + 64);
@@ -829,6 +869,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(ties_come_in_order_of_key),
     cmocka_unit_test(lists_keep_answers_right),
     cmocka_unit_test(maintenance_can_be_stopped_anywhere),
+    cmocka_unit_test(writers_go_on_during_maintenance),
     cmocka_unit_test(snapshots_hold_everything),
     cmocka_unit_test(snapshots_of_others_are_refused),
     cmocka_unit_test(damaged_snapshots_are_refused),
