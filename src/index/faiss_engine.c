@@ -42,8 +42,7 @@ failed:
     if (part != NULL)
         atomic_init(&part->refs, 1);
     frt_faiss_part_release(part);
-    (void)frt_fail_nomem(err, "a part of an index");
-    return FRT_ENOMEM;
+    return frt_fail_nomem(err, "a part of an index");
 }
 
 void frt_faiss_part_release(struct frt_faiss_part *part)
@@ -241,7 +240,7 @@ static enum frt_status engine_add(struct frt_index *index, size_t n, const uint6
             goto done;
         }
         status = frt_faiss_part_new(engine, (uint32_t)capacity, true, &part, err);
-        if (status != FRT_OK)
+        if (status != FRT_OK || part == NULL)
             goto done;
         memcpy(parts, engine->view->parts, n_parts * sizeof(struct frt_faiss_part *));
         parts[n_parts] = part;
@@ -308,8 +307,7 @@ static enum frt_status make_room(struct scratch *s, size_t hits, struct frt_erro
     if (s->scores != NULL && s->rows != NULL)
         return FRT_OK;
     s->room = 0;
-    (void)frt_fail_nomem(err, "a search");
-    return FRT_ENOMEM;
+    return frt_fail_nomem(err, "a search");
 }
 
 static int better_hit(const void *a, const void *b)
