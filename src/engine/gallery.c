@@ -1,4 +1,4 @@
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 
 #include <errno.h>
 #include <math.h>

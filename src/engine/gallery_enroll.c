@@ -18,7 +18,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "engine/faces.h"
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 #include "engine/pack.h"
 #include "simd/dot.h"
 

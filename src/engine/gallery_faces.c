@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 
 enum { DEFAULT_LIMIT = 100 };
 

@@ -1,4 +1,4 @@
-/* From the store to an index and back to disk. Design: gallery.h. */
+/* From the store to an index and back to disk. Design: gallery_state.h. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 
 enum {
     BATCH = 1000,         /* changes applied at once */

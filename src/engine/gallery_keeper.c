@@ -18,7 +18,7 @@
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 
 enum {
     MAX_JOBS = 1000,

@@ -15,7 +15,7 @@
 #include "core/json_write.h"
 #include "core/mem.h"
 #include "engine/answer_gallery.h"
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 #include "simd/dot.h"
 
 enum {

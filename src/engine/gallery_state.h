@@ -16,8 +16,8 @@
  * keeper's lock (jobs; a leaf). enroll_lock and turn are held across SQL, with a bounded wait: they order whole
  * use cases and guard nothing that a search reads.
  */
-#ifndef FRT_ENGINE_GALLERY_H
-#define FRT_ENGINE_GALLERY_H
+#ifndef FRT_ENGINE_GALLERY_STATE_H
+#define FRT_ENGINE_GALLERY_STATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
