@@ -174,7 +174,8 @@ void http_handle_enroll(struct http_service *service, struct http_request *reque
     if (status == FRT_OK)
         status = embedding ? enroll_embedding(service, &fields, &options, &enrolled, &err)
                            : enroll_images(service, &fields, &options, &enrolled, &err);
-    frt_metrics_stages(service->metrics, &enrolled.image_timing);
+    if (enrolled.image_timing.decode_ms > 0)
+        frt_metrics_stages(service->metrics, &enrolled.image_timing);
     response->timing = enrolled.image_timing;
     if (status == FRT_OK) {
         response->status = 201;

@@ -7,6 +7,9 @@
 #include "engine/answer_gallery.h"
 #include "http/handler.h"
 
+/* Of a page: some 300 KiB, as every client that reads slowly keeps one in memory. */
+enum { EXPORT_FACES = 100 };
+
 /* ------------------------------------------------------------------- import */
 
 static void free_importer(void *state)
@@ -126,7 +129,7 @@ static enum frt_status export_page(struct http_service *service, struct http_req
     size_t size = 0;
     uint64_t *cursor = request->state;
     enum frt_status status =
-        frt_export_page(service->gallery, request->params[0], cursor, 0, &text, &size, err);
+        frt_export_page(service->gallery, request->params[0], cursor, EXPORT_FACES, &text, &size, err);
     if (status == FRT_OK)
         frt_buf_append(&response->body, text, size);
     frt_export_free(text);
