@@ -84,28 +84,24 @@ static void *need(void *memory)
 
 struct making {
     struct set *set;
-    const float *spread; /* [dim] standard deviations, or NULL: mixes of the seeds */
-    const float *seeds;
-    size_t n_seeds, first;
+    const float *spread;       /* [dim] standard deviations, or NULL: mean + lower · Gaussian */
+    const float *mean, *lower; /* [dim], [dim][dim] lower triangle */
+    size_t first;
     atomic_size_t next;
 };
 
 static void make_one(const struct making *m, uint64_t *state, float *out)
 {
     const uint32_t dim = m->set->dim;
-    float weights[32];
+    float *draw = m->spread != NULL ? out : need(frt_alloc_array(dim, sizeof *draw));
+    gauss(state, draw, dim);
     if (m->spread != NULL) {
-        gauss(state, out, dim);
         for (uint32_t i = 0; i < dim; i++)
             out[i] *= m->spread[i];
     } else {
-        gauss(state, weights, 32);
-        memset(out, 0, dim * sizeof *out);
-        for (int k = 0; k < 32; k++) {
-            const float *seed = m->seeds + splitmix(state) % m->n_seeds * dim;
-            for (uint32_t i = 0; i < dim; i++)
-                out[i] += weights[k] * seed[i];
-        }
+        for (uint32_t i = 0; i < dim; i++)
+            out[i] = m->mean[i] + frt_dot_f32(m->lower + (size_t)i * dim, draw, i + 1);
+        frt_free(draw);
     }
     unit(out, dim);
 }
@@ -182,6 +178,35 @@ static void face_like(struct set *set, uint32_t dim, size_t n)
     frt_free(noise);
 }
 
+/* Mean, and the Cholesky factor of the covariance with a little added to the diagonal. */
+static void covariance(const float *vectors, size_t n, uint32_t dim, float *mean, float *lower)
+{
+    double *c = need(frt_alloc_zero((size_t)dim * dim, sizeof *c));
+    float *v = need(frt_alloc_array(dim, sizeof *v));
+    memset(mean, 0, dim * sizeof *mean);
+    for (size_t p = 0; p < n; p++)
+        for (uint32_t i = 0; i < dim; i++)
+            mean[i] += vectors[p * dim + i] / (float)n;
+    for (size_t p = 0; p < n; p++) {
+        for (uint32_t i = 0; i < dim; i++)
+            v[i] = vectors[p * dim + i] - mean[i];
+        for (uint32_t i = 0; i < dim; i++)
+            for (uint32_t j = 0; j <= i; j++)
+                c[(size_t)i * dim + j] += (double)v[i] * (double)v[j] / (double)n;
+    }
+    for (uint32_t i = 0; i < dim; i++) {
+        for (uint32_t j = 0; j <= i; j++) {
+            double sum = c[(size_t)i * dim + j] + (i == j ? 1e-6 : 0);
+            for (uint32_t k = 0; k < j; k++)
+                sum -= c[(size_t)i * dim + k] * c[(size_t)j * dim + k];
+            c[(size_t)i * dim + j] = i == j ? sqrt(sum > 1e-12 ? sum : 1e-12) : sum / c[(size_t)j * dim + j];
+            lower[(size_t)i * dim + j] = (float)c[(size_t)i * dim + j];
+        }
+    }
+    frt_free(c);
+    frt_free(v);
+}
+
 /* The folder's name in a path: the person. */
 static void person_of(const char *path, char out[256])
 {
@@ -255,10 +280,12 @@ static bool from_seeds(struct set *set, size_t n)
     set->probes = need(frt_alloc_array(n_seeds, dim * sizeof(float)));
     set->mate = need(frt_alloc_array(n_seeds, sizeof *set->mate));
     set->exact = need(frt_alloc_array(n_seeds, sizeof *set->exact));
-    float *centred = need(frt_alloc_array(n_seeds, dim * sizeof(float)));
+    float *all = need(frt_alloc_array(n_seeds, dim * sizeof(float)));
+    float *mean = need(frt_alloc_array(dim, sizeof *mean)),
+          *lower = need(frt_alloc_zero((size_t)dim * dim, sizeof *lower));
     size_t people = 0;
     for (size_t i = 0; i < n_seeds; i++) {
-        memcpy(centred + i * dim, seeds[i].embedding, dim * sizeof(float));
+        memcpy(all + i * dim, seeds[i].embedding, dim * sizeof(float));
         if (i == 0 || strcmp(seeds[i].person, seeds[i - 1].person) != 0) {
             memcpy(set->gallery + people++ * dim, seeds[i].embedding, dim * sizeof(float));
         } else {
@@ -268,7 +295,8 @@ static bool from_seeds(struct set *set, size_t n)
             set->exact[set->n_probes++] = frt_dot_f32(probe, set->gallery + (people - 1) * dim, dim);
         }
     }
-    struct making m = {.set = set, .seeds = centred, .n_seeds = n_seeds, .first = people};
+    covariance(all, n_seeds, dim, mean, lower);
+    struct making m = {.set = set, .mean = mean, .lower = lower, .first = people};
     make_gallery(&m);
     fprintf(stderr, "seeds: %zu photos, %zu people, %zu probes, %u dimensions\n", n_seeds, people,
             set->n_probes, dim);

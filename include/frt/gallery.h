@@ -167,7 +167,12 @@ FRT_API FRT_NODISCARD enum frt_status frt_subject_delete(struct frt_gallery *gal
 
 /* ----------------------------------------------------------------- enroll */
 
-enum frt_on_multiple { FRT_MULTIPLE_REJECT = 0, FRT_MULTIPLE_LARGEST, FRT_MULTIPLE_ALL };
+enum frt_on_multiple {
+    FRT_MULTIPLE_REJECT = 0,
+    FRT_MULTIPLE_LARGEST,
+    FRT_MULTIPLE_ALL,
+    FRT_MULTIPLE_CLEAR /* the largest when its box has at least twice the area of any other, else reject */
+};
 enum frt_on_duplicate { FRT_DUPLICATE_ALLOW = 0, FRT_DUPLICATE_REJECT };
 
 struct frt_enroll_options {

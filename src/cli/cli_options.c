@@ -118,9 +118,10 @@ static const struct cli_option enroll_options[] = {
     VALUE("csv", 0, "MAP", CLI_COMPLETE_FILE,
           "Enroll what the lines path,subject[,face_id] of MAP name; '-' is standard input. Default: none."),
     {"on-multiple", "WHAT",
-     "What to do with a photo of several faces: 'reject' it, take the 'largest', or 'all' as one person's. "
-     "Default: reject.",
-     "reject largest all", CLI_COMPLETE_WORDS, 0, false},
+     "What to do with a photo of several faces: take the largest where it is 'clear', with at least twice the "
+     "area of any other, and reject the rest; 'reject' all; take the 'largest', or 'all' as one person's. "
+     "Default: clear.",
+     "clear reject largest all", CLI_COMPLETE_WORDS, 0, false},
     {"on-duplicate", "WHAT",
      "What to do with a face that matches another subject, or that the subject has already: 'allow' or "
      "'reject'. "

@@ -401,7 +401,7 @@ static enum frt_status check_metadata(const char *text, struct frt_error *err)
 
 static enum frt_status read_options(struct job *job, struct frt_error *err)
 {
-    static const char *const multiple[] = {"reject", "largest", "all", NULL};
+    static const char *const multiple[] = {"clear", "reject", "largest", "all", NULL};
     static const char *const duplicate[] = {"allow", "reject", NULL};
     const struct cli_run *run = job->run;
     int on_multiple = 0, on_duplicate = 0;
@@ -419,9 +419,9 @@ static enum frt_status read_options(struct job *job, struct frt_error *err)
         status = cli_file_check(cli_text(run, "report"), cli_has(run, "force"), err);
     if (status != FRT_OK)
         return status;
-    job->options = (struct frt_enroll_options){.on_multiple = on_multiple == 1   ? FRT_MULTIPLE_LARGEST
-                                                              : on_multiple == 2 ? FRT_MULTIPLE_ALL
-                                                                                 : FRT_MULTIPLE_REJECT,
+    static const enum frt_on_multiple policies[] = {FRT_MULTIPLE_CLEAR, FRT_MULTIPLE_REJECT,
+                                                    FRT_MULTIPLE_LARGEST, FRT_MULTIPLE_ALL};
+    job->options = (struct frt_enroll_options){.on_multiple = policies[on_multiple],
                                                .on_duplicate = on_duplicate == 1 ? FRT_DUPLICATE_REJECT
                                                                                  : FRT_DUPLICATE_ALLOW,
                                                .min_quality = (float)min_quality,

@@ -118,6 +118,13 @@ static enum frt_status consider_face(struct enrolling *e, size_t image, const st
     return apply_for(e, &applicant, err);
 }
 
+/* Faces come largest first: is it clear whom the photo is of? */
+static bool stands_out(const struct frt_faces *faces)
+{
+    const struct frt_box *a = &faces->faces[0].box, *b = &faces->faces[1].box;
+    return a->width * a->height >= 2 * b->width * b->height;
+}
+
 static enum frt_status consider_photo(struct enrolling *e, const struct frt_pack *pack, size_t number,
                                       const struct frt_image *image, struct frt_faces **faces,
                                       struct frt_error *err)
@@ -140,7 +147,9 @@ static enum frt_status consider_photo(struct enrolling *e, const struct frt_pack
     frt_timing_add(&e->out.image_timing, &(*faces)->timing);
     if ((*faces)->n == 0)
         return reject(e, number, FRT_ENO_FACE, "no face found", NULL, 0, err);
-    if ((*faces)->n > 1 && o->on_multiple == FRT_MULTIPLE_REJECT) {
+    if ((*faces)->n > 1 && o->on_multiple == FRT_MULTIPLE_CLEAR && stands_out(*faces))
+        return consider_face(e, number, &(*faces)->faces[0], (*faces)->embeddings, err);
+    if ((*faces)->n > 1 && (o->on_multiple == FRT_MULTIPLE_REJECT || o->on_multiple == FRT_MULTIPLE_CLEAR)) {
         status =
             frt_fail(&why, FRT_EMULTIPLE_FACES,
                      "%zu faces where one is wanted; crop the photo, or take the largest or all", (*faces)->n);
