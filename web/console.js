@@ -30,10 +30,13 @@ class Problem extends Error {
   }
 }
 
-async function ask(path, options) {
+/** What was signed in with, as headers: in this variable and nowhere else. */
+let credentials = {};
+
+async function ask(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: { ...credentials, ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ title: "No answer", detail: "the service does not answer; is it running?", code: "network" }, 0);
@@ -46,6 +49,7 @@ async function ask(path, options) {
     body = { detail: `not JSON: ${text.slice(0, 200)}` };
     if (response.ok) throw new Problem(body, response.status);
   }
+  if (response.status === 401) $("sign-in").hidden = false;
   if (!response.ok) throw new Problem(body, response.status, response.headers.get("X-Request-Id"));
   return body;
 }
@@ -336,6 +340,39 @@ function showService(version, metrics) {
   document.querySelector("#service-routes tbody").replaceChildren(...rows);
 }
 
+// ------------------------------------------------------------------------------------------------ sign in
+
+async function signIn(event) {
+  event.preventDefault(); // nothing is sent by the form itself: the page's policy forbids it
+  const key = $("sign-in-key").value.trim(), email = $("sign-in-email").value.trim(), password = $("sign-in-password").value;
+  const before = credentials;
+  try {
+    if (key !== "") {
+      credentials = { "X-API-Key": key };
+      await ask("/v1/collections?limit=1"); // is it one?
+    } else {
+      credentials = {};
+      const { access_token: token } = await ask("/v1/auth/login", { method: "POST",
+        headers: { "Content-Type": "application/json" }, body: JSON.stringify({ email, password }) });
+      credentials = { Authorization: `Bearer ${token}` };
+    }
+    $("sign-in-dialog").close();
+    $("sign-in").textContent = "Sign in as another";
+    refresh();
+  } catch (error) {
+    credentials = before;
+    $("sign-in-result").replaceChildren(problemBox(error));
+  }
+}
+
+$("sign-in").addEventListener("click", () => {
+  $("sign-in-result").replaceChildren();
+  $("sign-in-dialog").showModal();
+});
+$("sign-in-cancel").addEventListener("click", () => $("sign-in-dialog").close());
+$("sign-in-dialog").addEventListener("close", () => $("sign-in-form").reset()); // no secret stays in a field
+$("sign-in-form").addEventListener("submit", signIn);
+
 const state = { version: null, touched: false };
 
 async function refresh() {
@@ -350,6 +387,10 @@ async function refresh() {
     line.textContent = `ready · ${state.version.pack.name} pack`;
     if (!$("service").hidden) showService(state.version, await ask("/metrics"));
   } catch (error) {
+    if (error.code === "unauthorized" || error.code === "forbidden") { // the service is well, its figures are not for all
+      $("service-cards").replaceChildren(problemBox(error));
+      return;
+    }
     line.className = "down";
     line.textContent = error.message;
     state.version = null;

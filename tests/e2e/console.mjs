@@ -193,6 +193,38 @@ await withService(process.argv[2], async (url) => {
           await shot(`narrow-${colorScheme}`);
         }
       }],
+      ["signs in once there are credentials, with a key and with a password", async () => {
+        const headers = { "Content-Type": "application/json" };
+        const made = await fetch(`${url}/v1/keys`, { method: "POST", headers, body: JSON.stringify({ name: "console", role: "admin" }) });
+        const { key, id } = await made.json();
+        await page.click("#tab-detect");
+        await choose("drop-detect", `${photos}/sample2.jpg`);
+        await page.waitForSelector("#detect-result .problem");
+        check(/unauthorized/.test(await text("#detect-result .problem")), await text("#detect-result"));
+        const attempt = async (fields) => {
+          await page.click("#sign-in");
+          for (const [name, value] of Object.entries(fields)) await page.fill(`#sign-in-${name}`, value);
+          await page.click("#sign-in-form [type=submit]");
+        };
+        await attempt({ key: `${key.slice(0, -1)}x` });
+        await page.waitForSelector("#sign-in-result .problem");
+        check(!(await text("#sign-in-result")).includes(key.slice(0, 30)), "the key is not repeated");
+        await page.click("#sign-in-cancel");
+        await attempt({ email: "nobody@example.org", password: "nobody's secret" });
+        await page.waitForSelector("#sign-in-result .problem");
+        check(/email or the password/.test(await text("#sign-in-result")), await text("#sign-in-result"));
+        await shot("sign-in");
+        await page.click("#sign-in-cancel");
+        await attempt({ key });
+        await page.waitForSelector("#sign-in-dialog:not([open])", { state: "attached" });
+        await choose("drop-detect", `${photos}/sample3.jpg`);
+        await page.waitForSelector("#detect-result tbody tr");
+        check((await page.inputValue("#sign-in-key")) === "", "the key does not stay in the field");
+        const kept = await page.evaluate(() => localStorage.length + sessionStorage.length + document.cookie.length);
+        check(kept === 0, "nothing is stored in the browser");
+        const gone = await fetch(`${url}/v1/keys/${id}`, { method: "DELETE", headers: { "X-API-Key": key } });
+        check(gone.status === 200, "the key is deleted again");
+      }],
       ["no script failed, no rule of the page was broken, nothing came from elsewhere", async () => {
         check(complaints.length === 0, complaints.join("\n"));
       }],
