@@ -336,7 +336,7 @@ static void what_cannot_work_is_refused_before_anything_is_made(void **state)
         {"named in two ways", {"enroll", "c", p, "-s", "A", "--from", faces}},
         {"--subject is for photos named outright", {"enroll", "c", "--from", faces, "-s", "A"}},
         {"--face-id fits one photo", {"enroll", "c", "--face-id", "x", "-s", "A", p, p}},
-        {"--on-multiple is 'some'; reject, largest or all is right",
+        {"--on-multiple is 'some'; clear, reject, largest or all is right",
          {"enroll", "c", p, "-s", "A", "--on-multiple", "some"}},
         {"--metadata", {"enroll", "c", p, "-s", "A", "--metadata", "[]"}},
         {"--min-quality is '2'", {"enroll", "c", p, "-s", "A", "--min-quality", "2"}},
