@@ -14,10 +14,9 @@
  * not return among its five best. Times are medians over probes, on one thread unless the case says otherwise;
  * FAISS and hnswlib are timed on one thread each.
  */
-#include <dirent.h>
 #include <math.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "core/clock.h"
@@ -589,10 +588,77 @@ static void case_insert(void)
     set_free(&set);
 }
 
+/* Searches while another thread enrolls, a hundred batches of ten a second, and deletes as many. */
+struct enrolling {
+    struct frt_index *index;
+    const struct set *set;
+    atomic_bool over;
+};
+
+static void *enroll_on(void *arg)
+{
+    struct enrolling *e = arg;
+    for (uint64_t key = UINT64_C(1) << 32; !atomic_load(&e->over); key += 10) {
+        uint64_t keys[10];
+        uint32_t groups[10] = {0};
+        struct frt_error err = {0};
+        for (uint64_t i = 0; i < 10; i++)
+            keys[i] = key + i;
+        must(frt_index_add(e->index, 10, keys, groups, e->set->gallery + key % (e->set->n - 10) * e->set->dim,
+                           &err),
+             &err);
+        (void)usleep(10000);
+        must(frt_index_remove(e->index, 10, keys, NULL, &err), &err);
+    }
+    return NULL;
+}
+
+static double p99(const struct set *set, struct frt_index *index)
+{
+    enum { SEARCHES = 2000 };
+    struct frt_index_hit hits[TOP];
+    struct frt_error err = {0};
+    double *times = need(frt_alloc_array(SEARCHES, sizeof *times));
+    size_t n_hits;
+    for (size_t i = 0; i < SEARCHES; i++) {
+        const struct frt_index_query query = {.vectors = set->probes + i % set->n_probes * set->dim,
+                                              .n = 1,
+                                              .k = TOP,
+                                              .min_score = threshold,
+                                              .one_thread = true};
+        const int64_t start = frt_now_ns();
+        must(frt_index_search(index, &query, hits, &n_hits, &err), &err);
+        times[i] = frt_elapsed_ms(start);
+    }
+    qsort(times, SEARCHES, sizeof *times, bench_ascending);
+    const double value = times[SEARCHES * 99 / 100];
+    frt_free(times);
+    return value;
+}
+
+static void case_enrolling(void)
+{
+    struct set set;
+    double per_second = 0;
+    pthread_t thread;
+    face_like(&set, 512, 1000000);
+    struct enrolling e = {.index = build(&set, UINT64_MAX, &per_second), .set = &set};
+    const double quiet = p99(&set, e.index);
+    if (pthread_create(&thread, NULL, enroll_on, &e) != 0)
+        exit(1);
+    const double busy = p99(&set, e.index);
+    atomic_store(&e.over, true);
+    (void)pthread_join(thread, NULL);
+    const struct result none = {.bytes_per_face = (double)frt_index_stats_get(e.index).bytes / (double)set.n};
+    print_case("p99-while-enrolling-1m-512", "ms", busy, "quiet", quiet, &none, NULL);
+    frt_index_free(e.index);
+    set_free(&set);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const all[] = {"insert", "10k-512",    "100k-512",     "1m-512",
-                                      "1m-128", "ivf-1m-512", "seeds-1m-512", "open-1m"};
+    static const char *const all[] = {"insert",     "10k-512",      "100k-512",         "1m-512", "1m-128",
+                                      "ivf-1m-512", "seeds-1m-512", "enrolling-1m-512", "open-1m"};
     const size_t n = argc > 1 ? (size_t)argc - 1 : sizeof all / sizeof *all;
     for (size_t i = 0; i < n; i++) {
         const char *name = argc > 1 ? argv[i + 1] : all[i];
