@@ -86,6 +86,15 @@ static const struct cli_option eval_options[] = {
     FLAG("force", 'f', "Replace --out and --roc files that exist."),
     END};
 
+static const struct cli_option eval_identify_options[] = {
+    VALUE("splits", 0, "N", CLI_COMPLETE_NONE,
+          "Random splits into gallery and probes, 1 to 1000; their searches are pooled. Default: 20."),
+    VALUE("seed", 0, "N", CLI_COMPLETE_NONE, "Seed of the splits, 0 to 1000000000. Default: 0."),
+    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
+    VALUE("plot", 0, "FILE", CLI_COMPLETE_FILE, "Write FNIR over FPIR as SVG. Default: not written."),
+    FLAG("force", 'f', "Replace --out and --plot files that exist."),
+    END};
+
 static const struct cli_option config_option[] = {
     VALUE("config", 'c', "FILE", CLI_COMPLETE_FILE,
           "Read settings from FILE: lines of 'key = value'. Default: $FRT_CONFIG, else none."),
@@ -194,6 +203,8 @@ const struct cli_option *const cli_import_options[] = {import_options, json_opti
 const struct cli_option *const cli_pack_options[] = {pack_option, json_option, NULL};
 const struct cli_option *const cli_eval_options[] = {eval_options, model_options, batch_options, json_option,
                                                      NULL};
+const struct cli_option *const cli_eval_identify_options[] = {eval_identify_options, model_options,
+                                                              batch_options, json_option, NULL};
 const struct cli_option *const cli_serve_options[] = {config_option, NULL};
 const struct cli_option *const cli_doctor_options[] = {config_option, json_option, NULL};
 const struct cli_option *const cli_json_options[] = {json_option, NULL};

@@ -325,8 +325,29 @@ const struct cli_command cli_commands[] = {
      .groups = cli_eval_options,
      .examples = "frt eval pairs --images lfw --pairs pairs.txt --roc roc.svg --out report.json\n  Accuracy, "
                  "curve and report.\n",
-     .see_also = "frt verify",
+     .see_also = "frt eval identify, frt verify",
      .run = cli_eval_pairs},
+    {.name = "eval identify",
+     .arguments = "FOLDER",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "measure how well people are named, and strangers not",
+     .description =
+         "Enrolls some photos of the people in FOLDER/NAME/photo.jpg, looks for the others and for people who "
+         "are "
+         "not enrolled, and says how often the right name comes (rank-1), is missed (FNIR) and is given to a "
+         "stranger (FPIR): for 1, 2, 3 and 5 enrolled photos a person, with a person scored by the best face "
+         "and "
+         "by the fused template, at the pack's threshold and at thresholds found for FPIR 0.01 and 0.001. The "
+         "splits are random, seeded and pooled; docs/eval.md says how. A threshold for a collection can be "
+         "read "
+         "from it.",
+     .groups = cli_eval_identify_options,
+     .examples =
+         "frt eval identify lfw --plot identify.svg --out report.json\n  A table, curves and the report.\n",
+     .see_also = "frt search, frt collections set, frt eval pairs",
+     .complete = CLI_COMPLETE_FOLDER,
+     .run = cli_eval_identify},
     {.name = "serve",
      .arguments = "",
      .summary = "run the HTTP service",

@@ -1,10 +1,11 @@
-/* frt eval pairs. */
+/* frt eval pairs, frt eval identify: measure, write the report, say what came out. */
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/files.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "engine/eval_identify.h"
 #include "engine/eval_pairs.h"
 
 enum { MAX_OUTPUT_BYTES = 64 << 20 };
@@ -14,16 +15,23 @@ static void on_photo(void *arg, size_t done, size_t total)
     cli_progress_update(arg, done, total);
 }
 
-static enum frt_status save(const struct cli_run *run, const char *option, const struct frt_eval_report *report,
-                            void (*render)(const struct frt_eval_report *, struct frt_buf *),
-                            struct frt_error *err)
+/* A report of either kind, and its renderings. */
+struct report {
+    const void *data;
+    void (*json)(const void *data, struct frt_buf *out);
+    void (*svg)(const void *data, struct frt_buf *out);
+    void (*text)(const void *data, struct frt_buf *out);
+};
+
+static enum frt_status save(const struct cli_run *run, const char *option, const void *data,
+                            void (*render)(const void *data, struct frt_buf *out), struct frt_error *err)
 {
     const char *path = cli_text(run, option);
     struct frt_buf text;
     if (path == NULL)
         return FRT_OK;
     frt_buf_init(&text, MAX_OUTPUT_BYTES);
-    render(report, &text);
+    render(data, &text);
     enum frt_status status = frt_buf_status(&text);
     if (status == FRT_OK)
         status = cli_file_write(path, text.data, text.size, cli_has(run, "force"), err);
@@ -34,18 +42,16 @@ static enum frt_status save(const struct cli_run *run, const char *option, const
 }
 
 /* Everything that can be refused before hours of work. */
-static enum frt_status check_options(const struct cli_run *run, uint32_t *jobs, struct frt_error *err)
+static enum frt_status check_files(const struct cli_run *run, const char *plot_option, struct frt_error *err)
 {
-    const char *out = cli_text(run, "out"), *roc = cli_text(run, "roc");
-    enum frt_status status = cli_jobs(run, jobs, err);
-    if (cli_text(run, "images") == NULL)
-        return frt_fail(err, FRT_EINVAL, "--images FOLDER is needed; see 'frt eval pairs --help'");
-    if (out != NULL && roc != NULL && strcmp(out, roc) == 0)
-        return frt_fail(err, FRT_EINVAL, "--out and --roc name the same file");
-    if (status == FRT_OK && out != NULL)
+    const char *out = cli_text(run, "out"), *plot = cli_text(run, plot_option);
+    enum frt_status status = FRT_OK;
+    if (out != NULL && plot != NULL && strcmp(out, plot) == 0)
+        return frt_fail(err, FRT_EINVAL, "--out and --%s name the same file", plot_option);
+    if (out != NULL)
         status = cli_file_check(out, cli_has(run, "force"), err);
-    if (status == FRT_OK && roc != NULL)
-        status = cli_file_check(roc, cli_has(run, "force"), err);
+    if (status == FRT_OK && plot != NULL)
+        status = cli_file_check(plot, cli_has(run, "force"), err);
     return status;
 }
 
@@ -68,17 +74,57 @@ static void one_line(struct frt_buf *json)
     frt_buf_append_char(json, '\n');
 }
 
+/* Write what --out and the plot's option ask for, and print; returns the exit code. */
+static int deliver(const struct cli_run *run, const char *plot_option, const struct report *report)
+{
+    struct frt_error err = {0};
+    struct frt_buf out;
+    enum frt_status status = save(run, "out", report->data, report->json, &err);
+    if (status == FRT_OK)
+        status = save(run, plot_option, report->data, report->svg, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    frt_buf_init(&out, MAX_OUTPUT_BYTES);
+    if (cli_has(run, "json")) {
+        report->json(report->data, &out);
+        if (frt_buf_status(&out) == FRT_OK)
+            one_line(&out);
+    } else {
+        report->text(report->data, &out);
+    }
+    return cli_print_and_free(run, &out);
+}
+
+/* ------------------------------------------------------------------- pairs */
+
+static void pairs_json(const void *data, struct frt_buf *out)
+{
+    frt_eval_report_json(data, out);
+}
+
+static void pairs_svg(const void *data, struct frt_buf *out)
+{
+    frt_eval_report_svg(data, out);
+}
+
+static void pairs_text(const void *data, struct frt_buf *out)
+{
+    frt_eval_report_text(data, out);
+}
+
 int cli_eval_pairs(struct cli_run *run)
 {
     struct cli_models models = {0};
     struct cli_progress progress;
-    struct frt_eval_report report = {0};
+    struct frt_eval_report measured = {0};
     struct frt_error err = {0};
-    struct frt_buf out;
     uint32_t jobs = 1;
-    frt_buf_init(&out, MAX_OUTPUT_BYTES);
     cli_catch_interrupts();
-    enum frt_status status = check_options(run, &jobs, &err);
+    enum frt_status status = cli_jobs(run, &jobs, &err);
+    if (cli_text(run, "images") == NULL)
+        status = frt_fail(&err, FRT_EINVAL, "--images FOLDER is needed; see 'frt eval pairs --help'");
+    if (status == FRT_OK)
+        status = check_files(run, "roc", &err);
     if (status == FRT_OK)
         status = cli_models_open(run, 1, &models, &err);
     if (status != FRT_OK)
@@ -90,26 +136,65 @@ int cli_eval_pairs(struct cli_run *run)
                                        .progress = on_photo,
                                        .progress_arg = &progress,
                                        .cancelled = cli_interrupted};
-    status = frt_eval_pairs(models.context, models.pack, &options, &report, &err);
+    status = frt_eval_pairs(models.context, models.pack, &options, &measured, &err);
     cli_progress_deinit(&progress);
+    const struct report report = {&measured, pairs_json, pairs_svg, pairs_text};
+    const int code = status == FRT_OK ? deliver(run, "roc", &report) : cli_complain(run, &err);
+    frt_eval_report_deinit(&measured);
+    cli_models_close(&models);
+    return code;
+}
+
+/* ---------------------------------------------------------------- identify */
+
+static void identify_json(const void *data, struct frt_buf *out)
+{
+    frt_eval_identify_report_json(data, out);
+}
+
+static void identify_svg(const void *data, struct frt_buf *out)
+{
+    frt_eval_identify_report_svg(data, out);
+}
+
+static void identify_text(const void *data, struct frt_buf *out)
+{
+    frt_eval_identify_report_text(data, out);
+}
+
+int cli_eval_identify(struct cli_run *run)
+{
+    struct cli_models models = {0};
+    struct cli_progress progress;
+    struct frt_eval_identify_report measured = {0};
+    struct frt_error err = {0};
+    uint32_t jobs = 1;
+    long long splits = 0, seed = 0;
+    cli_catch_interrupts();
+    enum frt_status status = cli_jobs(run, &jobs, &err);
     if (status == FRT_OK)
-        status = save(run, "out", &report, frt_eval_report_json, &err);
+        status = cli_whole(run, "splits", 1, 1000, 0, &splits, &err);
     if (status == FRT_OK)
-        status = save(run, "roc", &report, frt_eval_report_svg, &err);
-    int code = FRT_EXIT_OK;
-    if (status == FRT_OK) {
-        if (cli_has(run, "json")) {
-            frt_eval_report_json(&report, &out);
-            if (frt_buf_status(&out) == FRT_OK)
-                one_line(&out);
-        } else {
-            frt_eval_report_text(&report, &out);
-        }
-        code = cli_print_and_free(run, &out);
-    } else {
-        code = cli_complain(run, &err);
-    }
-    frt_eval_report_deinit(&report);
+        status = cli_whole(run, "seed", 0, 1000000000, 0, &seed, &err);
+    if (status == FRT_OK)
+        status = check_files(run, "plot", &err);
+    if (status == FRT_OK)
+        status = cli_models_open(run, 1, &models, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    cli_progress_init(&progress, "photos", cli_has(run, "quiet") || cli_has(run, "json"));
+    struct frt_eval_identify_options options = {.folder = run->arguments[0],
+                                                .splits = (uint32_t)splits,
+                                                .seed = (uint64_t)seed,
+                                                .threads = jobs,
+                                                .progress = on_photo,
+                                                .progress_arg = &progress,
+                                                .cancelled = cli_interrupted};
+    status = frt_eval_identify(models.context, models.pack, &options, &measured, &err);
+    cli_progress_deinit(&progress);
+    const struct report report = {&measured, identify_json, identify_svg, identify_text};
+    const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
+    frt_eval_identify_report_deinit(&measured);
     cli_models_close(&models);
     return code;
 }

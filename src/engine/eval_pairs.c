@@ -1,42 +1,23 @@
 #include "engine/eval_pairs.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/mem.h"
-#include "engine/faces.h"
 #include "simd/dot.h"
 
-enum { MAX_THREADS = 256, MAX_PAIRS_FILE = 64 << 20, HISTOGRAM_BINS = 20001, MAX_ROC_POINTS = 400 };
+enum { MAX_PAIRS_FILE = 64 << 20, HISTOGRAM_BINS = 20001, MAX_ROC_POINTS = 400 };
 
 static const double points_far[2] = {1e-2, 1e-3};
 static const double all_points_far[FRT_EVAL_MAX_POINTS] = {1e-2, 1e-3, 1e-4, 1e-5};
 
-/* What the threads share. Each photo's slots are written by the one thread that took its number; the
- * rest is read only, or atomic, or under the lock. */
 struct run {
-    const struct frt_context *context;
-    const struct frt_pack *pack;
-    const struct frt_eval_options *options;
     const struct frt_eval_protocol *protocol;
-    uint32_t dim;
-    float *embeddings; /* f32[n_photos][dim] */
-    bool *seen;        /* has an embedding */
-    char **causes;     /* why not; owned */
-    atomic_size_t next;
-    atomic_bool stop;
-    pthread_mutex_t lock; /* guards what follows; held during the progress callback, never during work */
-    size_t done, decoded, several;
-    struct frt_timing sum;
-    enum frt_status status; /* the first failure that ends the run */
-    struct frt_error error;
+    struct frt_eval_embeddings embeddings; /* of the protocol's photos, in their order */
 };
 
 /* ----------------------------------------------------------------- files */
@@ -56,8 +37,9 @@ static bool find_photo(const char *folder, const struct frt_eval_photo *photo, c
     return false;
 }
 
-static enum frt_status check_photos(const char *folder, const struct frt_eval_protocol *protocol,
-                                    struct frt_error *err)
+/* The files of the protocol's photos. files  out: [n_photos], each owned. */
+static enum frt_status find_photos(const char *folder, const struct frt_eval_protocol *protocol, char **files,
+                                   struct frt_error *err)
 {
     char relative[512], first[512] = "";
     size_t missing = 0;
@@ -67,6 +49,9 @@ static enum frt_status check_photos(const char *folder, const struct frt_eval_pr
     for (size_t i = 0; i < protocol->n_photos; i++) {
         if (!find_photo(folder, &protocol->photos[i], relative, sizeof relative) && missing++ == 0)
             memcpy(first, relative, sizeof first);
+        files[i] = frt_strdup(relative);
+        if (files[i] == NULL)
+            return frt_fail_nomem(err, "files");
     }
     if (missing > 0)
         return frt_fail(err, FRT_ENOTFOUND,
@@ -106,132 +91,18 @@ done:
     return status;
 }
 
-/* ---------------------------------------------------------------- photos */
-
-static size_t choose_face(const struct frt_faces *faces, const struct frt_image_info *info,
-                          enum frt_eval_face rule)
-{
-    size_t best = 0; /* the largest comes first */
-    double nearest = INFINITY;
-    for (size_t i = 0; rule == FRT_EVAL_FACE_CENTRAL && i < frt_faces_count(faces); i++) {
-        const struct frt_box b = frt_faces_get(faces, i)->box;
-        const double distance = hypot((double)b.x + (double)b.width / 2 - info->width_px / 2.0,
-                                      (double)b.y + (double)b.height / 2 - info->height_px / 2.0);
-        if (distance < nearest) {
-            nearest = distance;
-            best = i;
-        }
-    }
-    return best;
-}
-
-/* Embed photo i. A photo that cannot be read or has no face gives a cause and FRT_OK: the run goes on. */
-static enum frt_status embed_photo(struct run *run, size_t i, char cause[FRT_ERROR_TEXT_MAX],
-                                   struct frt_timing *timing, size_t *n_faces, struct frt_error *err)
-{
-    enum frt_status status;
-    struct frt_image *image = NULL;
-    struct frt_faces *faces = NULL;
-    char relative[512], path[4096];
-    const struct frt_detect_options detect = {.min_confidence = run->options->min_confidence};
-
-    if (!find_photo(run->options->folder, &run->protocol->photos[i], relative, sizeof relative))
-        return frt_fail(err, FRT_ENOTFOUND, "photo %s went away", relative);
-    (void)snprintf(path, sizeof path, "%s/%s", run->options->folder, relative);
-    status = frt_image_open_file(run->context, path, &image, err);
-    if (status == FRT_OK)
-        status = frt_embed(run->pack, image, &detect, &faces, err);
-    if (status == FRT_EBAD_IMAGE || status == FRT_EUNSUPPORTED_IMAGE || status == FRT_EIMAGE_TOO_LARGE) {
-        (void)snprintf(cause, FRT_ERROR_TEXT_MAX, "%s", err->text);
-        status = FRT_OK;
-        goto done;
-    }
-    if (status != FRT_OK)
-        goto done;
-    *timing = frt_faces_timing(faces);
-    *n_faces = frt_faces_count(faces);
-    if (*n_faces == 0) {
-        (void)snprintf(cause, FRT_ERROR_TEXT_MAX, "%s", frt_status_title(FRT_ENO_FACE));
-        goto done;
-    }
-    const struct frt_image_info info = frt_image_info_get(image);
-    const float *embedding = frt_faces_embedding(faces, choose_face(faces, &info, run->options->face));
-    memcpy(run->embeddings + i * run->dim, embedding, run->dim * sizeof *embedding);
-    run->seen[i] = true;
-done:
-    frt_faces_free(faces);
-    frt_image_free(image);
-    return status;
-}
-
-static void *work(void *arg)
-{
-    struct run *run = arg;
-    const struct frt_eval_options *o = run->options;
-    for (;;) {
-        /* seq_cst throughout: one operation a photo */
-        const size_t i = atomic_fetch_add(&run->next, 1);
-        if (i >= run->protocol->n_photos || atomic_load(&run->stop))
-            return NULL;
-        struct frt_error err = {0};
-        struct frt_timing timing = {0};
-        char cause[FRT_ERROR_TEXT_MAX] = "";
-        size_t n_faces = 0;
-        enum frt_status status = FRT_OK;
-        if (o->cancelled != NULL && o->cancelled(o->cancelled_arg))
-            status = frt_fail(&err, FRT_ECANCELLED, "evaluation cancelled");
-        else
-            status = embed_photo(run, i, cause, &timing, &n_faces, &err);
-        if (status == FRT_OK && cause[0] != '\0') {
-            run->causes[i] = frt_strdup(cause);
-            if (run->causes[i] == NULL)
-                status = frt_fail_nomem(&err, "failures");
-        }
-        (void)pthread_mutex_lock(&run->lock);
-        if (status != FRT_OK && run->status == FRT_OK) {
-            run->status = status;
-            run->error = err;
-            atomic_store(&run->stop, true);
-        }
-        run->done++;
-        run->several += n_faces > 1;
-        run->decoded += timing.total_ms > 0;
-        frt_timing_add(&run->sum, &timing);
-        if (status == FRT_OK && o->progress != NULL)
-            o->progress(o->progress_arg, run->done, run->protocol->n_photos);
-        (void)pthread_mutex_unlock(&run->lock);
-    }
-}
-
-static enum frt_status run_threads(struct run *run, uint32_t threads, struct frt_error *err)
-{
-    pthread_t others[MAX_THREADS];
-    uint32_t started = 0;
-    if (pthread_mutex_init(&run->lock, NULL) != 0)
-        return frt_fail_nomem(err, "lock");
-    /* this thread works too; fewer threads than asked for are no failure */
-    while (started + 1 < threads && pthread_create(&others[started], NULL, work, run) == 0)
-        started++;
-    (void)work(run);
-    for (uint32_t i = 0; i < started; i++)
-        (void)pthread_join(others[i], NULL);
-    (void)pthread_mutex_destroy(&run->lock);
-    if (run->status != FRT_OK && err != NULL)
-        *err = run->error;
-    return run->status;
-}
-
 /* --------------------------------------------------------------- numbers */
 
 static void score_pairs(const struct run *run, struct frt_eval_report *report)
 {
+    const struct frt_eval_embeddings *e = &run->embeddings;
     for (size_t i = 0; i < run->protocol->n_pairs; i++) {
         const struct frt_eval_pair *pair = &run->protocol->pairs[i];
         struct frt_scored_pair *scored = &report->scores[i];
         *scored = (struct frt_scored_pair){.score = -1, .same = pair->same, .fold = pair->fold};
-        if (run->seen[pair->photo[0]] && run->seen[pair->photo[1]])
-            scored->score = frt_dot_f32(run->embeddings + (size_t)pair->photo[0] * run->dim,
-                                        run->embeddings + (size_t)pair->photo[1] * run->dim, run->dim);
+        if (e->seen[pair->photo[0]] && e->seen[pair->photo[1]])
+            scored->score = frt_dot_f32(e->vectors + (size_t)pair->photo[0] * e->dim,
+                                        e->vectors + (size_t)pair->photo[1] * e->dim, e->dim);
         else
             report->n_failed_pairs++;
         report->n_same += pair->same;
@@ -295,12 +166,12 @@ static float bin_floor(size_t bin)
 static void count_all(const struct run *run, struct histogram *h, struct frt_eval_report *r)
 {
     const struct frt_eval_protocol *p = run->protocol;
+    const struct frt_eval_embeddings *e = &run->embeddings;
     for (size_t i = 0; i < p->n_photos; i++) {
-        for (size_t k = i + 1; run->seen[i] && k < p->n_photos; k++) {
-            if (!run->seen[k])
+        for (size_t k = i + 1; e->seen[i] && k < p->n_photos; k++) {
+            if (!e->seen[k])
                 continue;
-            const float score =
-                frt_dot_f32(run->embeddings + i * run->dim, run->embeddings + k * run->dim, run->dim);
+            const float score = frt_dot_f32(e->vectors + i * e->dim, e->vectors + k * e->dim, e->dim);
             const long bin = lround(((double)score + 1) * 1e4);
             const size_t at = bin < 0 ? 0 : bin >= HISTOGRAM_BINS ? HISTOGRAM_BINS - 1 : (size_t)bin;
             if (strcmp(p->photos[i].name, p->photos[k].name) == 0) {
@@ -368,45 +239,22 @@ static enum frt_status measure_all(const struct run *run, struct frt_eval_report
     return FRT_OK;
 }
 
-static enum frt_status list_failures(struct run *run, struct frt_eval_report *r, struct frt_error *err)
+/* What the report takes over from the embeddings. */
+static void take_embedding_figures(struct run *run, struct frt_eval_report *r)
 {
     const struct frt_eval_protocol *p = run->protocol;
-    char relative[512];
-    size_t n = 0;
-    for (size_t i = 0; i < p->n_photos; i++) {
-        n += run->causes[i] != NULL;
+    struct frt_eval_embeddings *e = &run->embeddings;
+    for (size_t i = 0; i < p->n_photos; i++)
         r->n_people += i == 0 || strcmp(p->photos[i].name, p->photos[i - 1].name) != 0;
-    }
     r->n_photos = p->n_photos;
-    if (n == 0)
-        return FRT_OK;
-    r->failures = frt_alloc_zero(n, sizeof *r->failures);
-    if (r->failures == NULL)
-        return frt_fail_nomem(err, "failures");
-    for (size_t i = 0; i < p->n_photos; i++) {
-        if (run->causes[i] == NULL)
-            continue;
-        struct frt_eval_failure *failure = &r->failures[r->n_failures++];
-        (void)find_photo(run->options->folder, &p->photos[i], relative, sizeof relative);
-        failure->file = frt_strdup(relative);
-        failure->cause = run->causes[i];
-        run->causes[i] = NULL;
-        if (failure->file == NULL)
-            return frt_fail_nomem(err, "failures");
-    }
-    return FRT_OK;
-}
-
-static struct frt_timing mean_timing(const struct frt_timing *sum, size_t n)
-{
-    const double d = n > 0 ? (double)n : 1;
-    return (struct frt_timing){.decode_ms = sum->decode_ms / d,
-                               .detect_ms = sum->detect_ms / d,
-                               .align_ms = sum->align_ms / d,
-                               .embed_ms = sum->embed_ms / d,
-                               .attribute_ms = sum->attribute_ms / d,
-                               .inference_ms = sum->inference_ms / d,
-                               .total_ms = sum->total_ms / d};
+    r->failures = e->failures;
+    r->n_failures = e->n_failures;
+    e->failures = NULL;
+    e->n_failures = 0;
+    r->n_several_faces = e->n_several;
+    r->mean = e->mean;
+    r->wall_ms = e->wall_ms;
+    r->threads = e->threads;
 }
 
 static void name_pack(const struct frt_pack_info *info, struct frt_eval_report *r)
@@ -425,63 +273,57 @@ enum frt_status frt_eval_pairs(const struct frt_context *context, const struct f
 {
     enum frt_status status;
     char *text = NULL, path[4096];
-    size_t size = 0, total = 0;
+    size_t size = 0;
+    char **files = NULL;
     struct frt_eval_protocol protocol = {0};
     struct frt_eval_report report = {0};
-    struct run run = {.context = context, .pack = pack, .options = options, .protocol = &protocol};
-    const int64_t start = frt_now_ns();
+    struct run run = {.protocol = &protocol};
 
     if (options->folder == NULL || strlen(options->folder) + 512 > sizeof path)
         return frt_fail(err, FRT_EINVAL, "evaluation needs a folder of photos, its path at most %zu bytes",
                         sizeof path - 512);
-    if (options->threads > MAX_THREADS ||
-        (options->face != FRT_EVAL_FACE_CENTRAL && options->face != FRT_EVAL_FACE_LARGEST))
-        return frt_fail(err, FRT_EINVAL, "%u threads or face rule %d; 1 to %d threads fit", options->threads,
-                        (int)options->face, MAX_THREADS);
     name_pack(frt_pack_info_get(pack), &report);
-    run.dim = report.dim;
-    if (run.dim == 0)
-        return frt_fail(err, FRT_EBAD_MODEL, "pack %s has no embedder", report.pack);
     (void)snprintf(path, sizeof path, "%s/pairs.txt", options->folder);
     status = read_text(options->pairs != NULL ? options->pairs : path, &text, &size, err);
     if (status == FRT_OK)
         status = frt_eval_protocol_parse(text, size, &protocol, err);
-    if (status == FRT_OK)
-        status = check_photos(options->folder, &protocol, err);
     if (status != FRT_OK)
         goto done;
-
-    run.seen = frt_alloc_zero(protocol.n_photos, sizeof *run.seen);
-    run.causes = frt_alloc_zero(protocol.n_photos, sizeof *run.causes);
+    files = frt_alloc_zero(protocol.n_photos, sizeof *files);
     report.scores = frt_alloc_zero(protocol.n_pairs, sizeof *report.scores);
-    if (frt_mul_size(protocol.n_photos, run.dim, &total))
-        run.embeddings = frt_alloc_array(total, sizeof *run.embeddings);
-    if (run.seen == NULL || run.causes == NULL || report.scores == NULL || run.embeddings == NULL) {
+    if (files == NULL || report.scores == NULL) {
         status = frt_fail_nomem(err, "evaluation");
         goto done;
     }
-    report.threads = options->threads > 0 ? options->threads : 1;
-    status = run_threads(&run, report.threads, err);
+    status = find_photos(options->folder, &protocol, files, err);
     if (status != FRT_OK)
         goto done;
-    report.wall_ms = frt_elapsed_ms(start);
-    report.mean = mean_timing(&run.sum, run.decoded);
-    report.n_several_faces = run.several;
+    const struct frt_eval_embed_options embed = {.folder = options->folder,
+                                                 .files = (const char *const *)files,
+                                                 .n = protocol.n_photos,
+                                                 .threads = options->threads,
+                                                 .face = options->face,
+                                                 .min_confidence = options->min_confidence,
+                                                 .progress = options->progress,
+                                                 .progress_arg = options->progress_arg,
+                                                 .cancelled = options->cancelled,
+                                                 .cancelled_arg = options->cancelled_arg};
+    status = frt_eval_embed(context, pack, &embed, &run.embeddings, err);
+    if (status != FRT_OK)
+        goto done;
     score_pairs(&run, &report);
     measure_pairs(&protocol, &report);
+    take_embedding_figures(&run, &report);
     status = measure_all(&run, &report, err);
-    if (status == FRT_OK)
-        status = list_failures(&run, &report, err);
     if (status != FRT_OK)
         goto done;
     *out = report;
     report = (struct frt_eval_report){0};
 done:
-    for (size_t i = 0; run.causes != NULL && i < protocol.n_photos; i++)
-        frt_free(run.causes[i]);
-    frt_free(run.causes);
-    frt_free(run.seen);
-    frt_free(run.embeddings);
+    for (size_t i = 0; files != NULL && i < protocol.n_photos; i++)
+        frt_free(files[i]);
+    frt_free(files);
+    frt_eval_embeddings_deinit(&run.embeddings);
     frt_free(text);
     frt_eval_protocol_deinit(&protocol);
     frt_eval_report_deinit(&report);
@@ -490,11 +332,7 @@ done:
 
 void frt_eval_report_deinit(struct frt_eval_report *report)
 {
-    for (size_t i = 0; i < report->n_failures; i++) {
-        frt_free(report->failures[i].file);
-        frt_free(report->failures[i].cause);
-    }
-    frt_free(report->failures);
+    frt_eval_failures_free(report->failures, report->n_failures);
     frt_free(report->scores);
     frt_free(report->all_roc);
     *report = (struct frt_eval_report){0};

@@ -1,7 +1,7 @@
 /*
  * A verification protocol over a folder of photos: how well does a pack see?
  *
- *     pairs file ─ parse ─ photos (each once) ─ threads: decode, detect, embed ─ scores ─ metrics ─ report
+ *     pairs file ─ parse ─ photos (each once) ─ embeddings (eval_embed.h) ─ scores ─ metrics ─ report
  *
  * Folder: LFW layout, <folder>/<person>/<person>_0001.jpg (or .jpeg, .png, .webp). Pairs file: LFW's,
  *
@@ -23,13 +23,12 @@
 #define FRT_ENGINE_EVAL_PAIRS_H
 
 #include "core/buf.h"
+#include "engine/eval_embed.h"
 #include "engine/eval_metrics.h"
 
 #define FRT_EVAL_MAX_PAIRS 1000000u
 #define FRT_EVAL_MAX_POINTS 4u
 #define FRT_EVAL_MAX_ALL 20000u
-
-enum frt_eval_face { FRT_EVAL_FACE_CENTRAL = 0, FRT_EVAL_FACE_LARGEST };
 
 /* ----------------------------------------------------------------- pairs */
 
@@ -79,11 +78,6 @@ struct frt_eval_options {
 struct frt_eval_roc_point {
     float threshold;
     double far, tar;
-};
-
-struct frt_eval_failure {
-    char *file;  /* relative to the folder, owned */
-    char *cause; /* owned */
 };
 
 struct frt_eval_report {

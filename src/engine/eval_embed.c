@@ -1,0 +1,246 @@
+#include "engine/eval_embed.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "engine/faces.h"
+
+/* What the threads share. Each photo's slots are written by the one thread that took its number; the
+ * rest is read only, or atomic, or under the lock. */
+struct run {
+    const struct frt_context *context;
+    const struct frt_pack *pack;
+    const struct frt_eval_embed_options *options;
+    uint32_t dim;
+    float *vectors; /* f32[n][dim] */
+    bool *seen;     /* has a vector */
+    char **causes;  /* why not; owned */
+    atomic_size_t next;
+    atomic_bool stop;
+    pthread_mutex_t lock; /* guards what follows; held during the progress callback, never during work */
+    size_t done, decoded, several;
+    struct frt_timing sum;
+    enum frt_status status; /* the first failure that ends the run */
+    struct frt_error error;
+};
+
+static size_t choose_face(const struct frt_faces *faces, const struct frt_image_info *info,
+                          enum frt_eval_face rule)
+{
+    size_t best = 0; /* the largest comes first */
+    double nearest = INFINITY;
+    for (size_t i = 0; rule == FRT_EVAL_FACE_CENTRAL && i < frt_faces_count(faces); i++) {
+        const struct frt_box b = frt_faces_get(faces, i)->box;
+        const double distance = hypot((double)b.x + (double)b.width / 2 - info->width_px / 2.0,
+                                      (double)b.y + (double)b.height / 2 - info->height_px / 2.0);
+        if (distance < nearest) {
+            nearest = distance;
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Embed photo i. A photo that cannot be read or has no face gives a cause and FRT_OK: the run goes on. */
+static enum frt_status embed_photo(struct run *run, size_t i, char cause[FRT_ERROR_TEXT_MAX],
+                                   struct frt_timing *timing, size_t *n_faces, struct frt_error *err)
+{
+    enum frt_status status;
+    struct frt_image *image = NULL;
+    struct frt_faces *faces = NULL;
+    char path[4096];
+    const struct frt_detect_options detect = {.min_confidence = run->options->min_confidence};
+
+    const int length = snprintf(path, sizeof path, "%s/%s", run->options->folder, run->options->files[i]);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return frt_fail(err, FRT_EINVAL, "a path is longer than %zu bytes", sizeof path - 1);
+    status = frt_image_open_file(run->context, path, &image, err);
+    if (status == FRT_OK)
+        status = frt_embed(run->pack, image, &detect, &faces, err);
+    if (status == FRT_EBAD_IMAGE || status == FRT_EUNSUPPORTED_IMAGE || status == FRT_EIMAGE_TOO_LARGE) {
+        (void)snprintf(cause, FRT_ERROR_TEXT_MAX, "%s", err->text);
+        status = FRT_OK;
+        goto done;
+    }
+    if (status != FRT_OK)
+        goto done;
+    *timing = frt_faces_timing(faces);
+    *n_faces = frt_faces_count(faces);
+    if (*n_faces == 0) {
+        (void)snprintf(cause, FRT_ERROR_TEXT_MAX, "%s", frt_status_title(FRT_ENO_FACE));
+        goto done;
+    }
+    const struct frt_image_info info = frt_image_info_get(image);
+    const float *embedding = frt_faces_embedding(faces, choose_face(faces, &info, run->options->face));
+    memcpy(run->vectors + i * run->dim, embedding, run->dim * sizeof *embedding);
+    run->seen[i] = true;
+done:
+    frt_faces_free(faces);
+    frt_image_free(image);
+    return status;
+}
+
+static void *work(void *arg)
+{
+    struct run *run = arg;
+    const struct frt_eval_embed_options *o = run->options;
+    for (;;) {
+        /* seq_cst throughout: one operation a photo */
+        const size_t i = atomic_fetch_add(&run->next, 1);
+        if (i >= run->options->n || atomic_load(&run->stop))
+            return NULL;
+        struct frt_error err = {0};
+        struct frt_timing timing = {0};
+        char cause[FRT_ERROR_TEXT_MAX] = "";
+        size_t n_faces = 0;
+        enum frt_status status = FRT_OK;
+        if (o->cancelled != NULL && o->cancelled(o->cancelled_arg))
+            status = frt_fail(&err, FRT_ECANCELLED, "evaluation cancelled");
+        else
+            status = embed_photo(run, i, cause, &timing, &n_faces, &err);
+        if (status == FRT_OK && cause[0] != '\0') {
+            run->causes[i] = frt_strdup(cause);
+            if (run->causes[i] == NULL)
+                status = frt_fail_nomem(&err, "failures");
+        }
+        (void)pthread_mutex_lock(&run->lock);
+        if (status != FRT_OK && run->status == FRT_OK) {
+            run->status = status;
+            run->error = err;
+            atomic_store(&run->stop, true);
+        }
+        run->done++;
+        run->several += n_faces > 1;
+        run->decoded += timing.total_ms > 0;
+        frt_timing_add(&run->sum, &timing);
+        if (status == FRT_OK && o->progress != NULL)
+            o->progress(o->progress_arg, run->done, run->options->n);
+        (void)pthread_mutex_unlock(&run->lock);
+    }
+}
+
+static enum frt_status run_threads(struct run *run, uint32_t threads, struct frt_error *err)
+{
+    pthread_t others[FRT_EVAL_MAX_THREADS];
+    uint32_t started = 0;
+    if (pthread_mutex_init(&run->lock, NULL) != 0)
+        return frt_fail_nomem(err, "lock");
+    /* this thread works too; fewer threads than asked for are no failure */
+    while (started + 1 < threads && pthread_create(&others[started], NULL, work, run) == 0)
+        started++;
+    (void)work(run);
+    for (uint32_t i = 0; i < started; i++)
+        (void)pthread_join(others[i], NULL);
+    (void)pthread_mutex_destroy(&run->lock);
+    if (run->status != FRT_OK && err != NULL)
+        *err = run->error;
+    return run->status;
+}
+
+static struct frt_timing mean_timing(const struct frt_timing *sum, size_t n)
+{
+    const double d = n > 0 ? (double)n : 1;
+    return (struct frt_timing){.decode_ms = sum->decode_ms / d,
+                               .detect_ms = sum->detect_ms / d,
+                               .align_ms = sum->align_ms / d,
+                               .embed_ms = sum->embed_ms / d,
+                               .attribute_ms = sum->attribute_ms / d,
+                               .inference_ms = sum->inference_ms / d,
+                               .total_ms = sum->total_ms / d};
+}
+
+/* The causes become the list of failures. */
+static enum frt_status list_failures(struct run *run, struct frt_eval_embeddings *out, struct frt_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < run->options->n; i++)
+        n += run->causes[i] != NULL;
+    if (n == 0)
+        return FRT_OK;
+    out->failures = frt_alloc_zero(n, sizeof *out->failures);
+    if (out->failures == NULL)
+        return frt_fail_nomem(err, "failures");
+    for (size_t i = 0; i < run->options->n; i++) {
+        if (run->causes[i] == NULL)
+            continue;
+        struct frt_eval_failure *failure = &out->failures[out->n_failures++];
+        failure->file = frt_strdup(run->options->files[i]);
+        failure->cause = run->causes[i];
+        run->causes[i] = NULL;
+        if (failure->file == NULL)
+            return frt_fail_nomem(err, "failures");
+    }
+    return FRT_OK;
+}
+
+enum frt_status frt_eval_embed(const struct frt_context *context, const struct frt_pack *pack,
+                               const struct frt_eval_embed_options *options, struct frt_eval_embeddings *out,
+                               struct frt_error *err)
+{
+    const struct frt_pack_info *info = frt_pack_info_get(pack);
+    struct run run = {.context = context, .pack = pack, .options = options, .dim = info->dim};
+    struct frt_eval_embeddings made = {.n = options->n, .dim = info->dim};
+    const int64_t start = frt_now_ns();
+    enum frt_status status;
+    size_t total = 0;
+
+    if (options->threads > FRT_EVAL_MAX_THREADS ||
+        (options->face != FRT_EVAL_FACE_CENTRAL && options->face != FRT_EVAL_FACE_LARGEST))
+        return frt_fail(err, FRT_EINVAL, "%u threads or face rule %d; 1 to %d threads fit", options->threads,
+                        (int)options->face, FRT_EVAL_MAX_THREADS);
+    if (run.dim == 0)
+        return frt_fail(err, FRT_EBAD_MODEL, "pack %s has no embedder", info->name);
+    run.seen = frt_alloc_zero(options->n, sizeof *run.seen);
+    run.causes = frt_alloc_zero(options->n, sizeof *run.causes);
+    if (frt_mul_size(options->n, run.dim, &total))
+        run.vectors = frt_alloc_array(total, sizeof *run.vectors);
+    if (run.seen == NULL || run.causes == NULL || run.vectors == NULL) {
+        status = frt_fail_nomem(err, "evaluation");
+        goto done;
+    }
+    made.threads = options->threads > 0 ? options->threads : 1;
+    status = run_threads(&run, made.threads, err);
+    if (status == FRT_OK)
+        status = list_failures(&run, &made, err);
+    if (status != FRT_OK)
+        goto done;
+    made.wall_ms = frt_elapsed_ms(start);
+    made.mean = mean_timing(&run.sum, run.decoded);
+    made.n_several = run.several;
+    made.vectors = run.vectors;
+    made.seen = run.seen;
+    run.vectors = NULL;
+    run.seen = NULL;
+    *out = made;
+    made = (struct frt_eval_embeddings){0};
+done:
+    for (size_t i = 0; run.causes != NULL && i < options->n; i++)
+        frt_free(run.causes[i]);
+    frt_free(run.causes);
+    frt_free(run.seen);
+    frt_free(run.vectors);
+    frt_eval_embeddings_deinit(&made);
+    return status;
+}
+
+void frt_eval_failures_free(struct frt_eval_failure *failures, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        frt_free(failures[i].file);
+        frt_free(failures[i].cause);
+    }
+    frt_free(failures);
+}
+
+void frt_eval_embeddings_deinit(struct frt_eval_embeddings *embeddings)
+{
+    frt_eval_failures_free(embeddings->failures, embeddings->n_failures);
+    frt_free(embeddings->vectors);
+    frt_free(embeddings->seen);
+    *embeddings = (struct frt_eval_embeddings){0};
+}
