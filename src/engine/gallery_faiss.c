@@ -21,7 +21,7 @@
 #include "core/json_read.h"
 #include "core/json_write.h"
 #include "core/mem.h"
-#include "engine/gallery.h"
+#include "engine/gallery_state.h"
 #include "index/faiss_files.h"
 
 enum { BATCH = 500, MAX_LISTED = 1000, MAX_ITEM = 64 * 1024, MAX_FOLDER_FILES = 100000 };
