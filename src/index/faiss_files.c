@@ -242,7 +242,7 @@ static void get_lists(struct cursor *c, struct found *out, uint64_t n_lists)
             c->status = frt_fail_nomem(c->err, "a FAISS file");
     }
     uint64_t done = 0;
-    for (uint64_t i = 0; i < n_lists && c->status == FRT_OK; i++) {
+    for (uint64_t i = 0; i < n_lists && c->status == FRT_OK && out->entries != NULL; i++) {
         int64_t ids[512];
         const uint64_t vectors = pass(c, sizes[i], code_bytes);
         for (uint64_t at = 0; at < sizes[i] && c->status == FRT_OK;) {
