@@ -113,7 +113,7 @@ static int photo(void *arg, size_t i, struct frt_buf *out, struct frt_error *pro
     } else if (status != FRT_ECANCELLED) {
         atomic_fetch_add(&job->n_failed, 1);
         if (!named)
-            status = frt_fail_within(&err, status, "%s", path);
+            err.status = frt_fail_within(&err, status, "%s", path);
         if (job->json)
             json_answer(job, path, NULL, &err, out);
         *problem = err;
