@@ -1,12 +1,25 @@
 #include "cli/password.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "cli/output.h"
+
+enum { LOOK_MS = 200 };
+
+/* A byte, or what read says. An interrupt that comes just before the read is seen within LOOK_MS. */
+static ssize_t read_byte(char *c)
+{
+    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
+    int n = 0;
+    while (n == 0 && !cli_interrupted(NULL))
+        n = poll(&ready, 1, LOOK_MS);
+    return n < 0 ? n : cli_interrupted(NULL) ? 0 : read(STDIN_FILENO, c, 1);
+}
 
 /* One line, without its end, a byte at a time: what follows it belongs to who reads next. */
 static enum frt_status read_line(char out[CLI_PASSWORD_SIZE], struct frt_error *err)
@@ -15,7 +28,7 @@ static enum frt_status read_line(char out[CLI_PASSWORD_SIZE], struct frt_error *
     bool too_long = false;
     for (;;) {
         char c;
-        ssize_t n = read(STDIN_FILENO, &c, 1);
+        ssize_t n = read_byte(&c);
         if (cli_interrupted(NULL))
             return frt_fail(err, FRT_ECANCELLED, "interrupted");
         if (n < 0 && errno == EINTR)
