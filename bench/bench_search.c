@@ -682,7 +682,9 @@ int main(int argc, char **argv)
                 case_lists(name, &set);
                 set_free(&set);
             }
-        } else if (strcmp(name, "open-1m") == 0)
+        } else if (strcmp(name, "enrolling-1m-512") == 0)
+            case_enrolling();
+        else if (strcmp(name, "open-1m") == 0)
             case_open();
         else if (strcmp(name, "insert") == 0)
             case_insert();

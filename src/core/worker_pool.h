@@ -30,7 +30,8 @@ struct frt_worker_pool_stats {
 /** Start `threads` (>= 1) workers with room for `queue` (>= 1) waiting jobs. Errors: FRT_ENOMEM. */
 FRT_NODISCARD enum frt_status frt_worker_pool_new(uint32_t threads, uint32_t queue,
                                                   struct frt_worker_pool **out, struct frt_error *err);
-/** Refuse new jobs, run those that wait, join the threads; asked for twice, the second does nothing. NULL is fine. */
+/** Refuse new jobs, run those that wait, join the threads; asked for twice, the second does nothing. NULL is
+ * fine. */
 void frt_worker_pool_stop(struct frt_worker_pool *pool);
 /** Stop and free: no other call may run. NULL is fine. */
 void frt_worker_pool_free(struct frt_worker_pool *pool);

@@ -239,7 +239,7 @@ static enum frt_status judge(struct enrolling *e, struct applicant *a, const str
     if (o->older_rules) {
         const float distance = nearest != NULL ? frt_distance(best) : 1;
         float own = older_start;
-        if (distance < older_start) {
+        if (nearest != NULL && distance < older_start) {
             own = distance > older_least ? distance : older_least;
             const float theirs = isnan(nearest->threshold) ? older_start : frt_distance(nearest->threshold);
             if (own < theirs) {
@@ -272,7 +272,7 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
     for (size_t i = 0; i < e->n && status == FRT_OK; i++) {
         struct frt_store_page *page = NULL, *collection_page = NULL;
         const struct frt_store_face *rows = NULL;
-        struct frt_store_collection row;
+        struct frt_store_collection row = {0};
         struct applicant *a = &e->applicants[i];
         const int64_t start = frt_now_ns();
         bool taken = false;
@@ -311,7 +311,7 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
 static void follow(struct enrolling *e)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row;
+    struct frt_store_collection row = {0};
     struct gallery_entry *entry = NULL;
     struct gallery_index *index = NULL;
     const int64_t start = frt_now_ns();
@@ -401,7 +401,7 @@ static enum frt_status check_options(const struct frt_enroll_options *o, size_t 
 static enum frt_status check_collection(const struct enrolling *e, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row;
+    struct frt_store_collection row = {0};
     enum frt_status status = gallery_collection(e->gallery, e->collection, &page, &row, err);
     if (status == FRT_OK && row.dim != 0 && (row.dim != e->dim || strcmp(row.model, e->model) != 0))
         status = frt_fail(err, FRT_EMODEL_MISMATCH,
@@ -430,7 +430,7 @@ static enum frt_status finish(struct enrolling *e, int64_t start, enum frt_statu
         status = store_all(e, err);
     if (locked)
         (void)pthread_mutex_unlock(&e->gallery->enroll_lock);
-    if (status == FRT_OK && e->out.faces.n == 0)
+    if (status == FRT_OK && e->out.faces.n == 0 && e->out.n_rejected > 0)
         status = frt_fail(err, e->out.rejected[0].status, "%s", e->out.rejected[0].text);
     e->out.timing.total_ms = frt_elapsed_ms(start);
     frt_free(e->applicants);
@@ -485,8 +485,9 @@ enum frt_status frt_enroll_embedding(struct frt_gallery *gallery, const char *co
             frt_fail(err, FRT_EINVAL, "an embedding of %u dimensions, or its model's name, does not fit", dim);
     if (status == FRT_OK && !(fabsf(sqrtf(frt_dot_f32(embedding, embedding, dim)) - 1) <= 1e-3f))
         status = frt_fail(err, FRT_EINVAL, "the embedding's length is not 1");
-    if (status == FRT_OK)
-        status = check_collection(&e, err);
+    if (status != FRT_OK)
+        return status;
+    status = check_collection(&e, err);
     if (status == FRT_OK)
         status = apply_for(&e, &applicant, err);
     if (status != FRT_OK) {

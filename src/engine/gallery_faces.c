@@ -65,7 +65,7 @@ static enum frt_status dim_of(struct frt_gallery *gallery, const char *collectio
                               struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row;
+    struct frt_store_collection row = {0};
     enum frt_status status = gallery_collection(gallery, collection, &page, &row, err);
     if (status == FRT_OK)
         *dim = row.dim;
@@ -117,7 +117,7 @@ enum frt_status frt_face_get(struct frt_gallery *gallery, const char *collection
 static void follow_quietly(struct frt_gallery *gallery, const char *collection)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row;
+    struct frt_store_collection row = {0};
     struct gallery_index *index = NULL;
     if (gallery_collection(gallery, collection, &page, &row, NULL) != FRT_OK)
         return;
@@ -159,7 +159,7 @@ enum frt_status frt_subject_list(struct frt_gallery *gallery, const char *collec
         if (subjects.subjects == NULL)
             status = frt_fail_nomem(err, "subjects");
     }
-    for (size_t i = 0; i < n && status == FRT_OK; i++) {
+    for (size_t i = 0; i < n && status == FRT_OK && subjects.subjects != NULL; i++) {
         subjects.subjects[i] =
             (struct frt_subject_info){frt_strdup(rows[i].name), rows[i].faces, rows[i].created_ms};
         subjects.n = i + 1;

@@ -185,12 +185,12 @@ static enum frt_status open_index(struct frt_gallery *gallery, struct gallery_en
 static enum frt_status apply(struct gallery_index *index, const struct frt_store_change *rows, size_t n,
                              uint32_t dim, struct frt_error *err)
 {
-    uint64_t *keys = frt_alloc_array(2 * n, sizeof *keys), *added = keys + n;
+    uint64_t *keys = frt_alloc_array(n, sizeof *keys), *added = frt_alloc_array(n, sizeof *added);
     uint32_t *groups = frt_alloc_array(n, sizeof *groups);
     float *vectors = frt_alloc_array(n, dim * sizeof *vectors);
     enum frt_status status = FRT_OK;
     size_t n_added = 0;
-    if (keys == NULL || groups == NULL || vectors == NULL) {
+    if (keys == NULL || added == NULL || groups == NULL || vectors == NULL) {
         status = frt_fail_nomem(err, "changes of an index");
         goto done;
     }
@@ -212,6 +212,7 @@ static enum frt_status apply(struct gallery_index *index, const struct frt_store
     }
 done:
     frt_free(keys);
+    frt_free(added);
     frt_free(groups);
     frt_free(vectors);
     return status;
@@ -224,7 +225,7 @@ static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry 
                               bool (*progress)(void *arg, uint64_t done), void *arg, bool *again,
                               struct frt_error *err)
 {
-    uint64_t done = 0;
+    uint64_t done = 0, forgotten_before = 0;
     *again = false;
     for (;;) {
         struct frt_store_page *page = NULL;
@@ -234,7 +235,10 @@ static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry 
         size_t n = 0;
         enum frt_status status =
             frt_store_changes(gallery->store, entry->key, after, BATCH, &page, &rows, &n, &complete_from, err);
-        if (status == FRT_OK && after != 0 && complete_from > after)
+        /* whoever begins with nothing misses no deletion that was forgotten before it began */
+        if (after == 0)
+            forgotten_before = complete_from;
+        if (status == FRT_OK && after != 0 && complete_from > after && complete_from > forgotten_before)
             *again = true;
         else if (status == FRT_OK && n > 0)
             status = apply(index, rows, n, entry->dim, err);
@@ -246,6 +250,7 @@ static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry 
             return frt_fail(err, FRT_ECANCELLED, "the rebuild was stopped");
         if (n < BATCH) {
             /* numbers that were taken by faces that were not added in the end */
+            seq = seq > forgotten_before ? seq : forgotten_before;
             if (atomic_load_explicit(&index->seq, memory_order_relaxed) < seq)
                 atomic_store_explicit(&index->seq, seq, memory_order_release);
             return FRT_OK;
@@ -261,7 +266,7 @@ static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gall
     enum frt_status status = FRT_OK;
     if (fresh)
         status = open_index(gallery, entry, &index, err);
-    if (status == FRT_OK)
+    if (status == FRT_OK && index != NULL)
         status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
     if (status == FRT_OK && again) {
         gallery_index_release(index);
@@ -270,6 +275,8 @@ static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gall
         if (status == FRT_OK)
             status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
     }
+    if (status == FRT_OK && again)
+        status = frt_fail(err, FRT_EOVERLOADED, "the collection changes too fast; try again");
     if (status == FRT_OK && fresh)
         set_current(entry, index);
     else
@@ -315,14 +322,15 @@ enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct galler
     struct gallery_index *index = NULL;
     bool again = false;
     enum frt_status status = index_new(gallery, entry, &index, err);
-    if (status == FRT_OK)
+    if (status == FRT_OK && index != NULL)
         status = follow(gallery, entry, index, 0, progress, arg, &again, err);
-    if (status == FRT_OK && frt_index_wants_maintenance(index->index))
+    if (status == FRT_OK && index != NULL && !again && frt_index_wants_maintenance(index->index))
         status = frt_index_maintain(index->index, NULL, NULL, err);
     if (status == FRT_OK)
         status = gallery_take(&entry->turn, err);
     if (status == FRT_OK) {
-        status = follow(gallery, entry, index, 0, NULL, NULL, &again, err);
+        if (!again)
+            status = follow(gallery, entry, index, 0, NULL, NULL, &again, err);
         if (status == FRT_OK && !again) {
             set_current(entry, index);
             index = NULL;

@@ -63,7 +63,7 @@ enum frt_status frt_import_begin(struct frt_gallery *gallery, const char *collec
                                  uint32_t dim, struct frt_importer **out, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row;
+    struct frt_store_collection row = {0};
     struct frt_importer *importer = NULL;
     enum frt_status status = gallery_collection(gallery, collection, &page, &row, err);
     if (status != FRT_OK)
@@ -91,7 +91,7 @@ enum frt_status frt_import_begin(struct frt_gallery *gallery, const char *collec
             status = frt_fail_nomem(err, "an import");
         }
     }
-    if (status == FRT_OK) {
+    if (status == FRT_OK && importer != NULL) {
         importer->gallery = gallery;
         importer->dim = size;
         (void)snprintf(importer->collection, sizeof importer->collection, "%s", collection);

@@ -51,8 +51,8 @@ struct frt_encoded {
 void frt_encoder_encode(const struct frt_encoder *encoder, const float *vector, float *scratch,
                         const struct frt_encoded *out);
 
-/** Code a rotated vector f32[dim] as a row i8[row_bytes]; its scale. */
-float frt_encoder_row(const struct frt_encoder *encoder, const float *rotated, int8_t *row);
+/** Code a rotated vector x f32[dim] as a row i8[row_bytes]; its scale. */
+float frt_encoder_row(const struct frt_encoder *e, const float *x, int8_t *row);
 
 /** A query made ready. */
 struct frt_prepared {

@@ -9,27 +9,24 @@
 
 enum { MIN_DIM = 8 };
 
+static const struct frt_index_driver *driver_of(enum frt_index_engine engine)
+{
+    return engine == FRT_INDEX_FAISS ? &frt_index_driver_faiss : &frt_index_driver_native;
+}
+
 static enum frt_status check_options(const struct frt_index_options *options, struct frt_index_options *out,
-                                     const struct frt_index_driver **driver, struct frt_error *err)
+                                     struct frt_error *err)
 {
     struct frt_index_options o = *options;
     if (o.dim < MIN_DIM || o.dim > FRT_MAX_DIM)
         return frt_fail(err, FRT_EINVAL, "an index of %u dimensions; %d to %d fit", o.dim, MIN_DIM,
                         FRT_MAX_DIM);
+    if (o.engine != FRT_INDEX_NATIVE && o.engine != FRT_INDEX_FAISS)
+        return frt_fail(err, FRT_EINVAL, "no index engine has the number %d", (int)o.engine);
     if (o.threads == 0)
         o.threads = frt_usable_cores();
     if (o.threads > FRT_INDEX_MAX_THREADS)
         o.threads = FRT_INDEX_MAX_THREADS;
-    switch (o.engine) {
-    case FRT_INDEX_NATIVE:
-        *driver = &frt_index_driver_native;
-        break;
-    case FRT_INDEX_FAISS:
-        *driver = &frt_index_driver_faiss;
-        break;
-    default:
-        return frt_fail(err, FRT_EINVAL, "no index engine has the number %d", (int)o.engine);
-    }
     *out = o;
     return FRT_OK;
 }
@@ -51,18 +48,16 @@ enum frt_status frt_index_new(const struct frt_index_options *options, struct fr
                               struct frt_error *err)
 {
     struct frt_index_options checked;
-    const struct frt_index_driver *driver = NULL;
-    enum frt_status status = check_options(options, &checked, &driver, err);
-    return status == FRT_OK ? driver->make(&checked, out, err) : status;
+    enum frt_status status = check_options(options, &checked, err);
+    return status == FRT_OK ? driver_of(checked.engine)->make(&checked, out, err) : status;
 }
 
 enum frt_status frt_index_load(const struct frt_index_options *options, const char *path,
                                struct frt_index_tag *tag, struct frt_index **out, struct frt_error *err)
 {
     struct frt_index_options checked;
-    const struct frt_index_driver *driver = NULL;
-    enum frt_status status = check_options(options, &checked, &driver, err);
-    return status == FRT_OK ? driver->load(&checked, path, tag, out, err) : status;
+    enum frt_status status = check_options(options, &checked, err);
+    return status == FRT_OK ? driver_of(checked.engine)->load(&checked, path, tag, out, err) : status;
 }
 
 void frt_index_free(struct frt_index *index)

@@ -228,8 +228,8 @@ static enum frt_status check(const struct frt_native *native, const struct frt_p
         goto done;
     }
     float *b = a + native->encoder.dim;
-    size_t checks = check_pairs(native, places, n, lists, members, a, b, ranks, &random);
-    if (checks < MIN_PAIRS)
+    size_t checks = n == 0 ? 0 : check_pairs(native, places, n, lists, members, a, b, ranks, &random);
+    if (checks < MIN_PAIRS && n > 0)
         checks = check_noise(native, places, n, lists, a, b, ranks, &random);
     qsort(ranks, checks, sizeof *ranks, ascending);
     const size_t lost = (size_t)(max_loss * (double)checks);
@@ -259,6 +259,8 @@ enum frt_status frt_lists_train(const struct frt_native *native, const struct fr
     enum frt_status status = FRT_OK;
     wanted = wanted < MIN_LISTS ? MIN_LISTS : wanted > MAX_LISTS ? MAX_LISTS : wanted;
     const uint32_t n_sample = n < wanted * SAMPLE_PER_LIST ? n : wanted * SAMPLE_PER_LIST;
+    if (n_sample == 0)
+        return frt_fail(err, FRT_EINVAL, "lists of no vectors");
     lists.n = wanted;
     lists.centroids = frt_alloc_array((size_t)wanted * dim, sizeof *lists.centroids);
     lists.list_of = frt_alloc_array(n, sizeof *lists.list_of);

@@ -558,7 +558,7 @@ static enum frt_status map_segment(const struct frt_encoder *e, char *file, uint
 static enum frt_status adopt(struct frt_native *native, struct frt_mapping *mapping, const char *path,
                              struct frt_index_tag *tag, struct frt_error *err)
 {
-    struct file_header h;
+    struct file_header h = {.n_segments = 0};
     struct frt_segment *segments[MAX_SEGMENTS] = {NULL};
     struct frt_view *view = NULL;
     uint32_t n = 0;
@@ -579,7 +579,7 @@ static enum frt_status adopt(struct frt_native *native, struct frt_mapping *mapp
         if (h.segments[i].n == 0)
             continue;
         status = map_segment(&native->encoder, file, h.table_offset, &h.segments[i], path, &segments[n], err);
-        if (status == FRT_OK)
+        if (status == FRT_OK && segments[n] != NULL)
             segments[n++]->mapping = frt_mapping_retain(mapping);
     }
     if (status == FRT_OK)

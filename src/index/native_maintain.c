@@ -268,7 +268,7 @@ static enum frt_status train(struct frt_native *native, bool (*stop)(void *arg),
         status = first == NULL ? frt_fail_nomem(err, "lists") : by_list(&b, &lists, first, err);
         if (status == FRT_OK)
             status = copy_run(&b, 0, b.n, lists.n, err);
-        if (status == FRT_OK) {
+        if (status == FRT_OK && first != NULL) {
             memcpy(b.made[0]->list_first, first, ((size_t)lists.n + 1) * sizeof *first);
             write_centroids(&native->encoder, &lists, b.made[0]);
             status = finish(&b, err);

@@ -48,7 +48,7 @@ struct frt_segment {
     void *memory;                /* owned; frt_free */
     void *side_memory;           /* owned; frt_free: removed, order */
     struct frt_mapping *mapping; /* a reference, or NULL: the arrays lie in a mapped file */
-    atomic_bool sealed; /* nothing is appended any more */
+    atomic_bool sealed;          /* nothing is appended any more */
 };
 
 /** A mapped file, shared by the segments in it. Reference-counted; any thread. */

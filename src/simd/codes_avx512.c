@@ -27,14 +27,6 @@ struct counts {
     __m512i differ, differ_big;
 };
 
-TARGET static inline __attribute__((always_inline)) struct counts count_sign(struct counts c, __m512i code,
-                                                                             __m512i sign, __m512i big)
-{
-    (void)big;
-    c.differ = _mm512_add_epi64(c.differ, _mm512_popcnt_epi64(_mm512_xor_si512(code, sign)));
-    return c;
-}
-
 TARGET static inline __attribute__((always_inline)) struct counts count_word(struct counts c, __m512i code,
                                                                              __m512i sign, __m512i big)
 {
@@ -60,13 +52,39 @@ TARGET static inline __attribute__((always_inline)) __m512 estimate(struct count
     return _mm512_mul_ps(e, factors);
 }
 
-TARGET static inline __attribute__((always_inline)) struct counts count_big(struct counts c, __m512i code,
-                                                                            __m512i sign, __m512i big)
+TARGET static inline __attribute__((always_inline)) __m512i sign_word(const uint64_t *c, int w,
+                                                                      const __m512i s[8])
+{
+    return _mm512_popcnt_epi64(_mm512_xor_si512(_mm512_load_si512(c + w * FRT_CODE_BLOCK), s[w]));
+}
+
+TARGET static inline __attribute__((always_inline)) __m512i big_word(const uint64_t *c, int w,
+                                                                     const __m512i s[8], const __m512i m[8])
 {
     /* (code ^ sign) & big in one instruction */
-    const __m512i t = _mm512_ternarylogic_epi64(code, sign, big, 0x28);
-    c.differ_big = _mm512_add_epi64(c.differ_big, _mm512_popcnt_epi64(t));
-    return c;
+    return _mm512_popcnt_epi64(
+        _mm512_ternarylogic_epi64(_mm512_load_si512(c + w * FRT_CODE_BLOCK), s[w], m[w], 0x28));
+}
+
+/* Σ |t| over the 8 words of 8 vectors; written out, so that the query stays in registers. */
+TARGET static inline __attribute__((always_inline)) __m512i count_signs(const uint64_t *c, const __m512i s[8])
+{
+    const __m512i a = _mm512_add_epi64(sign_word(c, 0, s), sign_word(c, 1, s));
+    const __m512i b = _mm512_add_epi64(sign_word(c, 2, s), sign_word(c, 3, s));
+    const __m512i d = _mm512_add_epi64(sign_word(c, 4, s), sign_word(c, 5, s));
+    const __m512i e = _mm512_add_epi64(sign_word(c, 6, s), sign_word(c, 7, s));
+    return _mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(d, e));
+}
+
+/* Σ |t & big| in the same way. */
+TARGET static inline __attribute__((always_inline)) __m512i count_bigs(const uint64_t *c, const __m512i s[8],
+                                                                       const __m512i m[8])
+{
+    const __m512i a = _mm512_add_epi64(big_word(c, 0, s, m), big_word(c, 1, s, m));
+    const __m512i b = _mm512_add_epi64(big_word(c, 2, s, m), big_word(c, 3, s, m));
+    const __m512i d = _mm512_add_epi64(big_word(c, 4, s, m), big_word(c, 5, s, m));
+    const __m512i e = _mm512_add_epi64(big_word(c, 6, s, m), big_word(c, 7, s, m));
+    return _mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(d, e));
 }
 
 /*
@@ -91,26 +109,16 @@ TARGET static size_t bits_scan_8_words(const struct frt_bits_query *query, const
         const uint64_t *c = codes + b * 8 * FRT_CODE_BLOCK;
         const __m512 f = _mm512_loadu_ps(factors + b * FRT_CODE_BLOCK);
         struct counts low = zero, high = zero;
-#define EACH_WORD(count, half, at)                                                                             \
-    half = count(half, _mm512_load_si512(c + (at)), s[0], m[0]);                                               \
-    half = count(half, _mm512_load_si512(c + 1 * FRT_CODE_BLOCK + (at)), s[1], m[1]);                          \
-    half = count(half, _mm512_load_si512(c + 2 * FRT_CODE_BLOCK + (at)), s[2], m[2]);                          \
-    half = count(half, _mm512_load_si512(c + 3 * FRT_CODE_BLOCK + (at)), s[3], m[3]);                          \
-    half = count(half, _mm512_load_si512(c + 4 * FRT_CODE_BLOCK + (at)), s[4], m[4]);                          \
-    half = count(half, _mm512_load_si512(c + 5 * FRT_CODE_BLOCK + (at)), s[5], m[5]);                          \
-    half = count(half, _mm512_load_si512(c + 6 * FRT_CODE_BLOCK + (at)), s[6], m[6]);                          \
-    half = count(half, _mm512_load_si512(c + 7 * FRT_CODE_BLOCK + (at)), s[7], m[7])
-        EACH_WORD(count_sign, low, 0);
-        EACH_WORD(count_sign, high, 8);
+        low.differ = count_signs(c, s);
+        high.differ = count_signs(c + 8, s);
         const __m512i differ = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi64_epi32(low.differ)),
                                                   _mm512_cvtepi64_epi32(high.differ), 1);
         const __m512 by_sign =
             _mm512_mul_ps(_mm512_fnmadd_ps(sign_unit, _mm512_cvtepi32_ps(differ), sign_sum), f);
         if (_mm512_cmp_ps_mask(by_sign, sign_cut, _CMP_GE_OQ) == 0)
             continue;
-        EACH_WORD(count_big, low, 0);
-        EACH_WORD(count_big, high, 8);
-#undef EACH_WORD
+        low.differ_big = count_bigs(c, s, m);
+        high.differ_big = count_bigs(c + 8, s, m);
         kept += keep(estimate(low, high, query, f), cut, first + (uint32_t)(b * FRT_CODE_BLOCK), out + kept);
     }
     return kept;

@@ -224,9 +224,9 @@ struct frt_store_change {
  * to FRT_STORE_BATCH_MAX). A face that was added and deleted since shows up as deleted only. From 0 it is every
  * face that stands.
  *
- * complete_from  out: changes up to this number have been forgotten (old deletions are dropped once
- *                frt_store_changes_forget allows it); when it is greater than `after` (and `after` is not 0)
- * the reader must start again from 0.
+ * complete_from  out: deletions up to this number have been forgotten (frt_store_changes_forget). A reader that
+ * has followed up to `after` and sees a greater number here has missed some and must start again from 0; one
+ * that is on its way from 0 only when the number has grown since its first page.
  */
 FRT_NODISCARD enum frt_status frt_store_changes(struct frt_store *store, uint64_t collection_key,
                                                 uint64_t after, size_t limit, struct frt_store_page **page,

@@ -14,6 +14,7 @@
 #include "core/mem.h"
 #include "frt/gallery.h"
 #include "simd/dot.h"
+#include "store/store.h"
 
 enum { DIM = 128 };
 static const char model[] = "test 1";
@@ -380,12 +381,61 @@ static void a_snapshot_is_used_and_a_damaged_one_is_not(void **state)
     test_free(all);
 }
 
+/* Deletions that nobody remembers must neither bring faces back nor cut a load short. */
+static void forgotten_deletions_do_no_harm(void **state)
+{
+    enum { MANY = 2500 };
+    const struct place *p = *state;
+    struct frt_gallery *gallery = open_gallery(p, false);
+    struct frt_error err = {0};
+    struct frt_importer *importer = NULL;
+    float *all = test_malloc((size_t)MANY * DIM * sizeof *all);
+    char line[DIM * 20];
+    float probe[DIM];
+    must(frt_collection_put(gallery, "people", NULL, NULL, &err), &err);
+    must(frt_import_begin(gallery, "people", model, DIM, &importer, &err), &err);
+    for (int i = 0; i < MANY; i++) {
+        random_unit(all + i * DIM);
+        int n = snprintf(line, sizeof line, "{\"subject\":\"s%d\",\"embedding\":[", i);
+        for (int j = 0; j < DIM; j++)
+            n += snprintf(line + n, sizeof line - (size_t)n, "%s%.7g", j > 0 ? "," : "",
+                          (double)all[i * DIM + j]);
+        n += snprintf(line + n, sizeof line - (size_t)n, "]}\n");
+        must(frt_import_feed(importer, line, (size_t)n, &err), &err);
+    }
+    must(frt_import_finish(importer, &err), &err);
+    frt_importer_free(importer);
+    at_cosine(all + 3 * DIM, 0.7f, probe);
+    expect_name(gallery, probe, "s3"); /* the index is loaded */
+    struct frt_gallery *other = open_gallery(p, false);
+    must(frt_subject_delete(other, "people", "s3", NULL, &err), &err);
+    frt_gallery_close(other);
+    struct frt_store *store = NULL;
+    struct frt_store_page *page = NULL;
+    struct frt_store_collection row;
+    must(frt_store_open(&(struct frt_store_options){.path = p->path}, &store, &err), &err);
+    must(frt_store_collection_get(store, "people", &page, &row, &err), &err);
+    must(frt_store_changes_forget(store, row.key, row.seq, &err), &err);
+    frt_store_page_free(page);
+    frt_store_close(store);
+    expect_name(gallery, probe, NULL); /* it starts anew rather than miss the deletion */
+    for (int i = 0; i < MANY; i += 499) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "s%d", i);
+        at_cosine(all + i * DIM, 0.7f, probe);
+        expect_name(gallery, probe, name);
+    }
+    frt_gallery_close(gallery);
+    test_free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_right_person_or_unknown, make_place, drop_place),
         cmocka_unit_test_setup_teardown(several_faces_of_one_subject, make_place, drop_place),
         cmocka_unit_test_setup_teardown(duplicates_and_adaptive_thresholds, make_place, drop_place),
+        cmocka_unit_test_setup_teardown(forgotten_deletions_do_no_harm, make_place, drop_place),
         cmocka_unit_test_setup_teardown(a_snapshot_is_used_and_a_damaged_one_is_not, make_place, drop_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
