@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/output.h"
+
 enum frt_status cli_database(const struct cli_run *run, bool must_exist, char out[FRT_LOCATE_PATH_MAX],
                              struct frt_error *err)
 {
@@ -51,4 +53,47 @@ enum frt_status cli_access_open(const struct cli_run *run, bool must_exist, stru
         return status;
     const struct frt_access_options options = {.database = path};
     return frt_access_open(&options, out, err);
+}
+
+static enum frt_status copy_model(const char *name, char model[CLI_MODEL_SIZE], struct frt_error *err)
+{
+    size_t size = strlen(name) + 1;
+    if (size > CLI_MODEL_SIZE)
+        return frt_fail(err, FRT_EINVAL, "the model's name is longer than %d bytes", CLI_MODEL_SIZE - 1);
+    memcpy(model, name, size);
+    return FRT_OK;
+}
+
+enum frt_status cli_model_find(const struct cli_run *run, struct frt_gallery *gallery, const char *collection,
+                               char model[CLI_MODEL_SIZE], uint32_t *dim, struct frt_error *err)
+{
+    struct frt_collection_info info;
+    struct cli_models models = {0};
+    const char *said = cli_text(run, "model");
+    long long size = 0;
+    enum frt_status status = cli_whole(run, "dim", 1, FRT_MAX_DIM, 0, &size, err);
+    if (status == FRT_OK && collection != NULL && (said != NULL) != (size != 0))
+        status = frt_fail(err, FRT_EINVAL, "--model and --dim go together");
+    if (status != FRT_OK)
+        return status;
+    *dim = (uint32_t)size;
+    if (said != NULL)
+        return copy_model(said, model, err);
+    if (collection != NULL) {
+        status = frt_collection_get(gallery, collection, &info, err);
+        if (status != FRT_OK)
+            return status;
+        status = copy_model(info.model, model, err);
+        *dim = info.dim;
+        frt_collection_info_deinit(&info);
+        if (status != FRT_OK || *dim != 0)
+            return status;
+    }
+    status = cli_models_open(run, 1, &models, err);
+    if (status != FRT_OK)
+        return status;
+    *dim = frt_pack_info_get(models.pack)->dim;
+    status = copy_model(frt_pack_model(models.pack), model, err);
+    cli_models_close(&models);
+    return status;
 }

@@ -27,6 +27,16 @@ FRT_NODISCARD enum frt_status cli_gallery_open(const struct cli_run *run, enum c
 /** The collection, made with default settings when it is not there. created: said when it was. */
 FRT_NODISCARD enum frt_status cli_collection_make(struct frt_gallery *gallery, const char *name, bool *created,
                                                   struct frt_error *err);
+enum { CLI_MODEL_SIZE = 256 };
+/**
+ * The model of embeddings that come from elsewhere: --model (with --dim where the command has it), else that of
+ * the collection, else the pack's embedder. gallery, collection  NULL = no collection is asked. model, dim out:
+ * "name version"; dim is 0 where only --model says it. Errors: FRT_EINVAL, frt_collection_get's,
+ * cli_models_open's.
+ */
+FRT_NODISCARD enum frt_status cli_model_find(const struct cli_run *run, struct frt_gallery *gallery,
+                                             const char *collection, char model[CLI_MODEL_SIZE], uint32_t *dim,
+                                             struct frt_error *err);
 /** Users and keys of the same database. must_exist: as cli_database. out: owned, frt_access_close. */
 FRT_NODISCARD enum frt_status cli_access_open(const struct cli_run *run, bool must_exist,
                                               struct frt_access **out, struct frt_error *err);

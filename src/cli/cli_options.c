@@ -181,6 +181,14 @@ static const struct cli_option import_ndjson_options[] = {
           "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
     END};
 
+static const struct cli_option import_faiss_options[] = {
+    VALUE("collection", 0, "NAME", CLI_COMPLETE_NONE, "Only this collection of the folder. Default: all."),
+    VALUE("model", 0, "NAME", CLI_COMPLETE_NONE,
+          "Model that made the vectors, as 'name version'. Default: the pack's embedder."),
+    VALUE("pack", 'p', "FOLDER", CLI_COMPLETE_FOLDER,
+          "Model pack to use. Default: $FRT_PACK, else packs/default in the data folder."),
+    END};
+
 static const struct cli_option replace_option[] = {FLAG("force", 'f', "Replace a file that exists."), END};
 
 static const struct cli_option role_option[] = {
@@ -220,6 +228,10 @@ const struct cli_option *const cli_face_list_options[] = {face_list_options, emb
 const struct cli_option *const cli_rebuild_options[] = {quiet_option, database_option, json_option, NULL};
 const struct cli_option *const cli_import_ndjson_options[] = {import_ndjson_options, quiet_option,
                                                               database_option, json_option, NULL};
+const struct cli_option *const cli_import_faiss_options[] = {import_faiss_options, quiet_option,
+                                                             database_option, json_option, NULL};
+const struct cli_option *const cli_export_faiss_options[] = {replace_option, database_option, json_option,
+                                                             NULL};
 const struct cli_option *const cli_export_ndjson_options[] = {replace_option, quiet_option, database_option,
                                                               json_option, NULL};
 const struct cli_option *const cli_role_options[] = {role_option, database_option, json_option, NULL};

@@ -25,6 +25,8 @@ extern const struct cli_option *const cli_face_list_options[];
 extern const struct cli_option *const cli_rebuild_options[];
 extern const struct cli_option *const cli_import_ndjson_options[];
 extern const struct cli_option *const cli_export_ndjson_options[];
+extern const struct cli_option *const cli_import_faiss_options[];
+extern const struct cli_option *const cli_export_faiss_options[];
 extern const struct cli_option *const cli_role_options[];
 extern const struct cli_option *const cli_key_options[];
 

@@ -269,6 +269,31 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt export ndjson, frt enroll",
      .complete = CLI_COMPLETE_FILE,
      .run = cli_import_ndjson},
+    {.name = "import faiss",
+     .arguments = "FOLDER",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "take over the older service's galleries",
+     .description =
+         "Imports the collections of FOLDER: <collection>.index, a FAISS file, with <collection>.json beside "
+         "it. Each "
+         "face becomes a subject of its id, with its adaptive threshold. FAISS itself is not needed; "
+         "docs/formats/faiss-files.md says which kinds are read. The vectors must come from the model that is "
+         "named: "
+         "searches with another model's would find nobody.\n\n"
+         "Faces are committed in batches; those that are there already are passed over, so that an import that "
+         "was "
+         "interrupted can be given again. A face that cannot be taken is reported and the rest goes on; the "
+         "exit "
+         "status is then that of the first one.",
+     .groups = cli_import_faiss_options,
+     .examples =
+         "frt import faiss /srv/old/galleries --model 'facenet 1'\n  All of its collections.\n"
+         "frt import faiss /srv/old/galleries --collection staff\n  One, of vectors that the pack's embedder "
+         "made.\n",
+     .see_also = "frt export faiss, frt import ndjson",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_import_faiss},
     {.name = "export ndjson",
      .arguments = "COLLECTION [FILE]",
      .min_arguments = 1,
@@ -284,6 +309,21 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt import ndjson, frt faces list",
      .complete = CLI_COMPLETE_FILE,
      .run = cli_export_ndjson},
+    {.name = "export faiss",
+     .arguments = "COLLECTION FOLDER",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .summary = "write a gallery as the older service reads it",
+     .description =
+         "Writes COLLECTION as FOLDER/COLLECTION.index, a flat FAISS file, and FOLDER/COLLECTION.json. The "
+         "folder is "
+         "made if absent. The older service has one face an id: a subject's further faces are called "
+         "subject#face_id.",
+     .groups = cli_export_faiss_options,
+     .examples = "frt export faiss staff old/\n  old/staff.index and old/staff.json.\n",
+     .see_also = "frt import faiss, frt export ndjson",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_export_faiss},
     {.name = "models list",
      .arguments = "",
      .summary = "show the models of a pack",

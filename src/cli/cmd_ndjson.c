@@ -17,47 +17,6 @@ enum { MAX_OUTPUT_BYTES = 16 << 20, PIECE_BYTES = 1 << 20, MEGABYTE = 1000000, S
 
 /* -------------------------------------------------------------------- import */
 
-/* Model and size of the embeddings: as said, else the collection's, else the pack's. */
-static enum frt_status find_model(const struct cli_run *run, struct frt_gallery *gallery, char model[256],
-                                  uint32_t *dim, struct frt_error *err)
-{
-    struct frt_collection_info info;
-    struct cli_models models = {0};
-    const char *said = cli_text(run, "model");
-    long long size = 0;
-    enum frt_status status = cli_whole(run, "dim", 1, FRT_MAX_DIM, 0, &size, err);
-    if (status == FRT_OK && (said != NULL) != (size != 0))
-        status = frt_fail(err, FRT_EINVAL, "--model and --dim go together");
-    if (status == FRT_OK && said != NULL && strlen(said) >= 256)
-        status = frt_fail(err, FRT_EINVAL, "--model is too long");
-    if (status != FRT_OK)
-        return status;
-    if (said != NULL) {
-        memcpy(model, said, strlen(said) + 1);
-        *dim = (uint32_t)size;
-        return FRT_OK;
-    }
-    status = frt_collection_get(gallery, run->arguments[0], &info, err);
-    if (status == FRT_OK) {
-        memcpy(model, info.model, sizeof info.model);
-        *dim = info.dim;
-        frt_collection_info_deinit(&info);
-    }
-    if (status != FRT_OK || *dim != 0)
-        return status;
-    status = cli_models_open(run, 1, &models, err);
-    if (status != FRT_OK)
-        return status;
-    const char *name = frt_pack_model(models.pack);
-    *dim = frt_pack_info_get(models.pack)->dim;
-    if (strlen(name) < 256)
-        memcpy(model, name, strlen(name) + 1);
-    else
-        status = frt_fail(err, FRT_EBAD_MODEL, "the name of the pack's embedder is too long");
-    cli_models_close(&models);
-    return status;
-}
-
 static enum frt_status open_input(const char *path, int *fd, size_t *size, struct frt_error *err)
 {
     struct stat st;
@@ -133,7 +92,7 @@ int cli_import_ndjson(struct cli_run *run)
     struct frt_importer *importer = NULL;
     struct cli_progress progress;
     struct frt_error err = {0};
-    char model[256] = "";
+    char model[CLI_MODEL_SIZE] = "";
     uint32_t dim = 0;
     size_t size = 0;
     int fd = -1, code = FRT_EXIT_OK;
@@ -146,7 +105,7 @@ int cli_import_ndjson(struct cli_run *run)
     if (status == FRT_OK)
         status = cli_collection_make(gallery, run->arguments[0], &created, &err);
     if (status == FRT_OK)
-        status = find_model(run, gallery, model, &dim, &err);
+        status = cli_model_find(run, gallery, run->arguments[0], model, &dim, &err);
     if (status == FRT_OK)
         status = frt_import_begin(gallery, run->arguments[0], model, dim, &importer, &err);
     if (status == FRT_OK) {

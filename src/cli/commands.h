@@ -21,6 +21,8 @@ int cli_subjects_rename(struct cli_run *run);
 int cli_subjects_delete(struct cli_run *run);
 int cli_rebuild(struct cli_run *run);
 int cli_import_ndjson(struct cli_run *run);
+int cli_import_faiss(struct cli_run *run);
+int cli_export_faiss(struct cli_run *run);
 int cli_export_ndjson(struct cli_run *run);
 int cli_user_add(struct cli_run *run);
 int cli_user_list(struct cli_run *run);

@@ -514,6 +514,44 @@ static void faces_go_out_and_come_back(void **state)
     free(second);
 }
 
+/* Goes on with what the test before has enrolled. */
+static void galleries_of_the_older_service(void **state)
+{
+    (void)state;
+    char folder[256];
+    use_database("ndjson.db");
+    (void)snprintf(folder, sizeof folder, "%s", cli_work("older"));
+    struct cli_result r = CLI_RUN(NULL, "export", "faiss", "a", folder);
+    cli_expect(&r, 0, NULL);
+    assert_int_equal(strncmp(r.out, "4 faces written to ", 19), 0);
+    r = CLI_RUN(NULL, "export", "faiss", "a", folder);
+    cli_expect(&r, 1, "a.index exists already; --force replaces it");
+    r = CLI_RUN(NULL, "export", "faiss", "a", folder, "--force", "--json");
+    cli_expect(&r, 0, NULL);
+    r = CLI_RUN(NULL, "export", "faiss", "enemies", cli_work("never"));
+    cli_expect(&r, 3, "enemies");
+    assert_int_not_equal(access(cli_work("never"), F_OK), 0);
+    use_database("older.db");
+    r = CLI_RUN(NULL, "import", "faiss", folder, "--json");
+    cli_expect(&r, 0, NULL);
+    assert_non_null(
+        strstr(r.out, "{\"collections\":1,\"faces\":4,\"imported\":4,\"already\":0,\"rejected\":[]}"));
+    r = CLI_RUN(NULL, "search", "a", photo("Alan_Greenspan", 3));
+    cli_expect(&r, 0, NULL);
+    assert_int_equal(strncmp(r.out, "Bert B", 6), 0);
+    r = CLI_RUN(NULL, "import", "faiss", folder);
+    cli_expect(&r, 0, NULL);
+    assert_string_equal(r.out, "1 collection read, 0 faces imported, 4 there already\n");
+    r = CLI_RUN(NULL, "import", "faiss", folder, "--model", "another 1");
+    cli_expect(&r, 6, "another 1");
+    r = CLI_RUN(NULL, "import", "faiss", folder, "--collection", "enemies");
+    cli_expect(&r, 3, "enemies");
+    use_database("none.db");
+    r = CLI_RUN(NULL, "import", "faiss", "/nonexistent");
+    cli_expect(&r, 3, "/nonexistent");
+    assert_int_not_equal(access(cli_work("none.db"), F_OK), 0);
+}
+
 int main(int argc, char **argv)
 {
     static char manifest[1024];
@@ -544,6 +582,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_interrupted_enrollment_goes_on),
         cmocka_unit_test(a_map_names_photos_subjects_and_ids),
         cmocka_unit_test(faces_go_out_and_come_back),
+        cmocka_unit_test(galleries_of_the_older_service),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     cli_runner_deinit();
