@@ -1,8 +1,8 @@
 # FAISS and hnswlib, both optional, both C++: the plug-in of src/index and the peers of bench/ need them.
 # Without them (or without a C++ compiler) those parts are not there, and C++ is never switched on.
 #
-# Debian's libfaiss-dev holds a static library that wants OpenMP, BLAS and LAPACK. Which BLAS that is decides
-# the system at run time (libblas.so.3): with libopenblas0 training is some twenty times faster.
+# Debian's libfaiss-dev holds a static library that wants OpenMP, BLAS and LAPACK. Which BLAS that is, the system
+# decides at run time (libblas.so.3); training wants a fast one (libopenblas0).
 find_path(FAISS_INCLUDE_DIR faiss/IndexIVFFlat.h)
 find_library(FAISS_LIBRARY faiss)
 find_path(HNSWLIB_INCLUDE_DIR hnswlib/hnswlib.h)
