@@ -433,7 +433,7 @@ static struct result run_ours(const struct set *set, struct frt_index *index, si
 static bool run_peer(const struct set *set, const char *name, uint32_t ef, struct bench_peer **kept,
                      struct result *out)
 {
-    const struct bench_peer_options options = {.dim = set->dim, .train_per_list = 39};
+    const struct bench_peer_options options = {.dim = set->dim, .train_per_list = set->n <= 100000 ? 0 : 39};
     struct bench_peer *peer = *kept;
     char why[256] = "";
     float scores[TOP];

@@ -144,7 +144,7 @@ enum frt_status frt_collection_put(struct frt_gallery *gallery, const char *name
                                    const struct frt_collection_settings *settings, bool *created,
                                    struct frt_error *err)
 {
-    struct frt_store_collection wanted, row = {0};
+    struct frt_store_collection wanted, row = {.metadata = ""};
     struct frt_store_page *page = NULL;
     settings_row(name, settings, &wanted);
     enum frt_status status = frt_store_collection_add(gallery->store, &wanted, err);
@@ -168,7 +168,7 @@ enum frt_status frt_collection_put(struct frt_gallery *gallery, const char *name
 enum frt_status frt_collection_patch(struct frt_gallery *gallery, const char *name,
                                      const struct frt_collection_settings *settings, struct frt_error *err)
 {
-    struct frt_store_collection row = {0};
+    struct frt_store_collection row = {.name = "", .model = "", .metadata = ""};
     uint32_t which = 0;
     settings_row(name, settings, &row);
     if ((settings->which & FRT_COLLECTION_THRESHOLD) != 0)
@@ -222,7 +222,7 @@ enum frt_status frt_collection_get(struct frt_gallery *gallery, const char *name
                                    struct frt_collection_info *out, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row = {0};
+    struct frt_store_collection row = {.name = "", .model = "", .metadata = ""};
     enum frt_status status = gallery_collection(gallery, name, &page, &row, err);
     if (status == FRT_OK)
         status = info_of(gallery, &row, out, err);
@@ -269,7 +269,7 @@ enum frt_status frt_collection_delete(struct frt_gallery *gallery, const char *n
                                       struct frt_collection_removed *removed, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row = {0};
+    struct frt_store_collection row = {.name = "", .model = "", .metadata = ""};
     uint64_t faces = 0;
     enum frt_status status = gallery_collection(gallery, name, &page, &row, err);
     if (status != FRT_OK)

@@ -272,7 +272,7 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
     for (size_t i = 0; i < e->n && status == FRT_OK; i++) {
         struct frt_store_page *page = NULL, *collection_page = NULL;
         const struct frt_store_face *rows = NULL;
-        struct frt_store_collection row = {0};
+        struct frt_store_collection row = {.model = ""};
         struct applicant *a = &e->applicants[i];
         const int64_t start = frt_now_ns();
         bool taken = false;
@@ -311,7 +311,7 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
 static void follow(struct enrolling *e)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row = {0};
+    struct frt_store_collection row = {.model = ""};
     struct gallery_entry *entry = NULL;
     struct gallery_index *index = NULL;
     const int64_t start = frt_now_ns();
@@ -401,7 +401,7 @@ static enum frt_status check_options(const struct frt_enroll_options *o, size_t 
 static enum frt_status check_collection(const struct enrolling *e, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row = {0};
+    struct frt_store_collection row = {.model = ""};
     enum frt_status status = gallery_collection(e->gallery, e->collection, &page, &row, err);
     if (status == FRT_OK && row.dim != 0 && (row.dim != e->dim || strcmp(row.model, e->model) != 0))
         status = frt_fail(err, FRT_EMODEL_MISMATCH,
@@ -480,9 +480,9 @@ enum frt_status frt_enroll_embedding(struct frt_gallery *gallery, const char *co
     const int64_t start = frt_now_ns();
     *out = (struct frt_enrolled){0};
     enum frt_status status = check_options(options, 1, err);
-    if (status == FRT_OK && (dim == 0 || dim > FRT_MAX_DIM || model == NULL || model[0] == '\0'))
-        status =
-            frt_fail(err, FRT_EINVAL, "an embedding of %u dimensions, or its model's name, does not fit", dim);
+    if (dim == 0 || dim > FRT_MAX_DIM || model == NULL || model[0] == '\0')
+        return frt_fail(err, FRT_EINVAL, "an embedding of %u dimensions, or its model's name, does not fit",
+                        dim);
     if (status == FRT_OK && !(fabsf(sqrtf(frt_dot_f32(embedding, embedding, dim)) - 1) <= 1e-3f))
         status = frt_fail(err, FRT_EINVAL, "the embedding's length is not 1");
     if (status != FRT_OK)

@@ -272,7 +272,7 @@ static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gall
         gallery_index_release(index);
         fresh = true;
         status = index_new(gallery, entry, &index, err);
-        if (status == FRT_OK)
+        if (status == FRT_OK && index != NULL)
             status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
     }
     if (status == FRT_OK && again)
@@ -329,7 +329,7 @@ enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct galler
     if (status == FRT_OK)
         status = gallery_take(&entry->turn, err);
     if (status == FRT_OK) {
-        if (!again)
+        if (!again && index != NULL)
             status = follow(gallery, entry, index, 0, NULL, NULL, &again, err);
         if (status == FRT_OK && !again) {
             set_current(entry, index);

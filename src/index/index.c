@@ -47,7 +47,7 @@ static enum frt_status check_vectors(const float *vectors, size_t n, uint32_t di
 enum frt_status frt_index_new(const struct frt_index_options *options, struct frt_index **out,
                               struct frt_error *err)
 {
-    struct frt_index_options checked;
+    struct frt_index_options checked = *options;
     enum frt_status status = check_options(options, &checked, err);
     return status == FRT_OK ? driver_of(checked.engine)->make(&checked, out, err) : status;
 }
@@ -55,7 +55,7 @@ enum frt_status frt_index_new(const struct frt_index_options *options, struct fr
 enum frt_status frt_index_load(const struct frt_index_options *options, const char *path,
                                struct frt_index_tag *tag, struct frt_index **out, struct frt_error *err)
 {
-    struct frt_index_options checked;
+    struct frt_index_options checked = *options;
     enum frt_status status = check_options(options, &checked, err);
     return status == FRT_OK ? driver_of(checked.engine)->load(&checked, path, tag, out, err) : status;
 }

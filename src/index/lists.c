@@ -109,6 +109,8 @@ static void move_centres(const struct training *t, float *centroids, float *v, u
 {
     const struct frt_encoder *encoder = &t->native->encoder;
     const uint32_t dim = encoder->dim;
+    if (t->n == 0)
+        return;
     memset(centroids, 0, (size_t)t->n_lists * dim * sizeof *centroids);
     memset(counts, 0, t->n_lists * sizeof *counts);
     for (uint32_t i = 0; i < t->n; i++) {
