@@ -134,6 +134,8 @@ void cli_help_all(const char *group, struct frt_buf *out)
         frt_buf_append_text(out, "\nThe first steps, from the source tree after 'make setup build pack':\n"
                                  "    frt doctor\n"
                                  "    frt detect --draw marked.jpg photo.jpg\n"
+                                 "    frt enroll friends anna1.jpg anna2.jpg --subject Anna\n"
+                                 "    frt search friends photo.jpg\n"
                                  "    frt serve\n\nExit status:\n");
         tabbed(out, cli_exit_codes, 3);
     }
