@@ -539,13 +539,13 @@ const struct cli_command cli_commands[] = {
 
 const char *const cli_exit_codes[] = {
     "0\tsuccess",
-    "1\ta file cannot be read or written, e.g. the disk is full; no memory",
+    "1\ta file cannot be read or written; what is to be made stands already; no memory",
     "2\tunknown command or option, missing or wrong argument or setting",
-    "3\tan input is missing, no image, damaged or too large",
+    "3\tan input is missing, damaged, no image or too large; no such collection, subject or face",
     "4\tno face where one is needed",
     "5\tnot verified: the photos do not show the same person",
     "6\ta model or pack is missing, damaged or unsuitable",
-    "7\tthis machine lacks something: runtime, port, memory",
+    "7\tthis machine lacks something: runtime, port, memory, disk space, a sound database",
     "8\tunknown: a face that 'frt search' looked at is of nobody in the collection",
     "130\tinterrupted by SIGINT, SIGTERM or SIGHUP",
     "141\tthe reader of the output went away: ended by SIGPIPE",
