@@ -243,7 +243,8 @@ FRT_API const char *frt_pack_model(const struct frt_pack *pack);
 /* --------------------------------------------------------------- identify */
 
 enum frt_subject_score {
-    FRT_SCORE_DEFAULT = 0, /* what identified better when it was measured: docs/eval.md */
+    FRT_SCORE_DEFAULT = 0, /* FUSED: at the same rate of strangers named it missed fewer people than BEST, or as
+                              many, with every pack measured (docs/eval.md) */
     FRT_SCORE_BEST,        /* a subject scores as its most similar face */
     FRT_SCORE_FUSED        /* … as the normalised mean of its faces */
 };

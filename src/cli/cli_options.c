@@ -159,7 +159,7 @@ static const struct cli_option search_options[] = {
     FLAG("candidates", 0, "Also name the most similar subjects that are no match."),
     {"score", "HOW",
      "How a subject of several faces scores: as its most similar face, 'best', or as their normalised mean, "
-     "'fused'. Default: the one that identifies better, see docs/eval.md.",
+     "'fused'. Default: fused, which identifies better, see docs/eval.md.",
      "best fused", CLI_COMPLETE_WORDS, 0, false},
     FLAG("every-face", 0, "Name a subject once for each of its faces that match."),
     VALUE("max-faces", 'n', "N", CLI_COMPLETE_NONE,
