@@ -146,6 +146,8 @@ struct frt_pack_info {
     uint32_t dim;            /* floats in an embedding */
     float default_threshold; /* cosine at which two faces count as the same person */
     const char *licence;     /* strictest licence among the models */
+    float threshold_fmr; /* share of pairs of different people at or above default_threshold; 0 = not known */
+    float threshold_decade; /* how far the threshold rises for a tenth of that; 0 = not known */
 };
 
 /**

@@ -237,6 +237,19 @@ FRT_API FRT_NODISCARD enum frt_status frt_enroll_embedding(struct frt_gallery *g
                                                            const struct frt_enroll_options *options,
                                                            struct frt_enrolled *out, struct frt_error *err);
 
+/**
+ * The similarity from which a face counts as a match in a gallery of `people`, when nobody has said another:
+ * the pack's threshold for two photos, raised so far that of unknown faces at most the share `target_fpir`
+ * comes out with a name.
+ *
+ * A face that is compared with n people has n chances of a false match, so the share of false matches of one
+ * comparison must be target_fpir / n. The pack's manifest says what threshold that takes (threshold_fmr,
+ * threshold_decade); a pack that does not keeps its threshold.
+ *
+ * target_fpir  0..1; NaN or 0 = 0.01.
+ */
+FRT_API float frt_pack_search_threshold(const struct frt_pack *pack, uint64_t people, double target_fpir);
+
 /** "name version" of a pack's embedder, as collections and imports name it. Borrowed from the pack. */
 FRT_API const char *frt_pack_model(const struct frt_pack *pack);
 
@@ -254,8 +267,10 @@ struct frt_identify_options {
     float threshold; /* cosine; NaN or 0 with threshold_set false = per face, else per collection, else the
                         pack's */
     bool threshold_set;
-    bool every_face;         /* a subject may appear once per face; default: once */
-    bool candidates;         /* also what does not pass: all top_k */
+    bool every_face;             /* a subject may appear once per face; default: once */
+    bool candidates;             /* also what does not pass: all top_k */
+    const struct frt_pack *pack; /* frt_identify_embeddings: whose search threshold applies where no other is
+                                    set; NULL = default_threshold does. Borrowed */
     float default_threshold; /* cosine where neither these options, the face nor the collection has one; 0 = the
                                 pack's */
     enum frt_subject_score score;

@@ -154,8 +154,7 @@ static const struct cli_option search_options[] = {
     VALUE("top-k", 'k', "N", CLI_COMPLETE_NONE, "Most subjects to name for a face, 1 to 1000. Default: 5."),
     VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
           "Similarity from which a face is a match, -1 to 1. Default: the face's own, else the collection's, "
-          "else "
-          "the pack's."),
+          "else what the pack takes for a gallery of this size."),
     FLAG("candidates", 0, "Also name the most similar subjects that are no match."),
     {"score", "HOW",
      "How a subject of several faces scores: as its most similar face, 'best', or as their normalised mean, "

@@ -3,6 +3,8 @@
 
 #include "core/status.h"
 #include "engine/pack.h"
+#include "engine/search_threshold.h"
+#include "frt/gallery.h"
 
 /* How far from 1 the norm of an embedding may be: f32 rounding over 4096 dimensions stays far below. */
 #define NORM_TOLERANCE 1e-3
@@ -48,4 +50,22 @@ enum frt_status frt_verify(const struct frt_pack *pack, const float *a, const fl
                                 .distance = frt_distance(similarity),
                                 .threshold = threshold};
     return FRT_OK;
+}
+
+float frt_search_threshold(const struct frt_threshold_curve *curve, uint64_t people, double target_fpir)
+{
+    static const double highest = 0.99;
+    const double wanted =
+        (target_fpir > 0 && target_fpir <= 1 ? target_fpir : 0.01) / (double)(people > 0 ? people : 1);
+    if (!(curve->fmr > 0) || !(curve->decade > 0) || wanted >= (double)curve->fmr)
+        return curve->threshold;
+    const double raised = (double)curve->threshold + (double)curve->decade * log10((double)curve->fmr / wanted);
+    return (float)fmax(fmin(raised, highest), (double)curve->threshold);
+}
+
+float frt_pack_search_threshold(const struct frt_pack *pack, uint64_t people, double target_fpir)
+{
+    const struct frt_threshold_curve curve = {pack->info.default_threshold, pack->info.threshold_fmr,
+                                              pack->info.threshold_decade};
+    return frt_search_threshold(&curve, people, target_fpir);
 }

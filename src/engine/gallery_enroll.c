@@ -54,7 +54,7 @@ struct enrolling {
     const struct frt_enroll_options *options;
     const char *model;
     uint32_t dim;
-    float default_threshold; /* the pack's, or that of who asks */
+    const struct frt_pack *pack; /* NULL: an embedding, without a threshold of its own */
     struct applicant *applicants;
     size_t n, capacity;
     struct frt_enrolled out;
@@ -283,8 +283,10 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
             continue;
         }
         status = gallery_collection(e->gallery, e->collection, &collection_page, &row, err);
-        const float threshold =
-            status == FRT_OK && !isnan(row.threshold) ? row.threshold : e->default_threshold;
+        const float threshold = status == FRT_OK && !isnan(row.threshold) ? row.threshold
+                                : status == FRT_OK && e->pack != NULL
+                                    ? frt_pack_search_threshold(e->pack, row.subjects, row.target_fpir)
+                                    : 1;
         frt_store_page_free(collection_page);
         collection_page = NULL;
         const float least = o->older_rules                 ? 1 - 2 * older_start
@@ -448,7 +450,7 @@ enum frt_status frt_enroll(struct frt_gallery *gallery, const struct frt_pack *p
                           .options = options,
                           .model = frt_pack_model(pack),
                           .dim = pack->info.dim,
-                          .default_threshold = pack->info.default_threshold};
+                          .pack = pack};
     struct frt_faces *faces[MAX_PHOTOS] = {NULL};
     const int64_t start = frt_now_ns();
     *out = (struct frt_enrolled){0};
@@ -470,12 +472,8 @@ enum frt_status frt_enroll_embedding(struct frt_gallery *gallery, const char *co
                                      const struct frt_enroll_options *options, struct frt_enrolled *out,
                                      struct frt_error *err)
 {
-    struct enrolling e = {.gallery = gallery,
-                          .collection = collection,
-                          .options = options,
-                          .model = model,
-                          .dim = dim,
-                          .default_threshold = 1};
+    struct enrolling e = {
+        .gallery = gallery, .collection = collection, .options = options, .model = model, .dim = dim};
     const struct applicant applicant = {.embedding = embedding, .threshold = NAN};
     const int64_t start = frt_now_ns();
     *out = (struct frt_enrolled){0};

@@ -311,6 +311,16 @@ static enum frt_status check_embeddings(const float *embeddings, size_t n, uint3
     return FRT_OK;
 }
 
+/* Where nothing else is set: what the options say, else what the pack takes for a gallery of this size. */
+static float default_threshold_of(const struct frt_store_collection *row, float fallback,
+                                  const struct frt_identify_options *options)
+{
+    if (options->default_threshold != 0)
+        return options->default_threshold;
+    return options->pack != NULL ? frt_pack_search_threshold(options->pack, row->subjects, row->target_fpir)
+                                 : fallback;
+}
+
 /* With the collection's row, so that what follows sees one state of it. */
 static enum frt_status identify(struct frt_gallery *gallery, const struct frt_store_collection *row,
                                 const float *embeddings, size_t n, float default_threshold,
@@ -320,8 +330,7 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
     struct asking ask = {.gallery = gallery,
                          .collection = row,
                          .options = options,
-                         .default_threshold =
-                             options->default_threshold != 0 ? options->default_threshold : default_threshold,
+                         .default_threshold = default_threshold_of(row, default_threshold, options),
                          .top_k = options->top_k == 0 ? DEFAULT_TOP_K : options->top_k,
                          .dim = row->dim,
                          .fused = options->score != FRT_SCORE_BEST && !options->every_face};
@@ -390,7 +399,9 @@ enum frt_status frt_identify(struct frt_gallery *gallery, const struct frt_pack 
                              struct frt_identified *out, struct frt_error *err)
 {
     static const struct frt_identify_options defaults;
-    const struct frt_identify_options *o = options != NULL ? options : &defaults;
+    struct frt_identify_options own = options != NULL ? *options : defaults;
+    own.pack = pack;
+    const struct frt_identify_options *o = &own;
     const struct frt_detect_options detect = {.max_faces = o->max_faces == 0 ? 1 : o->max_faces,
                                               .min_confidence = o->min_confidence,
                                               .deadline_ms = o->deadline_ms,

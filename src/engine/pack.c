@@ -109,6 +109,8 @@ static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_
         (void)snprintf(pack->model, sizeof pack->model, "%s %s", embedder->name, embedder->version);
         pack->info.dim = frt_embedder_dim(pack->embedder);
         pack->info.default_threshold = embedder->threshold;
+        pack->info.threshold_fmr = embedder->threshold_fmr;
+        pack->info.threshold_decade = embedder->threshold_decade;
     }
     return status;
 }

@@ -52,7 +52,8 @@ static enum frt_status by_embedding(struct http_service *service, struct http_fi
     const char *model = NULL;
     float *embedding = NULL;
     uint32_t dim = 0;
-    float threshold = frt_pack_info_get(atomic_load(&service->pack))->default_threshold;
+    struct frt_identify_options own = *options;
+    own.pack = atomic_load(&service->pack);
     enum frt_status status = FRT_OK;
     if (http_field_has(fields, "model"))
         status = http_field_model(fields, &model, err);
@@ -60,7 +61,7 @@ static enum frt_status by_embedding(struct http_service *service, struct http_fi
         status = http_field_embedding(fields, &embedding, &dim, err);
     if (status == FRT_OK)
         status = frt_identify_embeddings(service->gallery, fields->request->params[0], model, embedding, 1, dim,
-                                         threshold, options, out, err);
+                                         0, &own, out, err);
     frt_free(embedding);
     return status;
 }

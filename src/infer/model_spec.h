@@ -74,6 +74,9 @@ struct frt_model_spec {
     float *centre; /* f32[dim] for FRT_MAP_CENTER_L2 and FRT_MAP_CAP, else NULL; owned by the manifest */
     bool flip_average;
     float threshold; /* cosine: default verification threshold */
+    /* Share of pairs of different people at or above `threshold`, and how far the threshold must rise for a
+     * tenth of that; 0 = not known. Measured: docs/eval.md. */
+    float threshold_fmr, threshold_decade;
 
     /* liveness, attributes: crop = box × crop_scale, kept inside the photo by shifting */
     float crop_scale;  /* 0 = 1 */

@@ -73,6 +73,8 @@ static const struct model_key model_keys[] = {
     {"centre", KEY_STRUCTURED, ROLE(FRT_ROLE_EMBEDDER), false, 0, 0, 0, 0},
     {"flip_average", KEY_BOOL, ROLE(FRT_ROLE_EMBEDDER), false, FIELD(flip_average), 0, 0},
     {"threshold", KEY_NUMBER, ROLE(FRT_ROLE_EMBEDDER), true, FIELD(threshold), -1, 1},
+    {"threshold_fmr", KEY_NUMBER, ROLE(FRT_ROLE_EMBEDDER), false, FIELD(threshold_fmr), 0, 1},
+    {"threshold_decade", KEY_NUMBER, ROLE(FRT_ROLE_EMBEDDER), false, FIELD(threshold_decade), 0, 1},
     {"crop_scale", KEY_NUMBER, CROP_ROLES, false, FIELD(crop_scale), 0, 10},
     {"labels", KEY_STRUCTURED, LABEL_ROLES, false, 0, 0, 0, 0},
     {"real_index", KEY_COUNT, ROLE(FRT_ROLE_LIVENESS), false, FIELD(real_index), 0, FRT_SPEC_MAX_LABELS - 1},

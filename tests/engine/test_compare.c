@@ -10,6 +10,7 @@
 #include "core/json_read.h"
 #include "engine/answer.h"
 #include "engine/faces.h"
+#include "engine/search_threshold.h"
 
 static void cosine_of_known_vectors(void **state)
 {
@@ -100,9 +101,27 @@ static void a_face_as_json_has_the_contract_s_fields(void **state)
     frt_buf_deinit(&buf);
 }
 
+/* The more people, the more chances of a false match, the higher the threshold. */
+static void the_threshold_rises_with_the_gallery(void **state)
+{
+    (void)state;
+    const struct frt_threshold_curve curve = {0.6F, 0.01F, 0.1F};
+    assert_true(frt_search_threshold(&curve, 0, 0.01) == 0.6F);
+    assert_true(frt_search_threshold(&curve, 1, 0.01) == 0.6F);
+    assert_true(fabsf(frt_search_threshold(&curve, 10, 0.01) - 0.7F) < 1e-5F);
+    assert_true(fabsf(frt_search_threshold(&curve, 1000, 0.01) - 0.9F) < 1e-5F);
+    assert_true(fabsf(frt_search_threshold(&curve, 1000, 0.1) - 0.8F) < 1e-5F);
+    assert_true(fabsf(frt_search_threshold(&curve, 1000, (double)NAN) - 0.9F) < 1e-5F);
+    assert_true(frt_search_threshold(&curve, 1000000, 0.001) == 0.99F);
+    assert_true(frt_search_threshold(&curve, 10, 1) == 0.6F); /* never under that for two photos */
+    const struct frt_threshold_curve unknown = {0.6F, 0, 0};
+    assert_true(frt_search_threshold(&unknown, 1000000, 0.01) == 0.6F);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_threshold_rises_with_the_gallery),
         cmocka_unit_test(cosine_of_known_vectors),
         cmocka_unit_test(unfit_vectors_are_refused_and_leave_the_output_alone),
         cmocka_unit_test(attribute_words),
