@@ -83,13 +83,17 @@ enum frt_status db_open(const char *path, enum db_mode mode, uint32_t busy_ms, s
         return frt_fail_nomem(err, "a database connection");
     db->path = path;
     if (mode == DB_CREATE) { /* embeddings are personal data: nobody else reads the file, whatever the umask */
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0) {
+        /* A file that stands is not opened here: closing it would drop the locks that this process's other
+         * connections hold on it (POSIX), and the next process to leave would delete their write-ahead log. */
+        const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        const bool stands = fd < 0 && errno == EEXIST;
+        if ((fd < 0 && !stands) || (stands && access(path, R_OK | W_OK) != 0 && errno != ENOENT)) {
             status = frt_fail(err, errno == ENOSPC ? FRT_ESTORAGE_FULL : FRT_EUNAVAILABLE, "%s: %s", path,
                               strerror(errno));
             goto done;
         }
-        (void)close(fd);
+        if (fd >= 0)
+            (void)close(fd);
     }
     int code =
         sqlite3_open_v2(path, &db->handle, flags[mode] | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);

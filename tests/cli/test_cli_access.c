@@ -208,6 +208,34 @@ static void keys_are_shown_once(void **state)
     cli_expect(&r, 2, "--days is '0'; a whole number from 1 to 36500 is right");
 }
 
+/* A process that has the database open twice, as a service has, next to one that comes and goes: were the locks
+ * of the first lost, the second would take the write-ahead log with it, and all that is written to it from then
+ * on. */
+static void a_service_and_the_command_line_share_a_database(void **state)
+{
+    (void)state;
+    char log_file[300];
+    const struct frt_access_options options = {.database = database};
+    struct frt_access *first = NULL, *second = NULL;
+    static struct frt_login login;
+    (void)snprintf(log_file, sizeof log_file, "%s-wal", database);
+    assert_int_equal(frt_access_open(&options, &first, NULL), FRT_OK);
+    assert_int_equal(frt_access_login(first, "s@example.org", PASSWORD, &login, NULL), FRT_EUNAUTHORIZED);
+    assert_int_equal(frt_access_open(&options, &second, NULL), FRT_OK);
+    for (int i = 0; i < 2; i++) {
+        struct cli_result r = i == 0 ? CLI_RUN(typed(PASSWORD "\n"), "user", "add", "s@example.org")
+                                     : CLI_RUN(NULL, "user", "list");
+        cli_expect(&r, 0, NULL);
+        assert_int_equal(access(log_file, F_OK), 0);
+    }
+    assert_int_equal(frt_access_login(first, "s@example.org", PASSWORD, &login, NULL), FRT_OK);
+    assert_int_equal(frt_access_user_add(first, "f@example.org", PASSWORD, FRT_ROLE_READER, NULL), FRT_OK);
+    struct cli_result r = CLI_RUN(NULL, "user", "list");
+    assert_non_null(strstr(r.out, "f@example.org"));
+    frt_access_close(first);
+    frt_access_close(second);
+}
+
 /* ------------------------------------------------------------------ terminal */
 
 /* Run the program on a terminal of its own; what it shows goes to `shown`. Answers are typed one by one, each
@@ -286,8 +314,11 @@ int main(int argc, char **argv)
     (void)snprintf(input, sizeof input, "%s", cli_work("typed"));
     (void)setenv("FRT_DATABASE", database, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(looking_makes_no_database),     cmocka_unit_test(collections_come_change_and_go),
-        cmocka_unit_test(users_come_change_and_go),      cmocka_unit_test(keys_are_shown_once),
+        cmocka_unit_test(looking_makes_no_database),
+        cmocka_unit_test(collections_come_change_and_go),
+        cmocka_unit_test(users_come_change_and_go),
+        cmocka_unit_test(keys_are_shown_once),
+        cmocka_unit_test(a_service_and_the_command_line_share_a_database),
         cmocka_unit_test(a_typed_password_is_not_shown),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
