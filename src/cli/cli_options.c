@@ -108,13 +108,15 @@ static const struct cli_option database_option[] = {
 static const struct cli_option quiet_option[] = {FLAG("quiet", 'q', "Do not show progress."), END};
 
 static const struct cli_option setting_options[] = {
-    VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
-          "Similarity from which a face is a match, -1 to 1; 'default' is the pack's. Default: as it is; of a "
-          "new "
-          "collection the pack's."),
+    VALUE(
+        "threshold", 't', "COSINE", CLI_COMPLETE_NONE,
+        "Similarity from which a face is a match, -1 to 1; 'default' is what the pack takes for the number of "
+        "people. Default: as it is; of a new collection 'default'."),
     VALUE("target-fpir", 0, "SHARE", CLI_COMPLETE_NONE,
-          "Share of strangers that may come out as somebody, 0 to 1, or 'none': kept for calibration. Default: "
-          "as it is; of a new collection none."),
+          "Share of strangers that may come out as somebody, 0 to 1, or 'none' for 0.01: where no threshold is "
+          "set, "
+          "that of searches follows from it and the number of people. Default: as it is; of a new collection "
+          "none."),
     VALUE("metadata", 0, "JSON", CLI_COMPLETE_NONE,
           "A JSON object to keep with it, at most 16 KiB. Default: as it is; of what is new {}."),
     END};

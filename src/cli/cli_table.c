@@ -107,7 +107,8 @@ const struct cli_command cli_commands[] = {
      .summary = "tell who is in a photo",
      .description = "Looks for the largest face of each photo in COLLECTION and prints the name of the most "
                     "similar person, "
-                    "or 'unknown' when nobody's similarity reaches the threshold. --max-faces looks at more "
+                    "or 'unknown' when nobody's similarity reaches the threshold, which rises with the number "
+                    "of people. --max-faces looks at more "
                     "faces of a photo, "
                     "--candidates also shows who came near.\n\n"
                     "The exit status is 0 when every face that was looked at belongs to somebody, and 8 when "

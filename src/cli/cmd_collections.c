@@ -61,7 +61,7 @@ static void text_collection(struct frt_buf *out, const struct frt_collection_inf
         frt_buf_append_text(out, "model        none until the first face\n");
     }
     if (isnan(info->threshold))
-        frt_buf_append_text(out, "threshold    the pack's\n");
+        frt_buf_append_text(out, "threshold    by the pack and the number of people\n");
     else
         frt_buf_printf(out, "threshold    %.4f\n", (double)info->threshold);
     if (!isnan(info->target_fpir))
@@ -98,7 +98,7 @@ static void list_row(struct frt_buf *out, const struct frt_collection_info *info
 {
     frt_buf_printf(out, "%10llu %10llu  ", (unsigned long long)info->faces, (unsigned long long)info->subjects);
     if (isnan(info->threshold))
-        frt_buf_append_text(out, "the pack's  ");
+        frt_buf_append_text(out, "-           ");
     else
         frt_buf_printf(out, "%-10.4f  ", (double)info->threshold);
     cli_append_name(out, info->name);
