@@ -56,7 +56,7 @@ bool http_auth_host(struct http_service *service, const struct http_request *req
                  service->loopback
                      ? "the Host header is missing or names another machine; without credentials the "
                        "service answers to localhost, 127.0.0.1 and [::1] only"
-                     : "there are no credentials any more; 'frt user add' or 'frt key add' makes some");
+                     : "there are no credentials any more; 'frt user add' or 'frt key create' makes some");
     return false;
 }
 

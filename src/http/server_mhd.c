@@ -664,13 +664,14 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     if (status == FRT_OK)
         status = frt_access_configured(service->access, &credentials, err);
     if (status == FRT_OK && !service->loopback && !credentials)
-        status = frt_fail(err, FRT_EUNAVAILABLE,
-                          "refusing to listen on %s: there are no credentials, and everybody who reaches that "
-                          "address could use "
-                          "the service; 'frt user add EMAIL --role admin' or 'frt key add NAME --role admin' "
-                          "makes some; without "
-                          "them listen on 127.0.0.1 or [::1]",
-                          service->config->listen);
+        status =
+            frt_fail(err, FRT_EUNAVAILABLE,
+                     "refusing to listen on %s: there are no credentials, and everybody who reaches that "
+                     "address could use "
+                     "the service; 'frt user add EMAIL --role admin' or 'frt key create NAME --role admin' "
+                     "makes some; without "
+                     "them listen on 127.0.0.1 or [::1]",
+                     service->config->listen);
     if (status != FRT_OK)
         goto fail;
     for (size_t i = 0; i < n; i++)
