@@ -20,7 +20,7 @@
 #include "simd/codes.h"
 
 /** Spreads by which the first pass may be wrong before it loses a vector. */
-#define FRT_FIRST_PASS_MARGIN 3.5f
+#define FRT_FIRST_PASS_MARGIN 3.0f
 
 enum frt_code_kind { FRT_CODE_BITS = 1, FRT_CODE_NIBBLES = 4 }; /* bits a component */
 enum { FRT_CODE_BITS_FROM_DIM = 384 };

@@ -7,7 +7,7 @@
  * The cut of the first pass: what is wanted is every vector whose cosine reaches the floor (the least score
  * asked for, or the k-th best found so far, whichever is higher). The estimate is off by a normal error of
  * known spread, so a vector at the very floor is lost with the chance that the error falls below -MARGIN
- * spreads: 0.00023; a vector one spread above it with 3e-6. The k-th best of one worker raises the floor of
+ * spreads: 0.0013; a vector one spread above it with 3e-5. The k-th best of one worker raises the floor of
  * all.
  *
  * Threading: the caller's search only; workers share the floors (atomic) and the next chunk (atomic).
