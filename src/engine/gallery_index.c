@@ -324,8 +324,6 @@ enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct galler
     enum frt_status status = index_new(gallery, entry, &index, err);
     if (status == FRT_OK && index != NULL)
         status = follow(gallery, entry, index, 0, progress, arg, &again, err);
-    if (status == FRT_OK && index != NULL && !again && frt_index_wants_maintenance(index->index))
-        status = frt_index_maintain(index->index, NULL, NULL, err);
     if (status == FRT_OK)
         status = gallery_take(&entry->turn, err);
     if (status == FRT_OK) {
