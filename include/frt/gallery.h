@@ -55,8 +55,8 @@ enum frt_collection_setting {
 struct frt_collection_settings {
     uint32_t
         which; /* the settings that are given; the others keep their value (a new collection: the default) */
-    float threshold;      /* cosine from which a face is a match, -1..1; NaN = the pack's default */
-    double target_fpir;   /* share of unknown probes that may come out as a match, 0..1; NaN = none */
+    float threshold;      /* cosine from which a face is a match, -1..1; NaN = frt_pack_search_threshold */
+    double target_fpir;   /* share of unknown probes that may come out as a match, 0..1; NaN = 0.01 */
     const char *metadata; /* JSON object, at most 16 KiB; NULL or "" = {} */
 };
 
@@ -64,7 +64,7 @@ struct frt_collection_info {
     char name[129];
     char model[201]; /* embedder "name version" of its faces; "" until the first one */
     uint32_t dim;
-    float threshold; /* NaN = the pack's default */
+    float threshold; /* NaN = frt_pack_search_threshold */
     double target_fpir;
     char *metadata; /* owned */
     uint64_t faces, subjects, seq;
