@@ -12,7 +12,7 @@ enum { EMAIL_MAX = 254, KEY_NAME_MAX = 128, KEY_ID_MAX = 64, SECRET_NAME_MAX = 3
 static void lower_case(const char *email, char out[EMAIL_MAX + 1])
 {
     size_t i = 0;
-    for (; email[i] != '\0' && i < EMAIL_MAX; i++)
+    for (; i < EMAIL_MAX && email[i] != '\0'; i++)
         out[i] = (char)tolower((unsigned char)email[i]);
     out[i] = '\0';
 }

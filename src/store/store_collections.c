@@ -176,7 +176,7 @@ enum frt_status store_collection_find(struct db *db, const char *name, struct st
                                       struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     bool row = false;
     size_t size;
     enum frt_status status = db_use(db, "SELECT key, dim, model FROM collections WHERE name = ?1", &stmt, err);

@@ -381,7 +381,7 @@ enum frt_status frt_store_face_get(struct frt_store *store, const char *collecti
     struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     struct frt_store_page *found = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     size_t n = 0;
     enum frt_status status = store_page_new(STORE_FACES, &found, err);
     if (status == FRT_OK)
@@ -450,7 +450,7 @@ enum frt_status frt_store_faces_list(struct frt_store *store, const char *collec
     struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     struct frt_store_page *found = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     uint64_t subject_key = 0;
     if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
         return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
@@ -591,7 +591,7 @@ enum frt_status frt_store_face_delete(struct frt_store *store, const char *colle
 {
     struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     bool row = false;
     uint64_t key = 0, deleted = 0, last = 0;
     enum frt_status status = store_begin(store, &db, err);

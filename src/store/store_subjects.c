@@ -46,7 +46,7 @@ enum frt_status frt_store_subject_list(struct frt_store *store, const char *coll
     struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     struct frt_store_page *found = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
         return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
     enum frt_status status = store_page_new(STORE_SUBJECTS, &found, err);
@@ -81,7 +81,7 @@ static enum frt_status rename_subject(struct db *db, const char *collection, con
                                       struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     uint64_t key = 0;
     enum frt_status status = store_collection_find(db, collection, &facts, err);
     if (status == FRT_OK)
@@ -116,7 +116,7 @@ enum frt_status frt_store_subject_delete(struct frt_store *store, const char *co
                                          uint64_t *faces, struct frt_error *err)
 {
     struct db *db = NULL;
-    struct store_collection_facts facts;
+    struct store_collection_facts facts = {0};
     uint64_t key = 0, deleted = 0;
     enum frt_status status = store_begin(store, &db, err);
     if (status != FRT_OK)

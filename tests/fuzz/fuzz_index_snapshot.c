@@ -1,7 +1,7 @@
 /* rooms: index simd core */
 /*
- * Snapshot files that somebody made up: the checksums are put right first, so that what lies behind them is reached.
- * Opened, searched, added to, saved: nothing may read or write outside, whatever the file says.
+ * Snapshot files that somebody made up: the checksums are put right first, so that what lies behind them is
+ * reached. Opened, searched, added to, saved: nothing may read or write outside, whatever the file says.
  */
 #include <math.h>
 #include <stdint.h>
