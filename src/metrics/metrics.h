@@ -9,12 +9,11 @@
 #define FRT_METRICS_METRICS_H
 
 #include "core/json_write.h"
+#include "core/stage.h"
 #include "core/worker_pool.h"
 #include "metrics/histogram.h"
 
 enum { FRT_METRICS_MAX_ROUTES = 64, FRT_METRICS_MAX_MODELS = 32 };
-
-enum frt_stage { FRT_STAGE_IMAGE = 0, FRT_STAGE_DETECT, FRT_STAGE_RECOGNIZE, FRT_STAGE_COUNT };
 
 struct frt_metrics_route {
     const char *name; /* "POST /v1/detect", static */

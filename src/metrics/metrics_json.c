@@ -3,8 +3,6 @@
 #include "metrics/metrics.h"
 #include "metrics/process.h"
 
-static const char *const stage_names[FRT_STAGE_COUNT] = {"image", "detect", "recognize"};
-
 static void number(struct frt_json_writer *w, const char *key, double value)
 {
     frt_json_key(w, key);
@@ -96,7 +94,7 @@ static void stages(struct frt_json_writer *w, struct frt_metrics *m)
     frt_json_key(w, "stages");
     frt_json_object(w);
     for (int i = 0; i < FRT_STAGE_COUNT; i++) {
-        frt_json_key(w, stage_names[i]);
+        frt_json_key(w, frt_stage_name((enum frt_stage)i));
         frt_json_object(w);
         frt_json_key(w, "time_ms");
         summary(w, &m->stages[i]);

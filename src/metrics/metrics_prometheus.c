@@ -51,11 +51,12 @@ static void routes(struct frt_buf *out, const struct frt_metrics *m)
 
 static void stages(struct frt_buf *out, const struct frt_metrics *m)
 {
-    static const char *const labels[FRT_STAGE_COUNT] = {"stage=\"image\"", "stage=\"detect\"",
-                                                        "stage=\"recognize\""};
+    char label[48];
     head(out, "frt_stage_duration_seconds", "histogram", "Time of one photo in a stage.");
-    for (int i = 0; i < FRT_STAGE_COUNT; i++)
-        histogram(out, "frt_stage_duration_seconds", labels[i], &m->stages[i].all);
+    for (int i = 0; i < FRT_STAGE_COUNT; i++) {
+        (void)snprintf(label, sizeof label, "stage=\"%s\"", frt_stage_name((enum frt_stage)i));
+        histogram(out, "frt_stage_duration_seconds", label, &m->stages[i].all);
+    }
 }
 
 void frt_metrics_prometheus(struct frt_metrics *metrics, struct frt_buf *out)
