@@ -25,7 +25,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "core/clock.h"
-#include "core/crypto.h"
+#include "core/sha256.h"
 #include "core/json_read.h"
 #include "core/mem.h"
 #include "engine/answer_gallery.h"

@@ -1,53 +1,9 @@
 #include "core/crypto.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-void frt_sha256(const void *bytes, size_t size, uint8_t out[FRT_SHA256_BYTES])
-{
-    (void)crypto_hash_sha256(out, bytes, size);
-}
-
-void frt_sha256_hex(const void *bytes, size_t size, char out[FRT_SHA256_HEX_SIZE])
-{
-    unsigned char digest[crypto_hash_sha256_BYTES];
-    (void)crypto_hash_sha256(digest, bytes, size);
-    (void)sodium_bin2hex(out, FRT_SHA256_HEX_SIZE, digest, sizeof digest);
-}
-
-enum frt_status frt_sha256_file(const char *path, char out[FRT_SHA256_HEX_SIZE], struct frt_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return frt_fail(err, errno == ENOENT ? FRT_ENOTFOUND : FRT_EIO, "%s: %s", path, strerror(errno));
-    crypto_hash_sha256_state state;
-    unsigned char piece[65536], digest[crypto_hash_sha256_BYTES];
-    enum frt_status status = FRT_OK;
-    (void)crypto_hash_sha256_init(&state);
-    for (;;) {
-        ssize_t n = read(fd, piece, sizeof piece);
-        if (n == 0)
-            break;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            status = frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
-            break;
-        }
-        (void)crypto_hash_sha256_update(&state, piece, (unsigned long long)n);
-    }
-    (void)close(fd);
-    if (status != FRT_OK)
-        return status;
-    (void)crypto_hash_sha256_final(&state, digest);
-    (void)sodium_bin2hex(out, FRT_SHA256_HEX_SIZE, digest, sizeof digest);
-    return FRT_OK;
-}
 
 /* Sextets of both alphabets; from 64 on: not a sextet. */
 enum { PADDING = 64, SPACE = 65, XX = 255 };

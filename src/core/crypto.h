@@ -1,23 +1,11 @@
 /*
- * Hashes, base64 and randomness: the one adapter over libsodium. No cryptography of our own.
+ * Secrets, base64 and randomness: the one adapter over libsodium. No cryptography of our own.
  * Threading: every function may be called from any thread; the library initialises itself once.
  */
 #ifndef FRT_CORE_CRYPTO_H
 #define FRT_CORE_CRYPTO_H
 
 #include "core/status.h"
-
-#define FRT_SHA256_BYTES 32
-#define FRT_SHA256_HEX_SIZE 65 /* 64 digits and the NUL */
-
-/** SHA-256 of `size` bytes. Source: FIPS 180-4. */
-void frt_sha256(const void *bytes, size_t size, uint8_t out[FRT_SHA256_BYTES]);
-/** Lower-case hex SHA-256 of `size` bytes. Source: FIPS 180-4. */
-void frt_sha256_hex(const void *bytes, size_t size, char out[FRT_SHA256_HEX_SIZE]);
-
-/** Lower-case hex SHA-256 of a file, read in pieces. Errors: FRT_ENOTFOUND, FRT_EIO. */
-FRT_NODISCARD enum frt_status frt_sha256_file(const char *path, char out[FRT_SHA256_HEX_SIZE],
-                                              struct frt_error *err);
 
 /**
  * Decode base64 (RFC 4648 section 4; the URL alphabet, missing padding and white space are accepted).

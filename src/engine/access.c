@@ -6,6 +6,7 @@
 
 #include "core/crypto.h"
 #include "core/mem.h"
+#include "core/sha256.h"
 #include "engine/pack_locate.h"
 
 enum {

@@ -6,7 +6,7 @@
 #define FRT_MODEL_PACK_FILES_H
 
 #include "core/buf.h"
-#include "core/crypto.h"
+#include "core/sha256.h"
 #include "infer/model_spec.h"
 
 #define FRT_PACK_MAX_MODELS 32

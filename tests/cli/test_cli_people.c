@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "cli/cli_runner.h"
-#include "core/crypto.h"
+#include "core/sha256.h"
 #include "core/json_read.h"
 #include "image/jpeg_write.h"
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/crypto.h"
+#include "core/sha256.h"
 
 static void sha256_vectors(void **state)
 {
@@ -31,6 +32,19 @@ static void sha256_vectors(void **state)
     frt_sha256_hex(million, 1000000, hex);
     free(million);
     assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+/* Two texts are hashed as one that was put together. */
+static void sha256_of_two(void **state)
+{
+    static const char text[] = "a photo's bytes and what was asked of it";
+    uint8_t whole[FRT_SHA256_BYTES], parts[FRT_SHA256_BYTES];
+    (void)state;
+    frt_sha256(text, sizeof text, whole);
+    for (size_t cut = 0; cut <= sizeof text; cut++) {
+        frt_sha256_two(text, cut, text + cut, sizeof text - cut, parts);
+        assert_memory_equal(whole, parts, sizeof whole);
+    }
 }
 
 static void sha256_of_a_file(void **state)
@@ -225,13 +239,10 @@ static void random_bytes_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sha256_vectors),
-        cmocka_unit_test(sha256_of_a_file),
-        cmocka_unit_test(base64_vectors),
-        cmocka_unit_test(base64_refusals),
-        cmocka_unit_test(base64_keeps_to_its_capacity),
-        cmocka_unit_test(base64_round_trips),
-        cmocka_unit_test(base64_of_random_text),
+        cmocka_unit_test(sha256_vectors),      cmocka_unit_test(sha256_of_two),
+        cmocka_unit_test(sha256_of_a_file),    cmocka_unit_test(base64_vectors),
+        cmocka_unit_test(base64_refusals),     cmocka_unit_test(base64_keeps_to_its_capacity),
+        cmocka_unit_test(base64_round_trips),  cmocka_unit_test(base64_of_random_text),
         cmocka_unit_test(random_bytes_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
