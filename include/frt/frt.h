@@ -104,12 +104,32 @@ FRT_API const char *frt_version(void);
 /** The inference runtime, its threads and limits. Immutable after creation; share between threads. */
 struct frt_context;
 
+/* Bounds of a cache; zeros = no cache. */
+struct frt_cache_limits {
+    uint64_t entries;
+    uint64_t bytes;  /* of all entries together; 0 = as many as there may be entries */
+    uint32_t ttl_ms; /* an entry's life; 0 = 30 min */
+};
+
+/* How many threads may do what at once; all zeros = every caller's thread works at once. */
+struct frt_stage_limits {
+    uint32_t cores; /* computing at once; 0 = all the process may use */
+    uint32_t image, detect,
+        recognize;  /* decoding, detecting, recognising at once; 0 = 16, min(8, cores) twice */
+    uint32_t store; /* reading or writing a gallery at once; 0 = 20 */
+    uint32_t queue; /* waiting for each of these at most; more: FRT_EOVERLOADED; 0 = 256 */
+};
+
 struct frt_context_options {
     uint32_t threads;         /* cores one inference may use; 0 = all the process may use */
     const char *runtime_path; /* libonnxruntime.so to load; NULL = $FRT_RUNTIME, beside the program,
                                  then the system's */
     uint64_t max_pixels;      /* most pixels of an image; 0 = 50,000,000 */
     uint32_t max_side_px;     /* longest side of an image; 0 = 16384 */
+    /* For programs that answer many callers. Encoded photos that come again, byte by byte, are answered from
+     * memory: embeddings, or what stands before them (frames, detections, aligned faces). */
+    struct frt_cache_limits embedding_cache, image_cache;
+    const struct frt_stage_limits *stages; /* NULL = every caller's thread works at once */
 };
 
 /**
@@ -294,6 +314,17 @@ struct frt_face {
     float expression_probability; /* of the expression named, 0..1 */
 };
 
+/* What a cache had of a photo. */
+enum frt_cached {
+    FRT_CACHED_NOT = 0,   /* no cache was asked */
+    FRT_CACHED_MISS,      /* nothing */
+    FRT_CACHED_IMAGE,     /* its detections, perhaps its aligned faces */
+    FRT_CACHED_EMBEDDING, /* its embeddings */
+    FRT_CACHED_SHARED     /* nothing, but another caller was at it and his result served */
+};
+/** "", "miss", "image", "embedding", "shared". Static storage. */
+FRT_API const char *frt_cached_name(enum frt_cached cached);
+
 /** Wall time a call spent in each step, milliseconds. */
 struct frt_timing {
     double decode_ms;    /* header to pixels, region decodes included */
@@ -302,7 +333,9 @@ struct frt_timing {
     double embed_ms;     /* embedder */
     double attribute_ms; /* quality, liveness, age, gender, expression */
     double inference_ms; /* of all the above, spent inside the inference runtime */
+    double wait_ms;      /* for a place (struct frt_stage_limits) or for another's work on the same photo */
     double total_ms;
+    enum frt_cached cached;
 };
 
 /** What a photo held. Immutable; owns its faces and embeddings. */
@@ -324,6 +357,7 @@ struct frt_detect_options {
     int64_t deadline_ms;          /* on the monotonic clock (CLOCK_MONOTONIC); 0 = none */
     bool (*cancelled)(void *arg); /* asked between steps; NULL = never */
     void *cancelled_arg;
+    bool bulk; /* lets others go first where work waits for a place */
 };
 
 /**

@@ -25,10 +25,14 @@ struct frt_config {
     uint64_t max_image_pixels;
     uint32_t max_image_side_px;
     uint32_t request_timeout_ms;
-    uint32_t workers;     /* requests worked on at once; MAX_WORKERS; 0 = min(32, 4 × cores) */
-    uint32_t queue;       /* requests waiting at most */
-    uint32_t threads;     /* of one inference; OMP_NUM_THREADS; 0 = cores */
-    uint32_t connections; /* open at most */
+    /* how much at once: 0 = the default of docs/config.md */
+    uint32_t workers, detection_workers, recognition_workers, image_workers, store_workers, cores;
+    uint32_t queue;                                     /* requests waiting at most */
+    uint32_t threads;                                   /* of one inference; OMP_NUM_THREADS; 0 = cores */
+    uint32_t connections;                               /* open at most */
+    uint32_t embedding_cache, image_cache, index_cache; /* entries; 0 = none */
+    uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes;
+    uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms;
     uint32_t token_lifetime_ms;
     enum frt_log_level log_level;
     bool log_json;

@@ -9,6 +9,10 @@
  * cover too few pixels of that frame for the nets that look at them, the part of the photo that holds them is
  * decoded again, finely: once for all faces while that fits MAX_FINE_PIXELS, otherwise face by face.
  *
+ * With caches (engine/context.h), a photo that comes again byte by byte is answered from what is remembered:
+ * its embeddings, else its detections and aligned faces; of several callers with the same photo one works and
+ * the others wait for him. With stages, each step waits for its place.
+ *
  * Deadline and cancellation are asked before every costly step, never inside one.
  *
  * Threading: everything here lives on the caller's stack; frt_detect and frt_embed may run in any
@@ -22,6 +26,7 @@
 #include "core/mem.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
+#include "engine/photo.h"
 #include "vision/quality.h"
 
 enum {
@@ -57,7 +62,14 @@ struct work {
     bool embed;
     struct frt_image_info info;
     double margin; /* boxes around a face's centre that the nets wanted look at */
-    struct frt_frame coarse, fine;
+    struct frt_cache_key key;
+    bool keyed;              /* the caches may be asked */
+    struct frt_photo *photo; /* the detections and so on; owned or on loan; NULL = not looked at yet */
+    struct frt_cache_loan photo_loan;
+    struct frt_embedded *embedded; /* as photo */
+    struct frt_cache_loan embedded_loan;
+    struct frt_frame coarse; /* owned, unless it is the photo's */
+    struct frt_frame fine;
     struct frt_timing timing;
 };
 
@@ -79,6 +91,38 @@ static enum frt_status check_alive(const struct work *w, struct frt_error *err)
     if (w->options.cancelled != NULL && w->options.cancelled(w->options.cancelled_arg))
         return frt_fail(err, FRT_ECANCELLED, "the caller gave up");
     return FRT_OK;
+}
+
+/* ---------------------------------------------------------------- stages */
+
+static enum frt_status enter(struct work *w, enum frt_stage stage, struct frt_error *err)
+{
+    const struct frt_stage_wait wait = {.priority =
+                                            w->options.bulk ? FRT_PRIORITY_BULK : FRT_PRIORITY_INTERACTIVE,
+                                        .deadline_ms = w->options.deadline_ms,
+                                        .cancelled = w->options.cancelled,
+                                        .cancelled_arg = w->options.cancelled_arg};
+    enum frt_status status = check_alive(w, err);
+    if (status != FRT_OK || w->pack->context->stages == NULL)
+        return status;
+    int64_t start = frt_now_ns();
+    status = frt_stage_enter(w->pack->context->stages, stage, &wait, err);
+    w->timing.wait_ms += frt_elapsed_ms(start);
+    return status;
+}
+
+/* A part of a frame, or all of it, at a size. */
+static enum frt_status decode(struct work *w, const struct frt_decode_request *request, struct frt_frame *out,
+                              struct frt_error *err)
+{
+    enum frt_status status = enter(w, FRT_STAGE_IMAGE, err);
+    if (status != FRT_OK)
+        return status;
+    int64_t start = frt_now_ns();
+    status = frt_image_decode(w->image, request, out, err);
+    w->timing.decode_ms += frt_elapsed_ms(start);
+    frt_stage_leave(w->pack->context->stages, FRT_STAGE_IMAGE);
+    return status;
 }
 
 /* How large the first frame is wanted; 0 = full size, which serves every step. */
@@ -109,19 +153,38 @@ static enum frt_status detect(struct work *w, struct frt_detection *found, size_
 {
     struct frt_detector_params params = {.min_confidence = w->options.min_confidence};
     size_t all = 0, kept = 0;
-    size_t most = w->options.max_faces == 0 ? DEFAULT_MAX_FACES : w->options.max_faces;
+    enum frt_status status = enter(w, FRT_STAGE_DETECT, err);
+    if (status != FRT_OK)
+        return status;
     int64_t start = frt_now_ns();
-    enum frt_status status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, MAX_DETECTIONS,
-                                              &all, &w->timing.inference_ms, err);
+    status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, MAX_DETECTIONS, &all,
+                              &w->timing.inference_ms, err);
     w->timing.detect_ms += frt_elapsed_ms(start);
+    frt_stage_leave(w->pack->context->stages, FRT_STAGE_DETECT);
     if (status != FRT_OK)
         return status;
     for (size_t i = 0; i < all; i++)
         if (fminf(found[i].box.width, found[i].box.height) >= w->options.min_size_px)
             found[kept++] = found[i];
     qsort(found, kept, sizeof *found, by_area_descending);
-    *n = kept < most ? kept : most;
+    *n = kept;
     return FRT_OK;
+}
+
+/* How many of `n` faces are wanted: the first ones. */
+static size_t wanted(const struct work *w, size_t n)
+{
+    size_t most = w->options.max_faces == 0 ? DEFAULT_MAX_FACES : w->options.max_faces;
+    return n < most ? n : most;
+}
+
+/* The first frame, unless it is there. */
+static enum frt_status decode_coarse(struct work *w, struct frt_error *err)
+{
+    if (w->coarse.pixels != NULL)
+        return FRT_OK;
+    struct frt_decode_request whole = {.want_side_px = coarse_side(w)};
+    return decode(w, &whole, &w->coarse, err);
 }
 
 /* ------------------------------------------------------------ fine frame */
@@ -185,15 +248,9 @@ static enum frt_status decode_fine(struct work *w, const struct frt_box *region,
     if (side < 1)
         return FRT_OK; /* a box outside the image: there is nothing finer to see */
     struct frt_decode_request request = {.region = *region, .want_side_px = (uint32_t)ceil(side / step)};
-    enum frt_status status = check_alive(w, err);
-    if (status != FRT_OK)
-        return status;
     frt_frame_deinit(&w->fine);
     w->fine = (struct frt_frame){0};
-    int64_t start = frt_now_ns();
-    status = frt_image_decode(w->image, &request, &w->fine, err);
-    w->timing.decode_ms += frt_elapsed_ms(start);
-    return status;
+    return decode(w, &request, &w->fine, err);
 }
 
 /* One fine frame for all faces, when they need one and it fits. */
@@ -223,7 +280,9 @@ static enum frt_status frame_for(struct work *w, const struct frt_detection *d, 
                                  struct frt_error *err)
 {
     struct frt_box region = region_of(w, &d->box);
-    enum frt_status status = decode_fine(w, &region, step_of(w, d), err);
+    enum frt_status status = decode_coarse(w, err);
+    if (status == FRT_OK)
+        status = decode_fine(w, &region, step_of(w, d), err);
     if (status != FRT_OK)
         return status;
     *frame = covers(&w->fine, &region) && w->fine.scale_x < w->coarse.scale_x ? &w->fine : &w->coarse;
@@ -246,53 +305,72 @@ static enum frt_status find_landmarks(struct work *w, struct frt_detection *d, s
     enum frt_status status = frame_for(w, d, &frame, err);
     if (status != FRT_OK)
         return status;
+    status = enter(w, FRT_STAGE_DETECT, err);
+    if (status != FRT_OK)
+        return status;
     int64_t start = frt_now_ns();
     status = frt_landmarker_run(w->pack->landmarker, frame, &d->box, dense, &w->timing.inference_ms, err);
     w->timing.detect_ms += frt_elapsed_ms(start);
+    frt_stage_leave(w->pack->context->stages, FRT_STAGE_DETECT);
     if (status == FRT_OK)
         frt_landmarks_reduce(dense, d->landmarks);
     d->has_landmarks = status == FRT_OK;
     return status;
 }
 
-static enum frt_status embed_batch(struct work *w, const struct frt_detection *found, size_t n, uint8_t *chips,
-                                   float *out, struct frt_error *err)
+/* Aligned crops of n faces. */
+static enum frt_status align_some(struct work *w, const struct frt_detection *found, size_t n, uint8_t *chips,
+                                  struct frt_error *err)
 {
     size_t chip_bytes = frt_embedder_chip_bytes(w->pack->embedder);
     enum frt_status status = FRT_OK;
     for (size_t i = 0; i < n; i++) {
         const struct frt_frame *frame = NULL;
         status = frame_for(w, &found[i], &frame, err);
+        if (status == FRT_OK)
+            status = enter(w, FRT_STAGE_IMAGE, err);
         if (status != FRT_OK)
             return status;
         int64_t start = frt_now_ns();
         status = frt_embedder_align(w->pack->embedder, frame, found[i].landmarks, chips + i * chip_bytes, err);
         w->timing.align_ms += frt_elapsed_ms(start);
+        frt_stage_leave(w->pack->context->stages, FRT_STAGE_IMAGE);
         if (status != FRT_OK)
             return status;
     }
-    status = check_alive(w, err);
+    return FRT_OK;
+}
+
+static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n, float *out,
+                                  struct frt_error *err)
+{
+    enum frt_status status = enter(w, FRT_STAGE_RECOGNIZE, err);
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
     status = frt_embedder_run(w->pack->embedder, chips, n, out, &w->timing.inference_ms, err);
     w->timing.embed_ms += frt_elapsed_ms(start);
+    frt_stage_leave(w->pack->context->stages, FRT_STAGE_RECOGNIZE);
     return status;
 }
 
-static enum frt_status embed_all(struct work *w, const struct frt_detection *found, struct frt_faces *faces,
-                                 struct frt_error *err)
+/* Embeddings of the photo's first n faces, a batch at a time. */
+static enum frt_status embed_all(struct work *w, size_t n, float *out, struct frt_error *err)
 {
-    size_t batch = faces->n < MAX_BATCH ? faces->n : MAX_BATCH;
-    if (faces->n == 0)
-        return FRT_OK;
-    uint8_t *chips = frt_alloc_array(batch, frt_embedder_chip_bytes(w->pack->embedder));
+    const struct frt_photo *photo = w->photo;
+    size_t dim = w->pack->info.dim, chip_bytes = frt_embedder_chip_bytes(w->pack->embedder);
+    size_t batch = n < MAX_BATCH ? n : MAX_BATCH;
+    if (n <= photo->n_chips)
+        return n == 0 ? FRT_OK : embed_some(w, photo->chips, n, out, err);
+    uint8_t *chips = frt_alloc_array(batch, chip_bytes);
     if (chips == NULL)
         return frt_fail_nomem(err, "aligned faces");
     enum frt_status status = FRT_OK;
-    for (size_t i = 0; status == FRT_OK && i < faces->n; i += batch) {
-        size_t n = faces->n - i < batch ? faces->n - i : batch;
-        status = embed_batch(w, found + i, n, chips, faces->embeddings + i * faces->dim, err);
+    for (size_t i = 0; status == FRT_OK && i < n; i += batch) {
+        size_t some = n - i < batch ? n - i : batch;
+        status = align_some(w, photo->found + i, some, chips, err);
+        if (status == FRT_OK)
+            status = embed_some(w, chips, some, out + i * dim, err);
     }
     frt_free(chips);
     return status;
@@ -323,7 +401,7 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
     const struct frt_frame *frame = NULL;
     enum frt_status status = frame_for(w, d, &frame, err);
     if (status == FRT_OK)
-        status = check_alive(w, err);
+        status = enter(w, FRT_STAGE_RECOGNIZE, err);
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
@@ -336,36 +414,215 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
             status = run_nets(w, net_attributes[i].role, frame, face, err);
     face->attributes &= w->options.attributes; /* the age net answers gender, too */
     w->timing.attribute_ms += frt_elapsed_ms(start);
+    frt_stage_leave(w->pack->context->stages, FRT_STAGE_RECOGNIZE);
+    return status;
+}
+
+/* ------------------------------------------------- detections, from a cache */
+
+/* Is what is remembered of the photo all that this call needs of it? */
+static bool suffices(const struct work *w, const struct frt_photo *photo)
+{
+    size_t n = wanted(w, photo->n);
+    bool landmarks = w->embed || w->options.attributes != 0 || w->pack->landmarker != NULL;
+    return !landmarks || photo->n_landmarks >= n;
+}
+
+/* Detections, and landmarks and crops of the faces that are wanted. */
+static enum frt_status look(struct work *w, struct frt_photo *photo, struct frt_error *err)
+{
+    photo->found = frt_alloc_array(MAX_DETECTIONS, sizeof *photo->found);
+    if (photo->found == NULL)
+        return frt_fail_nomem(err, "detections");
+    enum frt_status status = decode_coarse(w, err);
+    if (status == FRT_OK)
+        status = detect(w, photo->found, &photo->n, err);
+    if (status != FRT_OK)
+        return status;
+    struct frt_detection *fewer =
+        frt_realloc(photo->found, (photo->n > 0 ? photo->n : 1) * sizeof *photo->found);
+    photo->found = fewer != NULL ? fewer : photo->found;
+    size_t n = wanted(w, photo->n);
+    bool look_closer = w->embed || w->options.attributes != 0 || (n > 0 && !photo->found[0].has_landmarks);
+    if (look_closer && n > 0)
+        status = set_margin(w, err);
+    if (status == FRT_OK && look_closer)
+        status = decode_fine_for_all(w, photo->found, n, err);
+    for (size_t i = 0; status == FRT_OK && i < n; i++)
+        status = find_landmarks(w, &photo->found[i], err);
+    while (status == FRT_OK && photo->n_landmarks < photo->n && photo->found[photo->n_landmarks].has_landmarks)
+        photo->n_landmarks++;
+    if (status != FRT_OK || !w->embed || n == 0 || n > MAX_BATCH)
+        return status;
+    photo->chips = frt_alloc_array(n, frt_embedder_chip_bytes(w->pack->embedder));
+    if (photo->chips == NULL)
+        return frt_fail_nomem(err, "aligned faces");
+    photo->n_chips = n;
+    return align_some(w, photo->found, n, photo->chips, err);
+}
+
+static enum frt_status make_photo(void *arg, void **value, size_t *bytes, struct frt_error *err)
+{
+    struct work *w = arg;
+    struct frt_photo *photo = frt_alloc_zero(1, sizeof *photo);
+    enum frt_status status = photo == NULL ? frt_fail_nomem(err, "a photo") : look(w, photo, err);
+    if (status != FRT_OK) {
+        frt_photo_free(photo);
+        return status;
+    }
+    if (w->keyed && w->pack->context->image_cache != NULL &&
+        w->coarse.height_px * w->coarse.stride_bytes <= w->pack->context->max_kept_frame_bytes) {
+        photo->coarse = w->coarse; /* a frame that borrows its pixels has no key */
+        w->coarse.borrowed = true;
+    }
+    *bytes = frt_photo_bytes(photo, w->pack->embedder == NULL ? 0 : frt_embedder_chip_bytes(w->pack->embedder));
+    *value = photo;
+    return FRT_OK;
+}
+
+static enum frt_cached said(enum frt_cache_source source, enum frt_cached hit)
+{
+    return source == FRT_CACHE_HIT ? hit : source == FRT_CACHE_SHARED ? FRT_CACHED_SHARED : FRT_CACHED_MISS;
+}
+
+/* What a cache has, or what `make` makes and it then has. What does not suffice is made anew, once. */
+static enum frt_status fetch(struct work *w, struct frt_cache *cache,
+                             enum frt_status (*make)(void *arg, void **value, size_t *bytes,
+                                                     struct frt_error *err),
+                             bool (*enough)(const struct work *w, const void *value), enum frt_cached hit,
+                             struct frt_cache_loan *loan, struct frt_error *err)
+{
+    const struct frt_cache_wait wait = {.deadline_ms = w->options.deadline_ms,
+                                        .cancelled = w->options.cancelled,
+                                        .cancelled_arg = w->options.cancelled_arg};
+    enum frt_cache_source source = FRT_CACHE_MADE;
+    for (int turn = 0;; turn++) {
+        int64_t start = frt_now_ns();
+        enum frt_status status = frt_cache_fetch(cache, &w->key, &wait, make, w, loan, &source, err);
+        if (source == FRT_CACHE_SHARED)
+            w->timing.wait_ms += frt_elapsed_ms(start);
+        if (status != FRT_OK)
+            return status;
+        if (w->timing.cached == FRT_CACHED_NOT || source != FRT_CACHE_MADE)
+            w->timing.cached = said(source, hit);
+        if (enough(w, loan->value))
+            return FRT_OK;
+        frt_cache_return(cache, loan);
+        if (turn == 1)
+            return FRT_OK; /* others want less of it all the time: made without the cache */
+        (void)frt_cache_remove(cache, &w->key);
+    }
+}
+
+static bool photo_suffices(const struct work *w, const void *value)
+{
+    return suffices(w, value);
+}
+
+static enum frt_status get_photo(struct work *w, struct frt_error *err)
+{
+    struct frt_cache *cache = w->keyed ? w->pack->context->image_cache : NULL;
+    void *made = NULL;
+    size_t bytes;
+    enum frt_status status = FRT_OK;
+    if (w->photo != NULL)
+        return FRT_OK;
+    if (cache != NULL)
+        status = fetch(w, cache, make_photo, photo_suffices, FRT_CACHED_IMAGE, &w->photo_loan, err);
+    if (status == FRT_OK && w->photo_loan.value == NULL) {
+        status = make_photo(w, &made, &bytes, err);
+        w->photo = made;
+    } else if (status == FRT_OK) {
+        w->photo = w->photo_loan.value;
+    }
+    if (status == FRT_OK && w->coarse.pixels == NULL && w->photo->coarse.pixels != NULL) {
+        w->coarse = w->photo->coarse;
+        w->coarse.borrowed = true;
+    }
+    return status;
+}
+
+/* ------------------------------------------------- embeddings, from a cache */
+
+static enum frt_status make_embedded(void *arg, void **value, size_t *bytes, struct frt_error *err)
+{
+    struct work *w = arg;
+    struct frt_embedded *embedded = NULL;
+    enum frt_status status = get_photo(w, err);
+    if (status != FRT_OK)
+        return status;
+    size_t n = wanted(w, w->photo->n), dim = w->pack->info.dim;
+    embedded = frt_alloc_zero(1, sizeof *embedded);
+    if (embedded != NULL) {
+        embedded->found = frt_alloc_array(w->photo->n + 1, sizeof *embedded->found);
+        embedded->embeddings = frt_alloc_array(n + 1, dim * sizeof *embedded->embeddings);
+    }
+    if (embedded == NULL || embedded->found == NULL || embedded->embeddings == NULL) {
+        frt_embedded_free(embedded);
+        return frt_fail_nomem(err, "embeddings");
+    }
+    memcpy(embedded->found, w->photo->found, w->photo->n * sizeof *embedded->found);
+    embedded->n = w->photo->n;
+    embedded->n_embedded = n;
+    status = embed_all(w, n, embedded->embeddings, err);
+    if (status != FRT_OK) {
+        frt_embedded_free(embedded);
+        return status;
+    }
+    *bytes = frt_embedded_bytes(embedded, dim);
+    *value = embedded;
+    return FRT_OK;
+}
+
+static bool embedded_suffices(const struct work *w, const void *value)
+{
+    const struct frt_embedded *embedded = value;
+    return embedded->n_embedded >= wanted(w, embedded->n);
+}
+
+static enum frt_status get_embedded(struct work *w, struct frt_error *err)
+{
+    struct frt_cache *cache = w->keyed ? w->pack->context->embedding_cache : NULL;
+    void *made = NULL;
+    size_t bytes;
+    enum frt_status status = FRT_OK;
+    if (cache != NULL)
+        status =
+            fetch(w, cache, make_embedded, embedded_suffices, FRT_CACHED_EMBEDDING, &w->embedded_loan, err);
+    if (status == FRT_OK && w->embedded_loan.value == NULL) {
+        status = make_embedded(w, &made, &bytes, err);
+        w->embedded = made;
+    } else if (status == FRT_OK) {
+        w->embedded = w->embedded_loan.value;
+    }
     return status;
 }
 
 /* ------------------------------------------------------------ the whole */
 
-static enum frt_status analyse_found(struct work *w, struct frt_detection *found, size_t n,
-                                     struct frt_faces **out, struct frt_error *err)
+static enum frt_status answer(struct work *w, struct frt_faces **out, struct frt_error *err)
 {
     struct frt_faces *faces = NULL;
-    size_t dim = w->embed ? w->pack->info.dim : 0;
-    enum frt_status status = FRT_OK;
-    bool look_closer = w->embed || w->options.attributes != 0 || (n > 0 && !found[0].has_landmarks);
-
-    if (look_closer && n > 0)
-        status = set_margin(w, err);
-    if (status == FRT_OK && look_closer)
-        status = decode_fine_for_all(w, found, n, err);
-    for (size_t i = 0; status == FRT_OK && i < n; i++)
-        status = find_landmarks(w, &found[i], err);
-    if (status == FRT_OK)
-        status = frt_faces_new(n, dim, &faces, err);
+    enum frt_status status = w->embed ? get_embedded(w, err) : get_photo(w, err);
     if (status != FRT_OK)
         return status;
-    for (size_t i = 0; i < n; i++) {
+    const struct frt_detection *found = w->embed ? w->embedded->found : w->photo->found;
+    size_t n = wanted(w, w->embed ? w->embedded->n : w->photo->n), dim = w->embed ? w->pack->info.dim : 0;
+    status = frt_faces_new(n, dim, &faces, err);
+    for (size_t i = 0; status == FRT_OK && i < n; i++) {
         faces->faces[i].box = found[i].box;
         faces->faces[i].confidence = found[i].score;
         memcpy(faces->faces[i].landmarks, found[i].landmarks, sizeof found[i].landmarks);
     }
-    if (w->embed)
-        status = embed_all(w, found, faces, err);
+    if (status == FRT_OK && w->embed && n > 0)
+        memcpy(faces->embeddings, w->embedded->embeddings, n * dim * sizeof(float));
+    if (status == FRT_OK && w->options.attributes != 0 && n > 0) {
+        status = set_margin(w, err);
+        if (status == FRT_OK)
+            status = decode_coarse(w, err);
+        if (status == FRT_OK)
+            status = decode_fine_for_all(w, found, n, err);
+    }
     for (size_t i = 0; status == FRT_OK && w->options.attributes != 0 && i < n; i++)
         status = find_attributes(w, &found[i], &faces->faces[i], err);
     if (status != FRT_OK) {
@@ -376,14 +633,26 @@ static enum frt_status analyse_found(struct work *w, struct frt_detection *found
     return FRT_OK;
 }
 
+static void work_deinit(struct work *w)
+{
+    frt_frame_deinit(&w->fine);
+    frt_frame_deinit(&w->coarse);
+    if (w->photo_loan.value != NULL)
+        frt_cache_return(w->pack->context->image_cache, &w->photo_loan);
+    else
+        frt_photo_free(w->photo);
+    if (w->embedded_loan.value != NULL)
+        frt_cache_return(w->pack->context->embedding_cache, &w->embedded_loan);
+    else
+        frt_embedded_free(w->embedded);
+}
+
 static enum frt_status analyse(const struct frt_pack *pack, const struct frt_image *image,
                                const struct frt_detect_options *options, bool embed, struct frt_faces **out,
                                struct frt_error *err)
 {
     struct work w = {.pack = pack, .image = image, .embed = embed, .info = frt_image_info_get(image)};
-    struct frt_detection *found = NULL;
     struct frt_faces *faces = NULL;
-    size_t n = 0;
     int64_t start = frt_now_ns();
     enum frt_status status;
 
@@ -396,31 +665,16 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
         return frt_fail(err, FRT_EBAD_MODEL, "the pack '%s' has no embedder model", pack->info.name);
     status = check_alive(&w, err);
     if (status != FRT_OK)
-        goto done;
-    struct frt_decode_request whole = {.want_side_px = coarse_side(&w)};
-    status = frt_image_decode(image, &whole, &w.coarse, err);
-    w.timing.decode_ms = frt_elapsed_ms(start);
-    if (status != FRT_OK)
-        goto done;
-    found = frt_alloc_array(MAX_DETECTIONS, sizeof *found);
-    if (found == NULL) {
-        status = frt_fail_nomem(err, "detections");
-        goto done;
+        return status;
+    if (pack->context->image_cache != NULL || (embed && pack->context->embedding_cache != NULL))
+        w.keyed = frt_photo_key(pack, image, &w.options, &w.key);
+    status = answer(&w, &faces, err);
+    if (status == FRT_OK) {
+        w.timing.total_ms = frt_elapsed_ms(start);
+        faces->timing = w.timing;
+        *out = faces;
     }
-    status = check_alive(&w, err);
-    if (status == FRT_OK)
-        status = detect(&w, found, &n, err);
-    if (status == FRT_OK)
-        status = analyse_found(&w, found, n, &faces, err);
-    if (status != FRT_OK)
-        goto done;
-    w.timing.total_ms = frt_elapsed_ms(start);
-    faces->timing = w.timing;
-    *out = faces;
-done:
-    frt_free(found);
-    frt_frame_deinit(&w.fine);
-    frt_frame_deinit(&w.coarse);
+    work_deinit(&w);
     return status;
 }
 

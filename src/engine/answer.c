@@ -164,15 +164,13 @@ void frt_answer_timing(struct frt_json_writer *w, const struct frt_timing *timin
     const struct {
         const char *name;
         double ms;
-    } steps[] = {{"decode", timing->decode_ms},
-                 {"detect", timing->detect_ms},
-                 {"align", timing->align_ms},
-                 {"embed", timing->embed_ms},
-                 {"attributes", timing->attribute_ms}};
+    } steps[] = {{"decode", timing->decode_ms},        {"detect", timing->detect_ms},
+                 {"align", timing->align_ms},          {"embed", timing->embed_ms},
+                 {"attributes", timing->attribute_ms}, {"wait", timing->wait_ms}};
     frt_json_key(w, "timing_ms");
     frt_json_object(w);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        if (steps[i].ms > 0)
+        if (i < 2 || steps[i].ms > 0) /* decode and detect always: 0 when they were remembered */
             member_fixed(w, steps[i].name, steps[i].ms, 3);
     member_fixed(w, "total", timing->total_ms, 3);
     frt_json_end(w);

@@ -1,6 +1,46 @@
 #include "engine/context.h"
 
 #include "core/mem.h"
+#include "core/worker_pool.h"
+#include "engine/photo.h"
+
+enum {
+    DEFAULT_TTL_MS = 1800000,
+    DEFAULT_IMAGE = 16,
+    DEFAULT_STORE = 20,
+    DEFAULT_QUEUE = 256,
+    MOST_DEFAULT = 8
+};
+/* A frame takes at most this share of the image cache. */
+enum { FRAME_SHARE = 16 };
+
+static enum frt_status cache_new(const char *name, const struct frt_cache_limits *limits,
+                                 void (*free_value)(void *), struct frt_cache **out, struct frt_error *err)
+{
+    if (limits->entries == 0)
+        return FRT_OK;
+    const struct frt_cache_options options = {.name = name,
+                                              .entries = limits->entries,
+                                              .bytes = limits->bytes,
+                                              .ttl_ms = limits->ttl_ms == 0 ? DEFAULT_TTL_MS : limits->ttl_ms,
+                                              .free_value = free_value};
+    return frt_cache_new(&options, out, err);
+}
+
+static enum frt_status stages_new(const struct frt_stage_limits *limits, struct frt_stages **out,
+                                  struct frt_error *err)
+{
+    uint32_t cores = limits->cores != 0 ? limits->cores : frt_usable_cores();
+    uint32_t few = cores < MOST_DEFAULT ? cores : MOST_DEFAULT;
+    const struct frt_stages_options options = {
+        .limits = {[FRT_STAGE_IMAGE] = limits->image != 0 ? limits->image : DEFAULT_IMAGE,
+                   [FRT_STAGE_DETECT] = limits->detect != 0 ? limits->detect : few,
+                   [FRT_STAGE_RECOGNIZE] = limits->recognize != 0 ? limits->recognize : few,
+                   [FRT_STAGE_STORE] = limits->store != 0 ? limits->store : DEFAULT_STORE},
+        .cores = cores,
+        .queue = limits->queue != 0 ? limits->queue : DEFAULT_QUEUE};
+    return frt_stages_new(&options, out, err);
+}
 
 enum frt_status frt_context_new_over(struct frt_backend *backend, const struct frt_context_options *options,
                                      struct frt_context **out, struct frt_error *err)
@@ -14,6 +54,18 @@ enum frt_status frt_context_new_over(struct frt_backend *backend, const struct f
     if (options != NULL) {
         context->limits.max_pixels = options->max_pixels;
         context->limits.max_side_px = options->max_side_px;
+        context->max_kept_frame_bytes =
+            options->image_cache.bytes == 0 ? UINT64_MAX : options->image_cache.bytes / FRAME_SHARE;
+        enum frt_status status = cache_new("embedding", &options->embedding_cache, frt_embedded_free,
+                                           &context->embedding_cache, err);
+        if (status == FRT_OK)
+            status = cache_new("image", &options->image_cache, frt_photo_free, &context->image_cache, err);
+        if (status == FRT_OK && options->stages != NULL)
+            status = stages_new(options->stages, &context->stages, err);
+        if (status != FRT_OK) {
+            frt_context_free(context);
+            return status;
+        }
     }
     *out = context;
     return FRT_OK;
@@ -38,6 +90,9 @@ void frt_context_free(struct frt_context *context)
 {
     if (context == NULL)
         return;
+    frt_cache_free(context->embedding_cache);
+    frt_cache_free(context->image_cache);
+    frt_stages_free(context->stages);
     frt_backend_free(context->backend);
     frt_free(context);
 }

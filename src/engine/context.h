@@ -1,15 +1,21 @@
 /*
- * The context: inference backend and limits. Threading: immutable after creation.
+ * The context: inference backend, limits, and for programs with many callers stages and caches.
+ * Threading: immutable after creation; stages and caches are internally locked.
  */
 #ifndef FRT_ENGINE_CONTEXT_H
 #define FRT_ENGINE_CONTEXT_H
 
+#include "cache/cache.h"
+#include "core/stage.h"
 #include "image/image.h"
 #include "infer/infer.h"
 
 struct frt_context {
     struct frt_backend *backend; /* owned */
     struct frt_image_limits limits;
+    struct frt_stages *stages;                       /* owned; NULL = none */
+    struct frt_cache *embedding_cache, *image_cache; /* owned; NULL = none */
+    uint64_t max_kept_frame_bytes;                   /* larger decoded frames are not kept */
 };
 
 /** As frt_context_new, over a backend that the caller made. CONSUMES backend, also on failure. */

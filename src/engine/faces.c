@@ -66,5 +66,15 @@ void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t)
     sum->embed_ms += t->embed_ms;
     sum->attribute_ms += t->attribute_ms;
     sum->inference_ms += t->inference_ms;
+    sum->wait_ms += t->wait_ms;
+    /* of several photos, the one that a cache helped least is told */
+    if (sum->cached == FRT_CACHED_NOT || (t->cached != FRT_CACHED_NOT && t->cached < sum->cached))
+        sum->cached = t->cached;
     sum->total_ms += t->total_ms;
+}
+
+const char *frt_cached_name(enum frt_cached cached)
+{
+    static const char *const names[] = {"", "miss", "image", "embedding", "shared"};
+    return names[cached];
 }

@@ -95,6 +95,7 @@ static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_
                         fallback == NULL ? "" : "; the default one is ",
                         fallback == NULL ? "" : fallback->name);
     }
+    pack->detector_name = detector->name;
     enum frt_status status = open_together(openings, sizeof openings / sizeof *openings, err);
     if (status == FRT_OK)
         status = frt_detector_new(detector, pack->sessions[number_of(pack, detector)], &pack->detector, err);

@@ -32,6 +32,7 @@ struct frt_pack {
 
     struct frt_session *sessions[FRT_PACK_MAX_MODELS]; /* by model number; NULL = not opened */
     struct frt_detector *detector;
+    const char *detector_name;         /* of the manifest */
     struct frt_landmarker *landmarker; /* NULL when the pack has none */
     struct frt_embedder *embedder;     /* NULL when the pack has none */
 

@@ -10,8 +10,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/clock.h"
+#include "core/config_older.h"
 #include "engine/pack.h"
 #include "engine/pack_locate.h"
 #include "http/login_limit.h"
@@ -20,17 +22,28 @@
 enum {
     TICK_MS = 500,
     DRAIN_TICK_MS = 10,
-    STORE_THREADS = 4, /* reads run side by side, writes take turns: more would only wait */
     LOGIN_THREADS = 2, /* 64 MiB and a core each */
     LOGIN_QUEUE = 32
 };
 
-/* A worker does nothing but compute: more of them than cores answer no faster, and each holds the
- * activations of a run. */
+static uint32_t usable_cores(const struct frt_config *config)
+{
+    return config->cores != 0 ? config->cores : frt_usable_cores();
+}
+
+/* A request holds a worker from its first step to its last; what it computes waits for a core
+ * (core/stage.h), so that more workers than cores overlap waiting, not work. */
 static uint32_t worker_count(const struct frt_config *config)
 {
-    uint32_t cores = frt_usable_cores(), most = cores < 32 ? cores : 32;
-    return config->workers != 0 ? config->workers : most;
+    uint32_t most = 4 * usable_cores(config);
+    return config->workers != 0 ? config->workers : most < 32 ? most : 32;
+}
+
+static void explain(void *arg, const char *name, const char *meaning)
+{
+    (void)arg;
+    frt_log(FRT_LOG_INFO, "variable of the older service", FRT_LOG_STR("name", name),
+            FRT_LOG_STR("here", meaning), FRT_LOG_END);
 }
 
 /* --data-dir names the database's folder, too, unless --database names the file. */
@@ -85,22 +98,31 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
 static enum frt_status open_parts(struct http_service *service, struct frt_error *err)
 {
     const struct frt_config *config = service->config;
-    const struct frt_context_options context = {.threads = config->threads,
-                                                .runtime_path =
-                                                    config->runtime[0] == '\0' ? NULL : config->runtime,
-                                                .max_pixels = config->max_image_pixels,
-                                                .max_side_px = config->max_image_side_px};
+    const struct frt_stage_limits stages = {.cores = usable_cores(config),
+                                            .image = config->image_workers,
+                                            .detect = config->detection_workers,
+                                            .recognize = config->recognition_workers,
+                                            .store = config->store_workers};
+    const struct frt_context_options context = {
+        .threads = config->threads != 0 ? config->threads : usable_cores(config),
+        .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
+        .max_pixels = config->max_image_pixels,
+        .max_side_px = config->max_image_side_px,
+        .embedding_cache = {config->embedding_cache, config->embedding_cache_bytes,
+                            config->embedding_cache_ttl_ms},
+        .image_cache = {config->image_cache, config->image_cache_bytes, config->image_cache_ttl_ms},
+        .stages = &stages};
     const struct frt_access_options access = {.database = service->database,
                                               .token_lifetime_ms = config->token_lifetime_ms};
     const struct frt_gallery_options gallery = {
         .path = service->database,
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
-        .threads = config->threads,
+        .threads = config->threads != 0 ? config->threads : usable_cores(config),
         .background = true};
     const struct {
         uint32_t threads, queue;
     } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {worker_count(config), config->queue},
-                           [HTTP_STORE] = {STORE_THREADS, config->connections},
+                           [HTTP_STORE] = {config->store_workers, config->connections},
                            [HTTP_LOGINS] = {LOGIN_THREADS, LOGIN_QUEUE}};
     enum frt_status status = locate_database(service, err);
     if (status == FRT_OK)
@@ -168,6 +190,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     (void)sigaddset(&signals, SIGINT);
     (void)pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads started from here on inherit it */
 
+    frt_config_older_explain(environ, explain, NULL);
     status = open_parts(&service, err);
     if (status == FRT_OK)
         status = http_server_start(&service, &server, err);

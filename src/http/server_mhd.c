@@ -300,7 +300,8 @@ static void log_exchange(const struct exchange *x, bool written)
                                                            : x->response.body.size),
             FRT_LOG_NUM("ms", x->ms), FRT_LOG_NUM("decode_ms", t->decode_ms),
             FRT_LOG_NUM("detect_ms", t->detect_ms), FRT_LOG_NUM("embed_ms", t->align_ms + t->embed_ms),
-            FRT_LOG_NUM("inference_ms", t->inference_ms), FRT_LOG_END);
+            FRT_LOG_NUM("inference_ms", t->inference_ms), FRT_LOG_NUM("wait_ms", t->wait_ms),
+            FRT_LOG_STR("cache", frt_cached_name(t->cached)), FRT_LOG_END);
 }
 
 static uint32_t route_number(const struct exchange *x)
@@ -398,6 +399,9 @@ static enum MHD_Result send_answer(struct exchange *x)
     bool good = MHD_add_response_header(response, "X-Request-Id", x->request.id) == MHD_YES &&
                 MHD_add_response_header(response, "X-Process-Time", seconds) == MHD_YES &&
                 MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
+    if (good && x->response.timing.cached != FRT_CACHED_NOT)
+        good = MHD_add_response_header(response, "X-FRT-Cache", frt_cached_name(x->response.timing.cached)) ==
+               MHD_YES;
     if (good && x->response.status != 204)
         good = MHD_add_response_header(response, "Content-Type", x->response.content_type) == MHD_YES;
     for (size_t i = 0; good && i < x->response.n_headers; i++)

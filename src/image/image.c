@@ -209,6 +209,12 @@ void frt_image_free(struct frt_image *image)
     frt_free(image);
 }
 
+const void *frt_image_bytes(const struct frt_image *image, size_t *size)
+{
+    *size = image->size;
+    return image->format == FRT_IMAGE_RAW ? NULL : image->data;
+}
+
 bool frt_image_scales(const struct frt_image *image)
 {
     return image->header.scales;

@@ -60,6 +60,9 @@ FRT_NODISCARD enum frt_status frt_image_wrap(const struct frt_image_limits *limi
                                              uint32_t width_px, uint32_t height_px, size_t stride_bytes,
                                              struct frt_image **out, struct frt_error *err);
 
+/** The encoded bytes that it was opened from; NULL for pixels that the caller handed over. */
+const void *frt_image_bytes(const struct frt_image *image, size_t *size);
+
 /** Does a small frame, or one of a region, cost much less than one of everything? So it is with baseline JPEG
  * and raw pixels. Of other formats all has to be unpacked whatever is wanted: better once than twice. */
 bool frt_image_scales(const struct frt_image *image);
