@@ -115,3 +115,13 @@ enum frt_status frt_image_open_pixels(const struct frt_context *context, const u
 {
     return frt_image_wrap(&context->limits, pixels, width_px, height_px, stride_bytes, out, err);
 }
+
+size_t frt_context_cache_stats(const struct frt_context *context, struct frt_cache_stats *out, size_t max)
+{
+    struct frt_cache *const caches[] = {context->embedding_cache, context->image_cache};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof caches / sizeof *caches && n < max; i++)
+        if (caches[i] != NULL)
+            out[n++] = frt_cache_stats_get(caches[i]);
+    return n;
+}

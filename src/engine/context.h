@@ -23,4 +23,7 @@ FRT_NODISCARD enum frt_status frt_context_new_over(struct frt_backend *backend,
                                                    const struct frt_context_options *options,
                                                    struct frt_context **out, struct frt_error *err);
 
+/** Figures of its caches: fills out[0..max), returns how many. */
+size_t frt_context_cache_stats(const struct frt_context *context, struct frt_cache_stats *out, size_t max);
+
 #endif

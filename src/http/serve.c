@@ -17,6 +17,7 @@
 #include "engine/pack.h"
 #include "engine/pack_locate.h"
 #include "http/login_limit.h"
+#include "http/metrics_sources.h"
 #include "http/server.h"
 
 enum {
@@ -139,6 +140,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         status = frt_worker_pool_new(pools[i].threads, pools[i].queue, &service->pools[i], err);
     if (status == FRT_OK)
         service->metrics->pool = service->pools[HTTP_WORKERS];
+    if (status == FRT_OK)
+        http_metrics_connect(service);
     return status;
 }
 

@@ -67,3 +67,13 @@ void frt_metrics_stages(struct frt_metrics *metrics, const struct frt_timing *ti
     if (timing->embed_ms > 0)
         frt_window_record(&metrics->stages[FRT_STAGE_RECOGNIZE], timing->align_ms + timing->embed_ms);
 }
+
+void frt_metrics_stage(struct frt_metrics *metrics, enum frt_stage stage, double ms)
+{
+    frt_window_record(&metrics->stages[stage], ms);
+}
+
+void frt_metrics_set_sources(struct frt_metrics *metrics, const struct frt_metrics_sources *sources)
+{
+    metrics->sources = sources != NULL ? *sources : (struct frt_metrics_sources){0};
+}

@@ -3,7 +3,8 @@
  * text (format 0.0.4).
  *
  * Threading: recording is lock-free; rendering reads the same atomics. Routes and models are set before
- * threads start (models: once, before `ready`).
+ * threads start (models: once, before `ready`; sources: before the first rendering). Sources are asked at each
+ * rendering, by whatever thread renders.
  */
 #ifndef FRT_METRICS_METRICS_H
 #define FRT_METRICS_METRICS_H
@@ -13,7 +14,7 @@
 #include "core/worker_pool.h"
 #include "metrics/histogram.h"
 
-enum { FRT_METRICS_MAX_ROUTES = 64, FRT_METRICS_MAX_MODELS = 32 };
+enum { FRT_METRICS_MAX_ROUTES = 64, FRT_METRICS_MAX_MODELS = 32, FRT_METRICS_MAX_CACHES = 8 };
 
 struct frt_metrics_route {
     const char *name; /* "POST /v1/detect", static */
@@ -23,6 +24,31 @@ struct frt_metrics_route {
 
 struct frt_metrics_model {
     const char *name, *role; /* borrowed from the pack */
+};
+
+struct frt_metrics_stage_state {
+    uint32_t limit, busy, queued;
+    uint64_t rejected;
+};
+
+struct frt_metrics_cache_state {
+    const char *name; /* static: "embedding" */
+    uint64_t hits, misses, shared /* waited for another's work */, entries, capacity, bytes, capacity_bytes;
+    uint64_t evictions, expirations;
+    double ttl_seconds;
+};
+
+struct frt_metrics_batch_state {
+    uint64_t count, items;
+};
+
+/* What others know and metrics renders. A member that is NULL: nothing is known, and nothing is said. */
+struct frt_metrics_sources {
+    void *arg; /* borrowed */
+    void (*stage)(void *arg, enum frt_stage stage, struct frt_metrics_stage_state *out);
+    /* Fills out[0..max), returns how many. */
+    size_t (*caches)(void *arg, struct frt_metrics_cache_state *out, size_t max);
+    void (*batches)(void *arg, struct frt_metrics_batch_state *out);
 };
 
 struct frt_metrics {
@@ -36,6 +62,7 @@ struct frt_metrics {
     uint32_t n_routes;
     struct frt_metrics_model models[FRT_METRICS_MAX_MODELS];
     uint32_t n_models;
+    struct frt_metrics_sources sources;
     struct frt_worker_pool *pool; /* borrowed; NULL = none yet */
     /* the last CPU reading, for percent between two looks; guarded by nothing: a race shows an old value */
     _Atomic double cpu_seconds_then;
@@ -54,6 +81,11 @@ void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_
                           bool rejected);
 /** Time that one photo spent in the stages. */
 void frt_metrics_stages(struct frt_metrics *metrics, const struct frt_timing *timing);
+/** Time of one piece of work in a stage. */
+void frt_metrics_stage(struct frt_metrics *metrics, enum frt_stage stage, double ms);
+
+/** Copied; NULL = none. */
+void frt_metrics_set_sources(struct frt_metrics *metrics, const struct frt_metrics_sources *sources);
 
 void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out);
 /** As frt_metrics_json; `more` (NULL: none) adds members of the caller's to the object. */

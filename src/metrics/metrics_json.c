@@ -1,4 +1,4 @@
-/* Metrics as JSON. What does not exist yet is said so: gpu null, caches and collections empty. */
+/* Metrics as JSON. What does not exist yet is said so: gpu null, caches empty. */
 #include "core/json_write.h"
 #include "metrics/metrics.h"
 #include "metrics/process.h"
@@ -96,10 +96,60 @@ static void stages(struct frt_json_writer *w, struct frt_metrics *m)
     for (int i = 0; i < FRT_STAGE_COUNT; i++) {
         frt_json_key(w, frt_stage_name((enum frt_stage)i));
         frt_json_object(w);
+        if (m->sources.stage != NULL) {
+            struct frt_metrics_stage_state state = {0};
+            m->sources.stage(m->sources.arg, (enum frt_stage)i, &state);
+            whole(w, "limit", state.limit);
+            whole(w, "busy", state.busy);
+            whole(w, "queued", state.queued);
+            whole(w, "rejected", state.rejected);
+        }
         frt_json_key(w, "time_ms");
         summary(w, &m->stages[i]);
         frt_json_end(w);
     }
+    frt_json_end(w);
+}
+
+static void caches(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    struct frt_metrics_cache_state list[FRT_METRICS_MAX_CACHES] = {0};
+    size_t n = 0;
+    if (m->sources.caches != NULL)
+        n = m->sources.caches(m->sources.arg, list, FRT_METRICS_MAX_CACHES);
+    frt_json_key(w, "caches");
+    frt_json_object(w);
+    for (size_t i = 0; i < n; i++) {
+        const struct frt_metrics_cache_state *c = &list[i];
+        uint64_t spared = c->hits + c->shared, asked = spared + c->misses;
+        frt_json_key(w, c->name);
+        frt_json_object(w);
+        whole(w, "hits", c->hits);
+        whole(w, "misses", c->misses);
+        whole(w, "shared", c->shared);
+        number(w, "hit_rate", asked > 0 ? (double)spared / (double)asked : 0);
+        whole(w, "entries", c->entries);
+        whole(w, "capacity", c->capacity);
+        whole(w, "bytes", c->bytes);
+        whole(w, "capacity_bytes", c->capacity_bytes);
+        whole(w, "evictions", c->evictions);
+        whole(w, "expirations", c->expirations);
+        number(w, "ttl_seconds", c->ttl_seconds);
+        frt_json_end(w);
+    }
+    frt_json_end(w);
+}
+
+static void batches(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    struct frt_metrics_batch_state state = {0};
+    if (m->sources.batches == NULL)
+        return;
+    m->sources.batches(m->sources.arg, &state);
+    frt_json_key(w, "batches");
+    frt_json_object(w);
+    whole(w, "count", state.count);
+    number(w, "mean_size", state.count > 0 ? (double)state.items / (double)state.count : 0);
     frt_json_end(w);
 }
 
@@ -121,6 +171,8 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     process(&w, metrics);
     requests(&w, metrics);
     stages(&w, metrics);
+    caches(&w, metrics);
+    batches(&w, metrics);
     if (more != NULL)
         more(&w, arg);
     frt_json_key(&w, "models");

@@ -59,6 +59,69 @@ static void stages(struct frt_buf *out, const struct frt_metrics *m)
     }
 }
 
+/* The format wants the lines of one metric together: a table of metrics, and in each the stages or caches. */
+static void stage_states(struct frt_buf *out, const struct frt_metrics *m)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } series[] = {{"frt_stage_limit", "gauge", "Work that a stage does at once at most."},
+                  {"frt_stage_busy", "gauge", "Work that is in a stage now."},
+                  {"frt_stage_queued", "gauge", "Work that waits for a stage."},
+                  {"frt_stage_rejected_total", "counter", "Work refused because too much waited."}};
+    struct frt_metrics_stage_state states[FRT_STAGE_COUNT] = {0};
+    if (m->sources.stage == NULL)
+        return;
+    for (int i = 0; i < FRT_STAGE_COUNT; i++)
+        m->sources.stage(m->sources.arg, (enum frt_stage)i, &states[i]);
+    for (size_t s = 0; s < sizeof series / sizeof *series; s++) {
+        head(out, series[s].name, series[s].type, series[s].help);
+        for (int i = 0; i < FRT_STAGE_COUNT; i++) {
+            const uint64_t values[] = {states[i].limit, states[i].busy, states[i].queued, states[i].rejected};
+            frt_buf_printf(out, "%s{stage=\"%s\"} %llu\n", series[s].name, frt_stage_name((enum frt_stage)i),
+                           (unsigned long long)values[s]);
+        }
+    }
+}
+
+static void caches(struct frt_buf *out, const struct frt_metrics *m)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } series[] = {{"frt_cache_hits_total", "counter", "Look-ups that found a value."},
+                  {"frt_cache_misses_total", "counter", "Look-ups that had to make the value."},
+                  {"frt_cache_shared_total", "counter", "Look-ups that waited for another's work."},
+                  {"frt_cache_evictions_total", "counter", "Values that left to make room."},
+                  {"frt_cache_expirations_total", "counter", "Values whose time was over."},
+                  {"frt_cache_entries", "gauge", "Values kept."},
+                  {"frt_cache_capacity", "gauge", "Values kept at most."},
+                  {"frt_cache_bytes", "gauge", "Memory of the values."},
+                  {"frt_cache_capacity_bytes", "gauge", "Memory of the values at most; 0 is no limit."}};
+    struct frt_metrics_cache_state list[FRT_METRICS_MAX_CACHES] = {0};
+    size_t n = 0;
+    if (m->sources.caches != NULL)
+        n = m->sources.caches(m->sources.arg, list, FRT_METRICS_MAX_CACHES);
+    for (size_t s = 0; n > 0 && s < sizeof series / sizeof *series; s++) {
+        head(out, series[s].name, series[s].type, series[s].help);
+        for (size_t i = 0; i < n; i++) {
+            const struct frt_metrics_cache_state *c = &list[i];
+            const uint64_t values[] = {c->hits,    c->misses,   c->shared, c->evictions,     c->expirations,
+                                       c->entries, c->capacity, c->bytes,  c->capacity_bytes};
+            frt_buf_printf(out, "%s{cache=\"%s\"} %llu\n", series[s].name, c->name,
+                           (unsigned long long)values[s]);
+        }
+    }
+}
+
+static void batches(struct frt_buf *out, const struct frt_metrics *m)
+{
+    struct frt_metrics_batch_state state = {0};
+    if (m->sources.batches == NULL)
+        return;
+    m->sources.batches(m->sources.arg, &state);
+    one(out, "frt_batches_total", "counter", "Inferences of a batch.", (double)state.count);
+    one(out, "frt_batch_items_total", "counter", "Faces in all batches.", (double)state.items);
+}
+
 void frt_metrics_prometheus(struct frt_metrics *metrics, struct frt_buf *out)
 {
     struct frt_process_reading p = frt_process_read();
@@ -85,4 +148,7 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, struct frt_buf *out)
     one(out, "frt_queue_limit", "gauge", "Requests that may wait.", s.queue_limit);
     routes(out, metrics);
     stages(out, metrics);
+    stage_states(out, metrics);
+    caches(out, metrics);
+    batches(out, metrics);
 }

@@ -33,6 +33,35 @@ static struct frt_metrics *make(void)
     return m;
 }
 
+static int source_arg;
+
+static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage_state *out)
+{
+    assert_ptr_equal(arg, &source_arg);
+    *out = (struct frt_metrics_stage_state){(uint32_t)stage + 10, 2, 3, 4};
+}
+
+static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t max)
+{
+    (void)arg;
+    assert_true(max >= 2);
+    out[0] = (struct frt_metrics_cache_state){"embedding", 5, 2, 1, 7, 8, 9, 10, 11, 12, 1.5};
+    out[1] = (struct frt_metrics_cache_state){.name = "image"};
+    return 2;
+}
+
+static void read_batches(void *arg, struct frt_metrics_batch_state *out)
+{
+    (void)arg;
+    *out = (struct frt_metrics_batch_state){4, 10};
+}
+
+static void connect(struct frt_metrics *m)
+{
+    const struct frt_metrics_sources sources = {&source_arg, read_stage, read_caches, read_batches};
+    frt_metrics_set_sources(m, &sources);
+}
+
 static double number(const struct frt_json_value *value, const char *key)
 {
     const struct frt_json_value *v = frt_json_get(value, key);
@@ -66,6 +95,45 @@ static void json_adds_up(void **state)
     assert_float_equal(number(frt_json_get(frt_json_get(stages, "recognize"), "time_ms"), "max"), 5, 0.01);
     const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
     assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
+    frt_json_free(json);
+    frt_buf_deinit(&out);
+    frt_metrics_free(m);
+}
+
+static void sources_as_json(void **state)
+{
+    (void)state;
+    struct frt_metrics *m = make();
+    struct frt_buf out;
+    struct frt_json *json = NULL;
+    frt_buf_init(&out, 1 << 20);
+    frt_metrics_json(m, &out);
+    assert_int_equal(frt_json_parse(out.data, out.size, &json, NULL), FRT_OK);
+    const struct frt_json_value *root = frt_json_root(json);
+    assert_null(frt_json_first(frt_json_get(root, "caches"))); /* there, and empty */
+    assert_non_null(frt_json_get(root, "caches"));
+    assert_null(frt_json_get(root, "batches"));
+    frt_json_free(json);
+    frt_buf_clear(&out);
+    connect(m);
+    frt_metrics_stage(m, FRT_STAGE_STORE, 7);
+    frt_metrics_json(m, &out);
+    assert_int_equal(frt_json_parse(out.data, out.size, &json, NULL), FRT_OK);
+    root = frt_json_root(json);
+    const struct frt_json_value *store = frt_json_get(frt_json_get(root, "stages"), "store");
+    assert_int_equal((int)number(store, "limit"), 10 + FRT_STAGE_STORE);
+    assert_int_equal((int)number(store, "busy"), 2);
+    assert_int_equal((int)number(store, "queued"), 3);
+    assert_int_equal((int)number(store, "rejected"), 4);
+    assert_int_equal((int)number(frt_json_get(store, "time_ms"), "count"), 1);
+    const struct frt_json_value *cache = frt_json_get(frt_json_get(root, "caches"), "embedding");
+    assert_float_equal(number(cache, "hit_rate"), 0.75, 0.001);
+    assert_int_equal((int)number(cache, "shared"), 1);
+    assert_int_equal((int)number(cache, "capacity_bytes"), 10);
+    assert_float_equal(number(cache, "ttl_seconds"), 1.5, 0.001);
+    cache = frt_json_get(frt_json_get(root, "caches"), "image");
+    assert_float_equal(number(cache, "hit_rate"), 0, 0.001); /* nobody asked: no division by zero */
+    assert_float_equal(number(frt_json_get(root, "batches"), "mean_size"), 2.5, 0.001);
     frt_json_free(json);
     frt_buf_deinit(&out);
     frt_metrics_free(m);
@@ -112,6 +180,7 @@ static void prometheus_text(void **state)
     struct frt_metrics *m = make();
     struct frt_buf out;
     frt_buf_init(&out, 1 << 20);
+    connect(m);
     frt_metrics_prometheus(m, &out);
     assert_int_equal(frt_buf_status(&out), FRT_OK);
     char *text = strndup(out.data, out.size);
@@ -120,6 +189,10 @@ static void prometheus_text(void **state)
     assert_non_null(strstr(text, "frt_requests_total 6\n"));
     assert_non_null(strstr(text, "frt_requests_rejected_total 1\n"));
     assert_non_null(strstr(text, "le=\"+Inf\""));
+    assert_non_null(strstr(text, "frt_stage_limit{stage=\"store\"} 13\n"));
+    assert_non_null(strstr(text, "frt_cache_hits_total{cache=\"embedding\"} 5\n"));
+    assert_non_null(strstr(text, "frt_cache_capacity_bytes{cache=\"embedding\"} 10\n"));
+    assert_non_null(strstr(text, "frt_batch_items_total 10\n"));
     char *rest = text;
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         if (!good_line(line))
@@ -146,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_adds_up),
+        cmocka_unit_test(sources_as_json),
         cmocka_unit_test(prometheus_text),
         cmocka_unit_test(routes_are_bounded),
     };

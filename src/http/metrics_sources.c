@@ -1,0 +1,40 @@
+#include "http/metrics_sources.h"
+
+#include "engine/context.h"
+
+static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage_state *out)
+{
+    const struct http_service *service = arg;
+    struct frt_stage_stats s = frt_stage_stats_get(service->context->stages, stage);
+    *out = (struct frt_metrics_stage_state){
+        .limit = s.limit, .busy = s.busy, .queued = s.queued, .rejected = s.rejected};
+}
+
+static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t max)
+{
+    const struct http_service *service = arg;
+    struct frt_cache_stats stats[FRT_METRICS_MAX_CACHES];
+    size_t n = frt_context_cache_stats(service->context, stats,
+                                       max < FRT_METRICS_MAX_CACHES ? max : FRT_METRICS_MAX_CACHES);
+    for (size_t i = 0; i < n; i++) {
+        const struct frt_cache_stats *s = &stats[i];
+        out[i] = (struct frt_metrics_cache_state){.name = s->name,
+                                                  .hits = s->hits,
+                                                  .misses = s->misses,
+                                                  .shared = s->shared,
+                                                  .entries = s->entries,
+                                                  .capacity = s->capacity,
+                                                  .bytes = s->bytes,
+                                                  .capacity_bytes = s->capacity_bytes,
+                                                  .evictions = s->evictions,
+                                                  .expirations = s->expirations,
+                                                  .ttl_seconds = (double)s->ttl_ms / 1000.0};
+    }
+    return n;
+}
+
+void http_metrics_connect(struct http_service *service)
+{
+    const struct frt_metrics_sources sources = {.arg = service, .stage = read_stage, .caches = read_caches};
+    frt_metrics_set_sources(service->metrics, &sources);
+}
