@@ -62,8 +62,11 @@ void frt_metrics_answered(struct frt_metrics *metrics, uint32_t route, int http_
 
 void frt_metrics_stages(struct frt_metrics *metrics, const struct frt_timing *timing)
 {
-    frt_window_record(&metrics->stages[FRT_STAGE_IMAGE], timing->decode_ms);
-    frt_window_record(&metrics->stages[FRT_STAGE_DETECT], timing->detect_ms);
+    /* 0: the step was not taken, as a cache had its outcome; it must not pass for a fast one */
+    if (timing->decode_ms > 0)
+        frt_window_record(&metrics->stages[FRT_STAGE_IMAGE], timing->decode_ms);
+    if (timing->detect_ms > 0)
+        frt_window_record(&metrics->stages[FRT_STAGE_DETECT], timing->detect_ms);
     if (timing->embed_ms > 0)
         frt_window_record(&metrics->stages[FRT_STAGE_RECOGNIZE], timing->align_ms + timing->embed_ms);
 }

@@ -30,6 +30,8 @@ static struct frt_metrics *make(void)
     frt_metrics_began(m);
     const struct frt_timing t = {.decode_ms = 3, .detect_ms = 50, .align_ms = 1, .embed_ms = 4};
     frt_metrics_stages(m, &t);
+    const struct frt_timing from_a_cache = {.total_ms = 0.1};
+    frt_metrics_stages(m, &from_a_cache);
     return m;
 }
 
@@ -93,6 +95,9 @@ static void json_adds_up(void **state)
     assert_int_equal((int)number(frt_json_get(routes, "GET /unused"), "count"), 0);
     const struct frt_json_value *stages = frt_json_get(root, "stages");
     assert_float_equal(number(frt_json_get(frt_json_get(stages, "recognize"), "time_ms"), "max"), 5, 0.01);
+    const char *const taken_once[] = {"image", "detect", "recognize"};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal((int)number(frt_json_get(frt_json_get(stages, taken_once[i]), "time_ms"), "count"), 1);
     const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
     assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
     frt_json_free(json);
