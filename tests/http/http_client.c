@@ -42,6 +42,18 @@ char *service_log(const struct service *service)
     return text;
 }
 
+char *service_log_with(const struct service *service, const char *text)
+{
+    for (int64_t start = frt_now_ns();; nap(5)) {
+        char *log = service_log(service);
+        if (strstr(log, text) != NULL)
+            return log;
+        if (frt_elapsed_ms(start) > WAIT_MS)
+            fail_msg("'%s' is not in the log: %s", text, log);
+        free(log);
+    }
+}
+
 bool service_is_alive(struct service *service)
 {
     return waitpid(service->pid, NULL, WNOHANG) == 0;

@@ -40,6 +40,9 @@ int service_pause(struct service *service, int signal);
 bool service_is_alive(struct service *service);
 /** Whole log; free(). */
 char *service_log(const struct service *service);
+/** Whole log once it holds `text`; free(). A request's line tells whether its answer was written whole, and so
+ *  may stand there a little later than the client has the answer. */
+char *service_log_with(const struct service *service, const char *text);
 
 /* ----------------------------------------------------------------- client */
 
