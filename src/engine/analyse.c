@@ -61,7 +61,7 @@ struct work {
     struct frt_detect_options options;
     bool embed;
     struct frt_image_info info;
-    double margin; /* boxes around a face's centre that the nets wanted look at */
+    double margin; /* boxes around a face's centre that the nets wanted look at; 0 = not known yet */
     struct frt_cache_key key;
     bool keyed;              /* the caches may be asked */
     struct frt_photo *photo; /* the detections and so on; owned or on loan; NULL = not looked at yet */
@@ -189,19 +189,24 @@ static enum frt_status decode_coarse(struct work *w, struct frt_error *err)
 
 /* ------------------------------------------------------------ fine frame */
 
-/* Opens the nets that the options ask for, so that `margin` holds what the widest of them looks at. */
+/* Opens the nets that the options ask for, so that `margin` holds what the widest of them looks at. Whatever
+ * picks a frame asks for it first: with detections from a cache there was no earlier step that did. */
 static enum frt_status set_margin(struct work *w, struct frt_error *err)
 {
     const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
     enum frt_status status = FRT_OK;
-    w->margin = FACE_MARGIN;
+    double margin = FACE_MARGIN;
+    if (w->margin > 0)
+        return FRT_OK;
     for (size_t i = 0; status == FRT_OK && i < N_NET_ATTRIBUTES; i++) {
         size_t n = 0;
         if (w->options.attributes & net_attributes[i].bits)
             status = frt_pack_face_nets(w->pack, net_attributes[i].role, nets, &n, err);
         for (size_t k = 0; status == FRT_OK && k < n; k++)
-            w->margin = fmax(w->margin, frt_face_net_margin(nets[k]));
+            margin = fmax(margin, frt_face_net_margin(nets[k]));
     }
+    if (status == FRT_OK)
+        w->margin = margin;
     return status;
 }
 
@@ -258,6 +263,9 @@ static enum frt_status decode_fine_for_all(struct work *w, const struct frt_dete
                                            struct frt_error *err)
 {
     double x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY, step = INFINITY;
+    enum frt_status status = set_margin(w, err);
+    if (status != FRT_OK)
+        return status;
     for (size_t i = 0; i < n; i++) {
         double s = step_of(w, &found[i]);
         if (fine_enough(&w->coarse, s))
@@ -279,10 +287,13 @@ static enum frt_status decode_fine_for_all(struct work *w, const struct frt_dete
 static enum frt_status frame_for(struct work *w, const struct frt_detection *d, const struct frt_frame **frame,
                                  struct frt_error *err)
 {
-    struct frt_box region = region_of(w, &d->box);
-    enum frt_status status = decode_coarse(w, err);
+    enum frt_status status = set_margin(w, err);
     if (status == FRT_OK)
-        status = decode_fine(w, &region, step_of(w, d), err);
+        status = decode_coarse(w, err);
+    if (status != FRT_OK)
+        return status;
+    struct frt_box region = region_of(w, &d->box);
+    status = decode_fine(w, &region, step_of(w, d), err);
     if (status != FRT_OK)
         return status;
     *frame = covers(&w->fine, &region) && w->fine.scale_x < w->coarse.scale_x ? &w->fine : &w->coarse;
@@ -365,7 +376,9 @@ static enum frt_status embed_all(struct work *w, size_t n, float *out, struct fr
     uint8_t *chips = frt_alloc_array(batch, chip_bytes);
     if (chips == NULL)
         return frt_fail_nomem(err, "aligned faces");
-    enum frt_status status = FRT_OK;
+    enum frt_status status = decode_coarse(w, err);
+    if (status == FRT_OK)
+        status = decode_fine_for_all(w, photo->found, n, err);
     for (size_t i = 0; status == FRT_OK && i < n; i += batch) {
         size_t some = n - i < batch ? n - i : batch;
         status = align_some(w, photo->found + i, some, chips, err);
@@ -445,8 +458,6 @@ static enum frt_status look(struct work *w, struct frt_photo *photo, struct frt_
     size_t n = wanted(w, photo->n);
     bool look_closer = w->embed || w->options.attributes != 0 || (n > 0 && !photo->found[0].has_landmarks);
     if (look_closer && n > 0)
-        status = set_margin(w, err);
-    if (status == FRT_OK && look_closer)
         status = decode_fine_for_all(w, photo->found, n, err);
     for (size_t i = 0; status == FRT_OK && i < n; i++)
         status = find_landmarks(w, &photo->found[i], err);
@@ -617,9 +628,7 @@ static enum frt_status answer(struct work *w, struct frt_faces **out, struct frt
     if (status == FRT_OK && w->embed && n > 0)
         memcpy(faces->embeddings, w->embedded->embeddings, n * dim * sizeof(float));
     if (status == FRT_OK && w->options.attributes != 0 && n > 0) {
-        status = set_margin(w, err);
-        if (status == FRT_OK)
-            status = decode_coarse(w, err);
+        status = decode_coarse(w, err);
         if (status == FRT_OK)
             status = decode_fine_for_all(w, found, n, err);
     }

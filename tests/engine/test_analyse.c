@@ -468,6 +468,64 @@ static void the_tiny_detector_finds_them_too(void **state)
     free(p.pixels);
 }
 
+/* A context with caches, and the same pack over it. */
+static void with_caches(struct frt_context **cached, struct frt_pack **its_pack)
+{
+    const struct frt_cache_limits limits = {.entries = 10, .bytes = 256U << 20, .ttl_ms = 600000};
+    const struct frt_context_options options = {.embedding_cache = limits, .image_cache = limits};
+    assert_int_equal(frt_context_new(&options, cached, NULL), FRT_OK);
+    assert_int_equal(frt_pack_open(*cached, pack_path, NULL, its_pack, NULL), FRT_OK);
+}
+
+/* Whatever was asked of a photo before, the caches do not change what is said of it now. */
+static void caches_change_no_answer(void **state)
+{
+    (void)state;
+    const struct {
+        bool embed;
+        struct frt_detect_options options;
+    } calls[] = {{false, {0}},
+                 {false, {.max_faces = 1}},
+                 {false, {.attributes = FRT_ATTRIBUTE_QUALITY}},
+                 {true, {.max_faces = 1}},
+                 {true, {0}}};
+    enum { N_CALLS = sizeof calls / sizeof *calls };
+    struct frt_faces *plain = NULL, *faces = NULL;
+    struct frt_image *image = NULL;
+    assert_int_equal(frt_image_open_file(context, photo_path, &image, NULL), FRT_OK);
+    assert_int_equal(frt_embed(pack, image, NULL, &plain, NULL), FRT_OK);
+    frt_image_free(image);
+    assert_true(frt_faces_count(plain) >= 3);
+    for (size_t before = 0; before < N_CALLS; before++)
+        for (size_t now = 0; now < N_CALLS; now++) {
+            struct frt_context *cached = NULL;
+            struct frt_pack *its_pack = NULL;
+            with_caches(&cached, &its_pack);
+            const size_t order[] = {before, now, now};
+            for (size_t i = 0; i < 3; i++) {
+                bool embed = calls[order[i]].embed;
+                const struct frt_detect_options *options = &calls[order[i]].options;
+                size_t want = options->max_faces == 1 ? 1 : frt_faces_count(plain);
+                assert_int_equal(frt_image_open_file(cached, photo_path, &image, NULL), FRT_OK);
+                assert_int_equal((embed ? frt_embed : frt_detect)(its_pack, image, options, &faces, NULL),
+                                 FRT_OK);
+                assert_int_equal(frt_faces_count(faces), want);
+                for (size_t k = 0; k < want; k++) {
+                    const struct frt_box *a = &frt_faces_get(faces, k)->box, *b = &frt_faces_get(plain, k)->box;
+                    assert_true(fabsf(a->x - b->x) + fabsf(a->y - b->y) + fabsf(a->width - b->width) < 1);
+                    if (embed && cosine(faces, k, plain, k) < 0.995)
+                        fail_msg("call %zu after call %zu: face %zu is %.4f like itself", now, before, k,
+                                 cosine(faces, k, plain, k));
+                }
+                frt_faces_free(faces);
+                frt_image_free(image);
+            }
+            frt_pack_free(its_pack);
+            frt_context_free(cached);
+        }
+    frt_faces_free(plain);
+}
+
 static bool readable(const char *path)
 {
     FILE *file = fopen(path, "rb");
@@ -490,6 +548,7 @@ int main(void)
         cmocka_unit_test(short_memory),
         cmocka_unit_test(packs_that_do_not_open),
         cmocka_unit_test(the_tiny_detector_finds_them_too),
+        cmocka_unit_test(caches_change_no_answer),
     };
     char manifest[1024];
     struct frt_error err = {0};
