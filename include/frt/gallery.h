@@ -32,6 +32,7 @@ struct frt_gallery_options {
                            processes    change; without it that is done when a call needs it and at
                            frt_gallery_close
                          */
+    uint32_t readers;   /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
 };
 
 /** Errors: FRT_ENOTFOUND (read_only), FRT_ESTORE_DAMAGED, FRT_EUNAVAILABLE (folder not writable; engine not in

@@ -24,6 +24,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/trace.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
 #include "engine/photo.h"
@@ -97,6 +98,8 @@ static enum frt_status check_alive(const struct work *w, struct frt_error *err)
 
 static enum frt_status enter(struct work *w, enum frt_stage stage, struct frt_error *err)
 {
+    static const char *const waits[FRT_STAGE_COUNT] = {"image-wait", "detect-wait", "recognize-wait",
+                                                       "store-wait"};
     const struct frt_stage_wait wait = {.priority =
                                             w->options.bulk ? FRT_PRIORITY_BULK : FRT_PRIORITY_INTERACTIVE,
                                         .deadline_ms = w->options.deadline_ms,
@@ -106,7 +109,9 @@ static enum frt_status enter(struct work *w, enum frt_stage stage, struct frt_er
     if (status != FRT_OK || w->pack->context->stages == NULL)
         return status;
     int64_t start = frt_now_ns();
+    int span = frt_trace_begin_wait(waits[stage]);
     status = frt_stage_enter(w->pack->context->stages, stage, &wait, err);
+    frt_trace_end(span, NULL);
     w->timing.wait_ms += frt_elapsed_ms(start);
     return status;
 }
@@ -119,7 +124,9 @@ static enum frt_status decode(struct work *w, const struct frt_decode_request *r
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
+    int span = frt_trace_begin("decode");
     status = frt_image_decode(w->image, request, out, err);
+    frt_trace_end(span, NULL);
     w->timing.decode_ms += frt_elapsed_ms(start);
     frt_stage_leave(w->pack->context->stages, FRT_STAGE_IMAGE);
     return status;
@@ -157,8 +164,10 @@ static enum frt_status detect(struct work *w, struct frt_detection *found, size_
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
+    int span = frt_trace_begin("detect");
     status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, MAX_DETECTIONS, &all,
                               &w->timing.inference_ms, err);
+    frt_trace_end(span, NULL);
     w->timing.detect_ms += frt_elapsed_ms(start);
     frt_stage_leave(w->pack->context->stages, FRT_STAGE_DETECT);
     if (status != FRT_OK)
@@ -320,7 +329,9 @@ static enum frt_status find_landmarks(struct work *w, struct frt_detection *d, s
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
+    int span = frt_trace_begin("landmarks");
     status = frt_landmarker_run(w->pack->landmarker, frame, &d->box, dense, &w->timing.inference_ms, err);
+    frt_trace_end(span, NULL);
     w->timing.detect_ms += frt_elapsed_ms(start);
     frt_stage_leave(w->pack->context->stages, FRT_STAGE_DETECT);
     if (status == FRT_OK)
@@ -343,7 +354,9 @@ static enum frt_status align_some(struct work *w, const struct frt_detection *fo
         if (status != FRT_OK)
             return status;
         int64_t start = frt_now_ns();
+        int span = frt_trace_begin("align");
         status = frt_embedder_align(w->pack->embedder, frame, found[i].landmarks, chips + i * chip_bytes, err);
+        frt_trace_end(span, NULL);
         w->timing.align_ms += frt_elapsed_ms(start);
         frt_stage_leave(w->pack->context->stages, FRT_STAGE_IMAGE);
         if (status != FRT_OK)
@@ -359,7 +372,9 @@ static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
+    int span = frt_trace_begin("embed");
     status = frt_embedder_run(w->pack->embedder, chips, n, out, &w->timing.inference_ms, err);
+    frt_trace_end(span, NULL);
     w->timing.embed_ms += frt_elapsed_ms(start);
     frt_stage_leave(w->pack->context->stages, FRT_STAGE_RECOGNIZE);
     return status;
@@ -418,6 +433,7 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
+    int span = frt_trace_begin("attributes");
     if (w->options.attributes & FRT_ATTRIBUTE_QUALITY) {
         face->quality = frt_quality_measure(frame, face);
         face->attributes |= FRT_ATTRIBUTE_QUALITY;
@@ -426,6 +442,7 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
         if (w->options.attributes & net_attributes[i].bits)
             status = run_nets(w, net_attributes[i].role, frame, face, err);
     face->attributes &= w->options.attributes; /* the age net answers gender, too */
+    frt_trace_end(span, NULL);
     w->timing.attribute_ms += frt_elapsed_ms(start);
     frt_stage_leave(w->pack->context->stages, FRT_STAGE_RECOGNIZE);
     return status;
@@ -509,7 +526,11 @@ static enum frt_status fetch(struct work *w, struct frt_cache *cache,
     enum frt_cache_source source = FRT_CACHE_MADE;
     for (int turn = 0;; turn++) {
         int64_t start = frt_now_ns();
+        int span = frt_trace_begin(hit == FRT_CACHED_IMAGE ? "image-cache" : "embedding-cache");
         enum frt_status status = frt_cache_fetch(cache, &w->key, &wait, make, w, loan, &source, err);
+        frt_trace_end(span, source == FRT_CACHE_HIT      ? "hit"
+                            : source == FRT_CACHE_SHARED ? "another's work"
+                                                         : "miss");
         if (source == FRT_CACHE_SHARED)
             w->timing.wait_ms += frt_elapsed_ms(start);
         if (status != FRT_OK)
@@ -675,8 +696,11 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
     status = check_alive(&w, err);
     if (status != FRT_OK)
         return status;
-    if (pack->context->image_cache != NULL || (embed && pack->context->embedding_cache != NULL))
+    if (pack->context->image_cache != NULL || (embed && pack->context->embedding_cache != NULL)) {
+        int span = frt_trace_begin("hash");
         w.keyed = frt_photo_key(pack, image, &w.options, &w.key);
+        frt_trace_end(span, NULL);
+    }
     status = answer(&w, &faces, err);
     if (status == FRT_OK) {
         w.timing.total_ms = frt_elapsed_ms(start);

@@ -58,7 +58,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     if (status == FRT_OK)
         status = try_engine(gallery, err);
     if (status == FRT_OK) {
-        const struct frt_store_options store = {.path = gallery->path, .read_only = o->read_only};
+        const struct frt_store_options store = {
+            .path = gallery->path, .read_only = o->read_only, .readers = o->readers};
         status = frt_store_open(&store, &gallery->store, err);
     }
     if (status == FRT_OK) {

@@ -19,6 +19,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "core/trace.h"
 #include "engine/faces.h"
 #include "engine/gallery_state.h"
 #include "engine/pack.h"
@@ -253,7 +254,9 @@ static enum frt_status ask_all(struct asking *ask, const float *queries, size_t 
         const size_t count = n - first < FRT_INDEX_MAX_QUERIES ? n - first : FRT_INDEX_MAX_QUERIES;
         const struct frt_index_query query = {
             .vectors = queries + first * ask->dim, .n = count, .k = k, .min_score = least};
+        int span = frt_trace_begin("search");
         status = frt_index_search(ask->index->index, &query, hits, n_hits, err);
+        frt_trace_end(span, NULL);
         for (size_t i = 0; i < count && status == FRT_OK; i++) {
             const float *one = query.vectors + i * ask->dim;
             bool more = false;

@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/trace.h"
 #include "engine/gallery_state.h"
 
 enum {
@@ -258,25 +259,46 @@ static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry 
     }
 }
 
+/* An index stands that did not before: counts it and says so. from  "snapshot", "store", "rebuild". */
+static void tell_made(struct frt_gallery *gallery, const struct gallery_entry *entry,
+                      const struct gallery_index *index, const char *from, int64_t start_ns)
+{
+    const bool loaded = strcmp(from, "snapshot") == 0;
+    const double ms = frt_elapsed_ms(start_ns);
+    struct gallery_counts *counts = &gallery->counts;
+    /* relaxed: only counts */
+    atomic_fetch_add_explicit(loaded ? &counts->loads : &counts->builds, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(loaded ? &counts->load_us : &counts->build_us, (uint64_t)(ms * 1000),
+                              memory_order_relaxed);
+    frt_log(FRT_LOG_INFO, loaded ? "index loaded" : "index built", FRT_LOG_INT("collection", entry->key),
+            FRT_LOG_STR("from", from), FRT_LOG_INT("faces", frt_index_stats_get(index->index).vectors),
+            FRT_LOG_NUM("ms", ms), FRT_LOG_END);
+}
+
 static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
                                         struct frt_error *err)
 {
+    const int64_t start = frt_now_ns();
     struct gallery_index *index = gallery_index_peek(entry);
-    bool again = false, fresh = index == NULL;
+    bool again = false, fresh = index == NULL, snapshot = false;
     enum frt_status status = FRT_OK;
     if (fresh)
         status = open_index(gallery, entry, &index, err);
+    snapshot = fresh && status == FRT_OK && index->saved_seq > 0;
     if (status == FRT_OK && index != NULL)
         status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
     if (status == FRT_OK && again) {
         gallery_index_release(index);
         fresh = true;
+        snapshot = false;
         status = index_new(gallery, entry, &index, err);
         if (status == FRT_OK && index != NULL)
             status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
     }
     if (status == FRT_OK && again)
         status = frt_fail(err, FRT_EOVERLOADED, "the collection changes too fast; try again");
+    if (status == FRT_OK && fresh)
+        tell_made(gallery, entry, index, snapshot ? "snapshot" : "store", start);
     if (status == FRT_OK && fresh)
         set_current(entry, index);
     else
@@ -290,13 +312,19 @@ enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_en
     const int64_t start = frt_now_ns();
     struct gallery_index *index = gallery_index_peek(entry);
     enum frt_status status = FRT_OK;
+    const bool loaded = index != NULL;
+    const char *note = "hit";
+    const int span = frt_trace_begin("index");
     /* acquire: pairs with the store of seq behind the changes it stands for */
     if (index == NULL || atomic_load_explicit(&index->seq, memory_order_acquire) < seq) {
         gallery_index_release(index);
         index = NULL;
+        const int wait = frt_trace_begin_wait("index-wait");
         status = gallery_take(&entry->turn, err);
+        frt_trace_end(wait, NULL);
         if (status != FRT_OK)
-            return status;
+            goto done;
+        note = loaded ? "followed" : "loaded";
         index = gallery_index_peek(entry);
         const bool behind = index == NULL || atomic_load_explicit(&index->seq, memory_order_acquire) < seq;
         gallery_index_release(index);
@@ -305,6 +333,8 @@ enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_en
         index = status == FRT_OK ? gallery_index_peek(entry) : NULL;
         (void)pthread_mutex_unlock(&entry->turn);
     }
+done:
+    frt_trace_end(span, note);
     if (status == FRT_OK) {
         *out = index;
         if (load_ms != NULL)
@@ -319,6 +349,7 @@ enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct galler
                                       bool (*progress)(void *arg, uint64_t done), void *arg,
                                       struct frt_error *err)
 {
+    const int64_t start = frt_now_ns();
     struct gallery_index *index = NULL;
     bool again = false;
     enum frt_status status = index_new(gallery, entry, &index, err);
@@ -330,6 +361,7 @@ enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct galler
         if (!again && index != NULL)
             status = follow(gallery, entry, index, 0, NULL, NULL, &again, err);
         if (status == FRT_OK && !again) {
+            tell_made(gallery, entry, index, "rebuild", start);
             set_current(entry, index);
             index = NULL;
         } else if (status == FRT_OK) {

@@ -58,6 +58,11 @@ struct gallery_entry {
     atomic_bool gone;       /* the collection was deleted */
 };
 
+/** Indexes that came into being: from a snapshot, or from the store's rows. */
+struct gallery_counts {
+    _Atomic uint64_t loads, load_us, builds, build_us;
+};
+
 struct gallery_keeper; /* gallery_keeper.c */
 
 struct frt_gallery {
@@ -71,6 +76,7 @@ struct frt_gallery {
     pthread_mutex_t lock;
     struct gallery_entry *entries;
     struct gallery_keeper *keeper;
+    struct gallery_counts counts;
 };
 
 /** Wait for a turn at most GALLERY_WAIT_MS. Errors: FRT_EOVERLOADED. */

@@ -7,6 +7,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/suggest.h"
+#include "core/trace.h"
 #include "engine/answer.h"
 #include "engine/faces.h"
 #include "http/image_input.h"
@@ -155,10 +156,12 @@ static void handle_faces(struct http_service *service, struct http_request *requ
         status = analyse(service, &input, "image", &options.detect, embed, &photo, &response->timing, &err);
     if (status == FRT_OK) {
         struct frt_image_info info = frt_image_info_get(photo.image);
+        int span = frt_trace_begin("write");
         frt_json_writer_init(&w, &response->body, false);
         frt_json_object(&w);
         frt_answer_faces(&w, photo.faces, &info, embed ? atomic_load(&service->pack) : NULL, options.encoding);
         frt_json_end(&w);
+        frt_trace_end(span, NULL);
         status = finish(response, &err);
     }
     if (status != FRT_OK)
@@ -284,7 +287,9 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         status = frt_verify(pack, embeddings, embeddings + dim, (float)threshold, &verdict, &err);
     if (status == FRT_OK) {
         response->timing.total_ms = frt_elapsed_ms(start);
+        int span = frt_trace_begin("write");
         verdict_json(response, &verdict, photos);
+        frt_trace_end(span, NULL);
         status = finish(response, &err);
     }
 done:

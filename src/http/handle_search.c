@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "core/mem.h"
+#include "core/trace.h"
 #include "engine/answer_gallery.h"
 #include "http/handler.h"
 
@@ -111,10 +112,12 @@ void http_handle_search(struct http_service *service, struct http_request *reque
         if (!embedding)
             frt_metrics_stages(service->metrics, &identified.image_timing);
         response->timing = identified.image_timing;
+        int span = frt_trace_begin("write");
         frt_json_writer_init(&w, &response->body, false);
         frt_json_object(&w);
         frt_answer_identified(&w, &identified, options.candidates);
         frt_json_end(&w);
+        frt_trace_end(span, NULL);
         frt_identified_deinit(&identified);
         http_finish(response, request);
     } else {

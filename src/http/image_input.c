@@ -8,6 +8,7 @@
 #include "core/crypto.h"
 #include "core/mem.h"
 #include "core/suggest.h"
+#include "core/trace.h"
 
 enum { MAX_NUMBER_TEXT = 64 };
 
@@ -22,7 +23,9 @@ enum frt_status http_input_init_json(struct http_input *input, const struct http
                                      struct frt_error *err)
 {
     struct http_input in = {.request = request, .kind = HTTP_INPUT_JSON};
+    int span = frt_trace_begin("parse");
     enum frt_status status = frt_json_parse(request->body, request->body_size, &in.json, err);
+    frt_trace_end(span, NULL);
     if (status != FRT_OK)
         return status;
     if (!frt_json_is_object(frt_json_root(in.json))) {
@@ -45,7 +48,9 @@ enum frt_status http_input_init(struct http_input *input, const struct http_requ
                         "base64 in JSON");
     if (http_is_multipart(type)) {
         in.kind = HTTP_INPUT_PARTS;
+        int span = frt_trace_begin("parse");
         status = http_multipart_parse(type, request->body, request->body_size, in.parts, &in.n_parts, err);
+        frt_trace_end(span, NULL);
     } else if (type != NULL && is_type(type, "application/json")) {
         return http_input_init_json(input, request, err);
     } else if (type != NULL && strncasecmp(type, "image/", 6) != 0 &&
@@ -166,8 +171,12 @@ enum frt_status http_input_image(const struct http_input *input, const char *nam
         return FRT_OK;
     }
     const char *text = frt_json_text(http_input_member(input, name));
-    if (text != NULL)
-        return decode_text(name, text, data, size, owned, err);
+    if (text != NULL) {
+        int span = frt_trace_begin("base64");
+        enum frt_status status = decode_text(name, text, data, size, owned, err);
+        frt_trace_end(span, NULL);
+        return status;
+    }
     if (http_input_member(input, name) != NULL)
         return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be a base64 string", name);
     return frt_fail(err, FRT_EBAD_REQUEST, "%s '%s' with an image is missing",

@@ -15,6 +15,7 @@ enum { HTTP_MAX_QUERY = 32, HTTP_REQUEST_ID_MAX = 128, HTTP_MAX_HEADERS_OUT = 6,
 enum http_method { HTTP_GET = 0, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OTHER };
 
 struct http_service;
+struct http_timeline;
 
 struct http_param {
     const char *name, *value; /* borrowed from the transport; value "" when there was none */
@@ -43,6 +44,7 @@ struct http_request {
     int64_t deadline_ms; /* monotonic; of a stream: of this piece or page */
     bool (*cancelled)(void *arg);
     void *cancelled_arg;
+    struct http_timeline *timeline; /* answer_timeline.h; NULL = not asked for */
 };
 
 struct http_response {

@@ -23,6 +23,7 @@
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "http/answer_timeline.h"
 #include "http/auth.h"
 #include "http/listen_address.h"
 #include "http/server.h"
@@ -257,6 +258,7 @@ static void begin(struct exchange *x, const char *method, const char *version)
     x->request.api_key = header(connection, "X-API-Key");
     read_peer(connection, x->request.peer);
     make_id(header(connection, "X-Request-Id"), x->request.id);
+    http_timeline_begin(&x->request, header(connection, "X-FRT-Trace"), x->start_ns);
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query, &x->request);
     x->request.deadline_ms = x->start_ns / 1000000 + server->service->config->request_timeout_ms;
     x->request.cancelled = is_cancelled;
@@ -333,6 +335,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
 release:
     if (x->request.state != NULL && x->request.state_free != NULL)
         x->request.state_free(x->request.state);
+    http_timeline_free(&x->request);
     frt_buf_deinit(&x->body);
     http_response_deinit(&x->response);
     frt_free(x);
@@ -389,7 +392,7 @@ static struct MHD_Response *make_response(struct exchange *x)
 
 static enum MHD_Result send_answer(struct exchange *x)
 {
-    char seconds[32];
+    char seconds[32], steps[HTTP_SERVER_TIMING_SIZE];
     set_phase(x->server, x->client, PHASE_WRITING);
     x->ms = frt_elapsed_ms(x->start_ns);
     struct MHD_Response *response = make_response(x);
@@ -404,6 +407,8 @@ static enum MHD_Result send_answer(struct exchange *x)
                MHD_YES;
     if (good && x->response.status != 204)
         good = MHD_add_response_header(response, "Content-Type", x->response.content_type) == MHD_YES;
+    if (good && http_timeline_header(&x->request, steps))
+        good = MHD_add_response_header(response, "Server-Timing", steps) == MHD_YES;
     for (size_t i = 0; good && i < x->response.n_headers; i++)
         good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) ==
                MHD_YES;
@@ -533,12 +538,14 @@ static void run_handler(void *arg, bool late)
 {
     struct exchange *x = arg;
     struct http_service *service = x->server->service;
+    http_timeline_run(&x->request);
     if (late)
         http_problem(&x->response, &x->request, FRT_ETIMEOUT, "the request waited past its deadline");
     else if (is_cancelled(x))
         http_problem(&x->response, &x->request, FRT_ECANCELLED, "the client hung up");
     else
         x->route->handle(service, &x->request, &x->response);
+    http_timeline_ran(&x->request, &x->response);
     hand_back(x);
 }
 
@@ -614,8 +621,11 @@ static enum MHD_Result dispatch(struct exchange *x)
     x->request.body_size = x->body.size;
     x->request.more = false;
     x->answered = true;
+    http_timeline_received(&x->request);
     if (x->route->pool == HTTP_HERE) {
+        http_timeline_run(&x->request);
         x->route->handle(x->server->service, &x->request, &x->response);
+        http_timeline_ran(&x->request, &x->response);
         return send_answer(x);
     }
     submit(x, run_handler);

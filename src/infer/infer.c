@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/trace.h"
+
 enum frt_status frt_session_open(struct frt_backend *backend, const char *path, struct frt_session **out,
                                  struct frt_error *err)
 {
@@ -74,7 +76,10 @@ enum frt_status frt_session_run(const struct frt_session *session, const struct 
                         info->inputs[i].name, found, inputs[i].data == NULL ? " without data" : "",
                         info->inputs[i].is_float ? "f32" : "a type other than f32, ", wanted);
     }
-    return session->ops->run(session, inputs, n_inputs, out, err);
+    int span = frt_trace_begin("inference");
+    enum frt_status status = session->ops->run(session, inputs, n_inputs, out, err);
+    frt_trace_end(span, NULL);
+    return status;
 }
 
 void frt_outputs_release(struct frt_outputs *out)

@@ -21,7 +21,13 @@ struct db {
     const char *path;
     struct db_stmt statements[DB_MAX_STATEMENTS];
     size_t n_statements;
+    struct db_owner owner;
 };
+
+struct db_owner *db_owner(struct db *db)
+{
+    return &db->owner;
+}
 
 /* ------------------------------------------------------------------ errors */
 

@@ -50,6 +50,13 @@ double db_number(struct db_stmt *stmt, int column);
 const char *db_text(struct db_stmt *stmt, int column, size_t *size);
 const void *db_blob(struct db_stmt *stmt, int column, size_t *size);
 
+/** What its owner wants to remember with a connection. */
+struct db_owner {
+    int64_t since_ns;
+    int span;
+};
+struct db_owner *db_owner(struct db *db);
+
 /** Rows that the last statement changed. */
 int64_t db_changes(struct db *db);
 /** Inside a transaction? SQLite ends one by itself when the disk is full. */

@@ -7,6 +7,7 @@
 
 #include "core/json_read.h"
 #include "core/mem.h"
+#include "core/trace.h"
 #include "core/utf8.h"
 #include "store/store_internal.h"
 #include "store/store_schema.h"
@@ -177,22 +178,62 @@ static struct timespec busy_end(const struct frt_store *store)
     return t;
 }
 
+static void began(struct db *db, const char *name)
+{
+    *db_owner(db) = (struct db_owner){.since_ns = frt_now_ns(), .span = frt_trace_begin(name)};
+}
+
+static void ended(const struct frt_store *store, struct db *db)
+{
+    const struct db_owner *owner = db_owner(db);
+    frt_trace_end(owner->span, NULL);
+    if (store->watch != NULL)
+        store->watch(store->watch_arg, frt_elapsed_ms(owner->since_ns));
+}
+
+void frt_store_watch(struct frt_store *store, void (*done)(void *arg, double ms), void *arg)
+{
+    store->watch = done;
+    store->watch_arg = arg;
+}
+
+struct frt_store_stats frt_store_stats_get(struct frt_store *store)
+{
+    struct frt_store_stats stats = {.limit = store->options.readers + (store->writer != NULL)};
+    (void)pthread_mutex_lock(&store->pool_lock);
+    stats.busy = store->n_readers - store->n_idle;
+    stats.waiting = store->readers_waiting;
+    stats.refused = store->readers_refused;
+    (void)pthread_mutex_unlock(&store->pool_lock);
+    (void)pthread_mutex_lock(&store->turn_lock);
+    stats.busy += store->turn_taken;
+    stats.waiting += store->writers_waiting;
+    stats.refused += store->writers_refused;
+    (void)pthread_mutex_unlock(&store->turn_lock);
+    return stats;
+}
+
 enum frt_status store_reader(struct frt_store *store, struct db **out, struct frt_error *err)
 {
     const struct timespec end = busy_end(store);
     struct db *db = NULL;
     bool make = false;
-    int waited = 0;
+    int waited = 0, span = frt_trace_begin_wait("store-wait");
     (void)pthread_mutex_lock(&store->pool_lock);
+    store->readers_waiting++;
     while (store->n_idle == 0 && store->n_readers == store->options.readers && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&store->reader_free, &store->pool_lock, &end);
+    store->readers_waiting--;
     if (store->n_idle > 0) {
         db = store->idle[--store->n_idle];
     } else if (store->n_readers < store->options.readers) {
         store->n_readers++;
         make = true;
+    } else {
+        store->readers_refused++;
     }
     (void)pthread_mutex_unlock(&store->pool_lock);
+    frt_trace_end(span, NULL);
     if (db == NULL && !make)
         return frt_fail(err, FRT_EOVERLOADED, "no reader of the database became free within %u ms",
                         store->options.busy_ms);
@@ -210,12 +251,14 @@ enum frt_status store_reader(struct frt_store *store, struct db **out, struct fr
             return status;
         }
     }
+    began(db, "store-read");
     *out = db;
     return FRT_OK;
 }
 
 void store_reader_done(struct frt_store *store, struct db *db)
 {
+    ended(store, db);
     (void)pthread_mutex_lock(&store->pool_lock);
     store->idle[store->n_idle++] = db;
     (void)pthread_cond_signal(&store->reader_free);
@@ -235,15 +278,20 @@ static void give_turn(struct frt_store *store)
 enum frt_status store_begin(struct frt_store *store, struct db **out, struct frt_error *err)
 {
     const struct timespec end = busy_end(store);
-    int waited = 0;
+    int waited = 0, span = FRT_TRACE_NOT_RECORDED;
     if (store->writer == NULL)
         return frt_fail(err, FRT_EUNAVAILABLE, "%s is open for reading only", store->path);
+    span = frt_trace_begin_wait("store-wait");
     (void)pthread_mutex_lock(&store->turn_lock);
+    store->writers_waiting++;
     while (store->turn_taken && waited != ETIMEDOUT)
         waited = pthread_cond_timedwait(&store->turn_free, &store->turn_lock, &end);
+    store->writers_waiting--;
     const bool mine = !store->turn_taken;
     store->turn_taken = true;
+    store->writers_refused += !mine;
     (void)pthread_mutex_unlock(&store->turn_lock);
+    frt_trace_end(span, NULL);
     if (!mine)
         return frt_fail(err, FRT_EOVERLOADED, "the database was busy writing for more than %u ms; try again",
                         store->options.busy_ms);
@@ -252,6 +300,7 @@ enum frt_status store_begin(struct frt_store *store, struct db **out, struct frt
         give_turn(store);
         return status;
     }
+    began(store->writer, "store-write");
     *out = store->writer;
     return FRT_OK;
 }
@@ -265,6 +314,7 @@ enum frt_status store_end(struct frt_store *store, enum frt_status status, struc
         enum frt_status rolled_back = db_exec(store->writer, "ROLLBACK", &ignored);
         (void)rolled_back; /* the first failure is the one to tell */
     }
+    ended(store, store->writer);
     give_turn(store);
     return status;
 }

@@ -52,6 +52,14 @@ FRT_NODISCARD enum frt_status frt_store_open(const struct frt_store_options *opt
                                              struct frt_error *err);
 /** Close. No other call may run. NULL is fine. */
 void frt_store_close(struct frt_store *store);
+/** Let `done` hear what each read or write took, from its connection on, on the thread that did it. Before
+ * others call. */
+void frt_store_watch(struct frt_store *store, void (*done)(void *arg, double ms), void *arg);
+struct frt_store_stats {
+    uint32_t limit, busy, waiting; /* connections: there may be, in use, and who waits for one */
+    uint64_t refused;              /* waited longer than the busy time */
+};
+struct frt_store_stats frt_store_stats_get(struct frt_store *store);
 /** Can the store be read and written right now? For readiness. */
 FRT_NODISCARD enum frt_status frt_store_check(struct frt_store *store, struct frt_error *err);
 /** Random number of the store, made with it: what is derived from a store names it. */

@@ -27,12 +27,19 @@ struct frt_store {
     pthread_mutex_t turn_lock;
     pthread_cond_t turn_free;
     bool turn_taken;
+    uint32_t writers_waiting;
+    uint64_t writers_refused;
     struct db *writer; /* NULL when read-only; used by whoever has the turn */
 
     pthread_mutex_t pool_lock;
     pthread_cond_t reader_free;
     struct db *idle[STORE_MAX_READERS];
     uint32_t n_idle, n_readers; /* open: idle and lent */
+    uint32_t readers_waiting;
+    uint64_t readers_refused;
+
+    void (*watch)(void *arg, double ms); /* set before threads start; NULL = nobody */
+    void *watch_arg;
 };
 
 /** A reader, waiting at most the busy time. Give it back with store_reader_done. */

@@ -1,0 +1,21 @@
+#include "engine/gallery_figures.h"
+
+#include "engine/gallery_state.h"
+
+void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_figures *out)
+{
+    const struct frt_store_stats store = frt_store_stats_get(gallery->store);
+    const struct gallery_counts *c = &gallery->counts;
+    /* relaxed: only counts */
+    *out = (struct frt_gallery_figures){
+        .store = {store.limit, store.busy, store.waiting, store.refused},
+        .index_loads = atomic_load_explicit(&c->loads, memory_order_relaxed),
+        .index_builds = atomic_load_explicit(&c->builds, memory_order_relaxed),
+        .index_load_ms = (double)atomic_load_explicit(&c->load_us, memory_order_relaxed) / 1000,
+        .index_build_ms = (double)atomic_load_explicit(&c->build_us, memory_order_relaxed) / 1000};
+}
+
+void frt_gallery_watch_store(struct frt_gallery *gallery, void (*done)(void *arg, double ms), void *arg)
+{
+    frt_store_watch(gallery->store, done, arg);
+}

@@ -1,0 +1,24 @@
+/*
+ * What a gallery's owner watches: its store and the indexes it made. Threading: internally locked, but for
+ * frt_gallery_watch_store, which comes before other calls.
+ */
+#ifndef FRT_ENGINE_GALLERY_FIGURES_H
+#define FRT_ENGINE_GALLERY_FIGURES_H
+
+#include "frt/gallery.h"
+
+struct frt_gallery_figures {
+    struct {
+        uint32_t limit, busy, waiting; /* connections: there may be, in use, and who waits for one */
+        uint64_t refused;              /* gave up waiting */
+    } store;
+    /* indexes since start: mapped from a snapshot; built from the store's rows */
+    uint64_t index_loads, index_builds;
+    double index_load_ms, index_build_ms; /* in all */
+};
+void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_figures *out);
+
+/** `done` hears what each read or write of the store took, on the thread that did it. */
+void frt_gallery_watch_store(struct frt_gallery *gallery, void (*done)(void *arg, double ms), void *arg);
+
+#endif
