@@ -155,6 +155,7 @@ struct frt_pack_options {
     const char *detector; /* name of the detector model in the manifest; NULL = the manifest's default */
     bool preload;         /* load attribute and liveness models now rather than at first use */
     bool skip_checksums;  /* do not compare files with the manifest's SHA-256 (start-up in ms) */
+    bool as_published;    /* run graphs as they stand in their files, not rewritten for speed */
 };
 
 struct frt_pack_info {

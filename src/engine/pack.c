@@ -6,6 +6,34 @@
 #include "core/mem.h"
 #include "engine/pack_locate.h"
 #include "frt/gallery.h"
+#include "model/model_file.h"
+#include "model/rewrite.h"
+
+/* Larger files are opened as they are. */
+static const size_t MAX_MODEL_BYTES = (size_t)1 << 30;
+
+/* A rewritten copy of the graph where a rewrite pays, else the file as it is. A file that the rewriter cannot
+ * read is left to the runtime, which says what is wrong with it. */
+static enum frt_status open_file(struct frt_pack *pack, const char *path, struct frt_session **out,
+                                 struct frt_error *err)
+{
+    struct frt_backend *backend = pack->context->backend;
+    const void *bytes = NULL;
+    uint8_t *rewritten = NULL;
+    size_t size = 0, rewritten_size = 0;
+    enum frt_status status = FRT_OK;
+    if (!pack->as_published && backend->ops->open_bytes != NULL &&
+        frt_model_file_map(path, MAX_MODEL_BYTES, &bytes, &size, NULL) == FRT_OK &&
+        frt_rewrite_pays(bytes, size))
+        status = frt_rewrite_for_runtime(bytes, size, &rewritten, &rewritten_size, NULL, err);
+    frt_model_file_unmap(bytes, size);
+    if (status == FRT_ENOMEM)
+        return status;
+    status = rewritten != NULL ? frt_session_open_bytes(backend, rewritten, rewritten_size, out, err)
+                               : frt_session_open(backend, path, out, err);
+    frt_free(rewritten);
+    return status;
+}
 
 static enum frt_status open_session(struct frt_pack *pack, uint32_t number, struct frt_error *err)
 {
@@ -27,7 +55,7 @@ static enum frt_status open_session(struct frt_pack *pack, uint32_t number, stru
                             "import or fetch the pack again",
                             path, digest, spec->sha256);
     }
-    return frt_session_open(pack->context->backend, path, &pack->sessions[number], err);
+    return open_file(pack, path, &pack->sessions[number], err);
 }
 
 static uint32_t number_of(const struct frt_pack *pack, const struct frt_model_spec *spec)
@@ -158,6 +186,7 @@ enum frt_status frt_pack_open(struct frt_context *context, const char *path,
     (void)pthread_mutex_init(&pack->lazy_lock, NULL);
     pack->context = context;
     pack->skip_checksums = options != NULL && options->skip_checksums;
+    pack->as_published = options != NULL && options->as_published;
     pack->folder = frt_strdup(path);
     if (pack->folder == NULL) {
         status = frt_fail_nomem(err, "a pack");

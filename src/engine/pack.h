@@ -25,7 +25,7 @@
 struct frt_pack {
     const struct frt_context *context; /* borrowed */
     char *folder;
-    bool skip_checksums;
+    bool skip_checksums, as_published;
     struct frt_manifest *manifest;
     struct frt_pack_info info;
     char model[201]; /* "name version" of the embedder; "" without one */

@@ -14,6 +14,14 @@ enum frt_status frt_session_open(struct frt_backend *backend, const char *path, 
     return backend->ops->open(backend, path, out, err);
 }
 
+enum frt_status frt_session_open_bytes(struct frt_backend *backend, const void *bytes, size_t size,
+                                       struct frt_session **out, struct frt_error *err)
+{
+    if (backend == NULL || bytes == NULL || out == NULL || backend->ops->open_bytes == NULL)
+        return frt_fail(err, FRT_EINVAL, "opening a model from memory takes a backend that can, and its bytes");
+    return backend->ops->open_bytes(backend, bytes, size, out, err);
+}
+
 size_t frt_tensor_size(const struct frt_tensor *tensor)
 {
     size_t size = 1;

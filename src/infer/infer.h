@@ -70,12 +70,20 @@ struct frt_backend_ops {
     const char *(*version)(const struct frt_backend *backend);
     enum frt_status (*open)(struct frt_backend *backend, const char *path, struct frt_session **out,
                             struct frt_error *err);
+    /* as open, from the bytes of a model file, which need not outlive the call; NULL: only files */
+    enum frt_status (*open_bytes)(struct frt_backend *backend, const void *bytes, size_t size,
+                                  struct frt_session **out, struct frt_error *err);
     void (*free)(struct frt_backend *backend);
 };
 
 /** Open a model file. Errors: FRT_ENOTFOUND, FRT_EBAD_MODEL, FRT_ERUNTIME, FRT_ENOMEM. `out` is owned. */
 FRT_NODISCARD enum frt_status frt_session_open(struct frt_backend *backend, const char *path,
                                                struct frt_session **out, struct frt_error *err);
+/** As frt_session_open, from the bytes of a model file; they need not outlive the call. Errors: FRT_EINVAL (the
+ *  backend takes files only), FRT_EBAD_MODEL, FRT_ERUNTIME, FRT_ENOMEM. `out` is owned. */
+FRT_NODISCARD enum frt_status frt_session_open_bytes(struct frt_backend *backend, const void *bytes,
+                                                     size_t size, struct frt_session **out,
+                                                     struct frt_error *err);
 /**
  * Run a model. Inputs in the order of info.inputs; shapes are checked against the graph's.
  * `out` is filled on success only; release it. Errors: FRT_EINVAL (shapes), FRT_ERUNTIME.

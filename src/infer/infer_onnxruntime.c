@@ -445,8 +445,23 @@ static void give_memory_back(void)
 static pthread_mutex_t first_session = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool schemas_registered;
 
-static OrtStatus *create_session(struct ort_backend *self, const char *path, const OrtSessionOptions *options,
-                                 OrtSession **out)
+/* Where a model comes from: a file, or bytes. */
+struct source {
+    const char *path; /* NULL: bytes */
+    const void *bytes;
+    size_t size;
+};
+
+static OrtStatus *create(struct ort_backend *self, const struct source *from, const OrtSessionOptions *options,
+                         OrtSession **out)
+{
+    if (from->path != NULL)
+        return self->api->CreateSession(self->env, from->path, options, out);
+    return self->api->CreateSessionFromArray(self->env, from->bytes, from->size, options, out);
+}
+
+static OrtStatus *create_session(struct ort_backend *self, const struct source *from,
+                                 const OrtSessionOptions *options, OrtSession **out)
 {
     struct frt_stderr_filter filter = {-1, -1};
     OrtStatus *status = NULL;
@@ -457,7 +472,7 @@ static OrtStatus *create_session(struct ort_backend *self, const char *path, con
         first = onnx != NULL && !atomic_load(&schemas_registered);
         if (first) {
             frt_stderr_hold(&filter);
-            status = self->api->CreateSession(self->env, path, options, out);
+            status = create(self, from, options, out);
             frt_stderr_release(&filter, "Schema error: Trying to register schema");
         }
         if (onnx != NULL)
@@ -465,11 +480,11 @@ static OrtStatus *create_session(struct ort_backend *self, const char *path, con
         atomic_store(&schemas_registered, true);
         (void)pthread_mutex_unlock(&first_session);
     }
-    return first ? status : self->api->CreateSession(self->env, path, options, out);
+    return first ? status : create(self, from, options, out);
 }
 
-static enum frt_status ort_open(struct frt_backend *backend, const char *path, struct frt_session **out,
-                                struct frt_error *err)
+static enum frt_status open_source(struct frt_backend *backend, const struct source *from,
+                                   struct frt_session **out, struct frt_error *err)
 {
     struct ort_backend *self = (struct ort_backend *)backend;
     const OrtApi *api = self->api;
@@ -478,8 +493,6 @@ static enum frt_status ort_open(struct frt_backend *backend, const char *path, s
     size_t n_inputs = 0, n_outputs = 0;
     enum frt_status status;
 
-    if (access(path, R_OK) != 0)
-        return frt_fail(err, FRT_ENOTFOUND, "the model file %s is not there or not readable", path);
     session = frt_alloc_zero(1, sizeof *session);
     if (session == NULL)
         return frt_fail_nomem(err, "a session");
@@ -488,7 +501,7 @@ static enum frt_status ort_open(struct frt_backend *backend, const char *path, s
 
     status = make_options(api, &options, err);
     if (status == FRT_OK)
-        status = check(api, create_session(self, path, options, &session->session), FRT_EBAD_MODEL,
+        status = check(api, create_session(self, from, options, &session->session), FRT_EBAD_MODEL,
                        "the runtime refuses the model", err);
     if (status == FRT_OK)
         status =
@@ -518,6 +531,22 @@ static enum frt_status ort_open(struct frt_backend *backend, const char *path, s
     return status;
 }
 
+static enum frt_status ort_open(struct frt_backend *backend, const char *path, struct frt_session **out,
+                                struct frt_error *err)
+{
+    const struct source from = {.path = path};
+    if (access(path, R_OK) != 0)
+        return frt_fail(err, FRT_ENOTFOUND, "the model file %s is not there or not readable", path);
+    return open_source(backend, &from, out, err);
+}
+
+static enum frt_status ort_open_bytes(struct frt_backend *backend, const void *bytes, size_t size,
+                                      struct frt_session **out, struct frt_error *err)
+{
+    const struct source from = {.bytes = bytes, .size = size};
+    return open_source(backend, &from, out, err);
+}
+
 static const char *ort_version(const struct frt_backend *backend)
 {
     return ((const struct ort_backend *)backend)->version;
@@ -533,8 +562,11 @@ static void ort_backend_free(struct frt_backend *backend)
     frt_free(self);
 }
 
-static const struct frt_backend_ops ort_ops = {
-    .name = "onnxruntime", .version = ort_version, .open = ort_open, .free = ort_backend_free};
+static const struct frt_backend_ops ort_ops = {.name = "onnxruntime",
+                                               .version = ort_version,
+                                               .open = ort_open,
+                                               .open_bytes = ort_open_bytes,
+                                               .free = ort_backend_free};
 
 static enum frt_status make_env(struct ort_backend *self, uint32_t threads, struct frt_error *err)
 {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +48,39 @@ enum frt_status frt_model_path_join(const char *folder, const char *name, char *
     (void)snprintf(path, room, "%s/%s", folder, name);
     *out = path;
     return FRT_OK;
+}
+
+enum frt_status frt_model_file_map(const char *path, size_t max, const void **bytes, size_t *size,
+                                   struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return frt_fail(err, errno == ENOENT || errno == ENOTDIR ? FRT_ENOTFOUND : FRT_EIO, "%s: %s", path,
+                        strerror(errno));
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        status = frt_fail(err, FRT_EIO, "%s: not a regular file", path);
+    } else if (st.st_size == 0 || (uint64_t)st.st_size > max) {
+        status =
+            frt_fail(err, FRT_EBAD_MODEL, "%s: %lld bytes; 1 to %zu fit", path, (long long)st.st_size, max);
+    } else {
+        void *mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (mapped == MAP_FAILED) {
+            status = frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
+        } else {
+            *bytes = mapped;
+            *size = (size_t)st.st_size;
+        }
+    }
+    (void)close(fd);
+    return status;
+}
+
+void frt_model_file_unmap(const void *bytes, size_t size)
+{
+    if (bytes != NULL)
+        (void)munmap((void *)(uintptr_t)bytes, size);
 }
 
 enum frt_status frt_model_file_read(const char *path, size_t max, uint8_t **bytes, size_t *size,

@@ -27,6 +27,14 @@ FRT_NODISCARD enum frt_status frt_model_path_join(const char *folder, const char
 FRT_NODISCARD enum frt_status frt_model_file_read(const char *path, size_t max, uint8_t **bytes, size_t *size,
                                                   struct frt_error *err);
 
+/** The bytes of a file of at most `max` bytes, read-only, not copied: gone with frt_model_file_unmap, and
+ *  undefined when somebody cuts the file meanwhile. An empty file is refused. Errors: as frt_model_file_read.
+ */
+FRT_NODISCARD enum frt_status frt_model_file_map(const char *path, size_t max, const void **bytes, size_t *size,
+                                                 struct frt_error *err);
+/** NULL is fine. */
+void frt_model_file_unmap(const void *bytes, size_t size);
+
 /** A file written under a temporary name. Zero value = none. */
 struct frt_staged_file {
     char *temporary; /* path; removed by discard */

@@ -1,0 +1,225 @@
+#include "model/rewrite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+enum {
+    WIDE = 16 /* channels of the runtime's blocks with AVX-512; a multiple of those with less */,
+    NAME = 300
+};
+
+/* ------------------------------------------------------------- split_prelu */
+
+/* Channels of a value that is, beyond doubt, four-dimensional: a convolution's, or a normalised one. 0: not
+ * known. */
+static int64_t channels_of(const struct frt_onnx_model *model, const char *value)
+{
+    struct frt_onnx_shape shape;
+    const float *data;
+    uint32_t maker;
+    if (!frt_onnx_model_maker(model, value, &maker))
+        return 0;
+    if (strcmp(frt_onnx_model_op(model, maker), "BatchNormalization") == 0 &&
+        !frt_onnx_model_maker(model, frt_onnx_model_input(model, maker, 0), &maker))
+        return 0;
+    if (strcmp(frt_onnx_model_op(model, maker), "Conv") != 0 ||
+        !frt_onnx_model_weights(model, frt_onnx_model_input(model, maker, 1), &shape, &data) ||
+        shape.n_dims != 4)
+        return 0;
+    return shape.dims[0];
+}
+
+/* One number a channel, of `channels`: [C,1,1] or [1,C,1,1]. */
+static bool is_per_channel(const struct frt_onnx_shape *shape, int64_t channels)
+{
+    const uint32_t at = shape->n_dims == 4 ? 1 : 0;
+    return (shape->n_dims == 3 || (shape->n_dims == 4 && shape->dims[0] == 1)) && shape->dims[at] == channels &&
+           shape->dims[at + 1] == 1 && shape->dims[at + 2] == 1;
+}
+
+static bool all_equal(const float *values, int64_t n)
+{
+    for (int64_t i = 1; i < n; i++)
+        if (values[i] != values[0])
+            return false;
+    return true;
+}
+
+static enum frt_status replace_by_leaky(struct frt_onnx_model *model, uint32_t node, float slope,
+                                        struct frt_error *err)
+{
+    char x[NAME], y[NAME];
+    (void)snprintf(x, sizeof x, "%s", frt_onnx_model_input(model, node, 0));
+    (void)snprintf(y, sizeof y, "%s", frt_onnx_model_output(model, node, 0));
+    const struct frt_onnx_new_node leaky = {
+        .op = "LeakyRelu", .inputs = {x}, .output = y, .alpha = slope, .has_alpha = true};
+    return frt_onnx_model_replace(model, node, &leaky, 1, err);
+}
+
+/* y = conv(relu(x), 1 − a) + conv(x, a) */
+static enum frt_status replace_by_parts(struct frt_onnx_model *model, uint32_t node, const float *slopes,
+                                        int64_t channels, struct frt_error *err)
+{
+    const struct frt_onnx_shape shape = {.n_dims = 4, .dims = {channels, 1, 1, 1}};
+    char x[NAME], y[NAME], positive[NAME + 16], left[NAME + 16], right[NAME + 16], rest_name[NAME + 16],
+        slope_name[NAME + 16];
+    (void)snprintf(x, sizeof x, "%s", frt_onnx_model_input(model, node, 0));
+    (void)snprintf(y, sizeof y, "%s", frt_onnx_model_output(model, node, 0));
+    (void)snprintf(positive, sizeof positive, "%s/frt_relu", y);
+    (void)snprintf(left, sizeof left, "%s/frt_left", y);
+    (void)snprintf(right, sizeof right, "%s/frt_right", y);
+    (void)snprintf(rest_name, sizeof rest_name, "%s/frt_rest", y);
+    (void)snprintf(slope_name, sizeof slope_name, "%s/frt_slope", y);
+    float *rest = frt_alloc_array((size_t)channels, sizeof *rest);
+    if (rest == NULL)
+        return frt_fail_nomem(err, "slopes");
+    for (int64_t i = 0; i < channels; i++)
+        rest[i] = 1.0F - slopes[i];
+    enum frt_status status = frt_onnx_model_add_weights(model, slope_name, &shape, slopes, err);
+    if (status == FRT_OK)
+        status = frt_onnx_model_add_weights(model, rest_name, &shape, rest, err);
+    frt_free(rest);
+    if (status != FRT_OK)
+        return status;
+    const struct frt_onnx_new_node parts[] = {
+        {.op = "Relu", .inputs = {x}, .output = positive},
+        {.op = "Conv", .inputs = {positive, rest_name}, .output = left, .group = channels},
+        {.op = "Conv", .inputs = {x, slope_name}, .output = right, .group = channels},
+        {.op = "Add", .inputs = {left, right}, .output = y}};
+    return frt_onnx_model_replace(model, node, parts, sizeof parts / sizeof *parts, err);
+}
+
+enum frt_status frt_rewrite_split_prelu(struct frt_onnx_model *model, struct frt_rewrite_report *report,
+                                        struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    for (uint32_t i = 0; status == FRT_OK && i < frt_onnx_model_nodes(model); i++) {
+        struct frt_onnx_shape shape;
+        const float *slopes;
+        if (strcmp(frt_onnx_model_op(model, i), "PRelu") != 0 ||
+            strlen(frt_onnx_model_input(model, i, 0)) >= NAME ||
+            strlen(frt_onnx_model_output(model, i, 0)) >= NAME ||
+            !frt_onnx_model_weights(model, frt_onnx_model_input(model, i, 1), &shape, &slopes))
+            continue;
+        const int64_t channels = channels_of(model, frt_onnx_model_input(model, i, 0)),
+                      n = frt_onnx_shape_size(&shape);
+        if (channels == 0 || !(n == 1 || is_per_channel(&shape, channels)))
+            continue;
+        if (all_equal(slopes, n)) {
+            status = replace_by_leaky(model, i, slopes[0], err);
+            report->leaky_relus++;
+        } else {
+            status = replace_by_parts(model, i, slopes, channels, err);
+            report->prelus++;
+        }
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------ widen_groups */
+
+struct grouped {
+    int64_t groups, outputs, inputs_a_group, taps; /* taps: kernel height × width */
+};
+
+/* A grouped convolution, neither dense nor depthwise, whose groups fit into wide ones whole. */
+static bool is_narrow(const struct frt_onnx_model *model, uint32_t node, struct frt_onnx_shape *shape,
+                      const float **weights, struct grouped *g)
+{
+    if (strcmp(frt_onnx_model_op(model, node), "Conv") != 0)
+        return false;
+    g->groups = frt_onnx_model_int(model, node, "group", 1);
+    if (g->groups <= 1 ||
+        !frt_onnx_model_weights(model, frt_onnx_model_input(model, node, 1), shape, weights) ||
+        shape->n_dims != 4)
+        return false;
+    g->outputs = shape->dims[0];
+    g->inputs_a_group = shape->dims[1];
+    g->taps = shape->dims[2] * shape->dims[3];
+    return g->inputs_a_group > 1 && g->inputs_a_group < WIDE && WIDE % g->inputs_a_group == 0 &&
+           g->outputs % g->groups == 0 && g->groups % (WIDE / g->inputs_a_group) == 0 &&
+           /* each wide group must give whole blocks, too */
+           (g->outputs / g->groups * (WIDE / g->inputs_a_group)) % WIDE == 0;
+}
+
+/* The same weights at their places among WIDE inputs a group, zeros elsewhere. */
+static void spread(const struct grouped *g, const float *from, float *to)
+{
+    const int64_t outputs_a_group = g->outputs / g->groups;
+    memset(to, 0, (size_t)(g->outputs * WIDE * g->taps) * sizeof *to);
+    for (int64_t o = 0; o < g->outputs; o++) {
+        const int64_t first = o / outputs_a_group * g->inputs_a_group % WIDE;
+        memcpy(to + (o * WIDE + first) * g->taps, from + o * g->inputs_a_group * g->taps,
+               (size_t)(g->inputs_a_group * g->taps) * sizeof *to);
+    }
+}
+
+static enum frt_status widen(struct frt_onnx_model *model, uint32_t node, const struct frt_onnx_shape *shape,
+                             const float *weights, const struct grouped *g, struct frt_error *err)
+{
+    struct frt_onnx_shape wide = *shape;
+    char name[NAME + 16];
+    (void)snprintf(name, sizeof name, "%s/frt_wide", frt_onnx_model_output(model, node, 0));
+    wide.dims[1] = WIDE;
+    const int64_t n = frt_onnx_shape_size(&wide);
+    float *spread_out = n <= 0 ? NULL : frt_alloc_array((size_t)n, sizeof *spread_out);
+    if (spread_out == NULL)
+        return frt_fail_nomem(err, "wider weights");
+    spread(g, weights, spread_out);
+    enum frt_status status = frt_onnx_model_add_weights(model, name, &wide, spread_out, err);
+    frt_free(spread_out);
+    if (status == FRT_OK)
+        status = frt_onnx_model_set_input(model, node, 1, name, err);
+    if (status == FRT_OK)
+        (void)frt_onnx_model_set_int(model, node, "group", g->groups * g->inputs_a_group / WIDE);
+    return status;
+}
+
+enum frt_status frt_rewrite_widen_groups(struct frt_onnx_model *model, struct frt_rewrite_report *report,
+                                         struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    for (uint32_t i = 0; status == FRT_OK && i < frt_onnx_model_nodes(model); i++) {
+        struct frt_onnx_shape shape;
+        struct grouped g;
+        const float *weights;
+        if (!is_narrow(model, i, &shape, &weights, &g) || strlen(frt_onnx_model_output(model, i, 0)) >= NAME)
+            continue;
+        status = widen(model, i, &shape, weights, &g, err);
+        report->groups++;
+    }
+    return status;
+}
+
+/* --------------------------------------------------------------- all of it */
+
+bool frt_rewrite_pays(const void *bytes, size_t size)
+{
+    return memmem(bytes, size, "PRelu", 5) != NULL;
+}
+
+enum frt_status frt_rewrite_for_runtime(const void *bytes, size_t size, uint8_t **out, size_t *out_size,
+                                        struct frt_rewrite_report *report, struct frt_error *err)
+{
+    struct frt_onnx_model *model = NULL;
+    struct frt_rewrite_report changed = {0};
+    uint8_t *packed = NULL;
+    size_t packed_size = 0;
+    enum frt_status status = frt_onnx_model_parse(bytes, size, &model, err);
+    if (status == FRT_OK)
+        status = frt_rewrite_split_prelu(model, &changed, err);
+    if (status == FRT_OK)
+        status = frt_rewrite_widen_groups(model, &changed, err);
+    if (status == FRT_OK && changed.prelus + changed.leaky_relus + changed.groups > 0)
+        status = frt_onnx_model_pack(model, &packed, &packed_size, err);
+    frt_onnx_model_free(model);
+    if (status != FRT_OK)
+        return status;
+    if (report != NULL)
+        *report = changed;
+    *out = packed;
+    *out_size = packed_size;
+    return FRT_OK;
+}

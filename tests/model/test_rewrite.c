@@ -1,0 +1,376 @@
+/*
+ * Rewriting graphs: each pass on its own, and all of them, against the graph as it was, run by the runtime on
+ * random inputs; what a pass must leave alone; damaged and hostile files; lack of memory. Real embedders where
+ * FRT_TEST_ASSETS (default ../shared/assets) has them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "infer/infer.h"
+#include "model/model_file.h"
+#include "model/rewrite.h"
+
+#define SHAPE(...)                                                                                             \
+    ((struct frt_onnx_shape){.n_dims = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                     \
+                             .dims = {__VA_ARGS__}})
+/* Relative to the largest output: what reordering f32 sums may change. */
+#define TOLERANCE 1e-4
+enum { SIDE = 12, CHANNELS = 32, MAX_OUT = 1 << 16 };
+
+static struct frt_backend *backend; /* NULL: no runtime */
+
+static uint32_t seed = 1;
+static float draw(void)
+{
+    seed = seed * 1664525U + 1013904223U;
+    return (float)(seed >> 8) / (float)(1 << 23) - 1.0F;
+}
+
+static int weights(struct frt_onnx_graph *g, const char *name, struct frt_onnx_shape shape, float scale)
+{
+    int value = FRT_ONNX_NONE;
+    float *to = frt_onnx_const_space(g, name, &shape, &value);
+    for (int64_t i = 0; to != NULL && i < frt_onnx_shape_size(&shape); i++)
+        to[i] = scale * draw();
+    return value;
+}
+
+static int conv(struct frt_onnx_graph *g, int x, int w, int64_t outputs, int64_t group, int64_t pad)
+{
+    const struct frt_onnx_node node = {
+        .op = "Conv",
+        .n_inputs = 2,
+        .inputs = {x, w},
+        .outputs = {SHAPE(-1, outputs, SIDE, SIDE)},
+        .n_attributes = 2,
+        .attributes = {{.name = "group", .kind = FRT_ONNX_INT, .i = group},
+                       {.name = "pads", .kind = FRT_ONNX_INTS, .n_ints = 4, .ints = {pad, pad, pad, pad}}}};
+    return frt_onnx_node_add(g, &node);
+}
+
+static int prelu(struct frt_onnx_graph *g, int x, int slopes)
+{
+    const struct frt_onnx_node node = {
+        .op = "PRelu", .n_inputs = 2, .inputs = {x, slopes}, .outputs = {frt_onnx_shape_of(g, x)}};
+    return frt_onnx_node_add(g, &node);
+}
+
+struct file {
+    uint8_t *bytes;
+    size_t size;
+};
+
+/* CONSUMES g. */
+static struct file file_of(struct frt_onnx_graph *g, int y)
+{
+    struct file file = {0};
+    struct frt_error err = {0};
+    frt_onnx_output(g, y, "y");
+    if (frt_onnx_serialise(g, &file.bytes, &file.size, &err) != FRT_OK)
+        fail_msg("%s", err.text);
+    frt_onnx_free(g);
+    return file;
+}
+
+static struct frt_onnx_graph *graph_new(int *x)
+{
+    struct frt_onnx_graph *g = NULL;
+    struct frt_onnx_shape shape = SHAPE(-1, 3, SIDE, SIDE);
+    assert_int_equal(frt_onnx_new("test", &g, NULL), FRT_OK);
+    *x = frt_onnx_input(g, "x", &shape);
+    return g;
+}
+
+/* 3 → CHANNELS by 3 × 3, then PReLU. */
+static struct file prelu_file(struct frt_onnx_shape slopes, float scale)
+{
+    int x;
+    struct frt_onnx_graph *g = graph_new(&x);
+    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+    int c = conv(g, x, w, CHANNELS, 1, 1);
+    int a = weights(g, "a", slopes, scale);
+    return file_of(g, prelu(g, c, a));
+}
+
+static size_t run(const void *bytes, size_t size, int64_t batch, int64_t side, float *out)
+{
+    struct frt_session *session = NULL;
+    struct frt_error err = {0};
+    struct frt_outputs outputs;
+    if (frt_session_open_bytes(backend, bytes, size, &session, &err) != FRT_OK)
+        fail_msg("%s", err.text);
+    const size_t n = (size_t)(batch * 3 * side * side);
+    float *in = frt_alloc_array(n, sizeof *in);
+    seed = 7;
+    for (size_t i = 0; i < n; i++)
+        in[i] = draw();
+    const struct frt_tensor tensor = {.data = in, .n_dims = 4, .dims = {batch, 3, side, side}};
+    if (frt_session_run(session, &tensor, 1, &outputs, &err) != FRT_OK)
+        fail_msg("%s", err.text);
+    const size_t count = frt_tensor_size(&outputs.tensors[0]);
+    assert_in_range(count, 1, MAX_OUT);
+    memcpy(out, outputs.tensors[0].data, count * sizeof *out);
+    frt_outputs_release(&outputs);
+    frt_session_free(session);
+    frt_free(in);
+    return count;
+}
+
+static void assert_same_results(const struct file *before, const void *after, size_t size, int64_t side)
+{
+    static float a[MAX_OUT], b[MAX_OUT];
+    double largest = 0, difference = 0;
+    if (backend == NULL)
+        return;
+    const size_t n = run(before->bytes, before->size, 2, side, a);
+    assert_int_equal(run(after, size, 2, side, b), n);
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)a[i]));
+        difference = fmax(difference, fabs((double)a[i] - (double)b[i]));
+    }
+    assert_true(largest > 0);
+    if (!(difference <= TOLERANCE * largest))
+        fail_msg("results differ by %g of %g", difference, largest);
+}
+
+/* ------------------------------------------------------------------ passes */
+
+static struct frt_rewrite_report pass(const struct file *file,
+                                      enum frt_status (*change)(struct frt_onnx_model *,
+                                                                struct frt_rewrite_report *,
+                                                                struct frt_error *))
+{
+    struct frt_rewrite_report report = {0};
+    struct frt_onnx_model *model = NULL;
+    uint8_t *out = NULL;
+    size_t size = 0;
+    assert_int_equal(frt_onnx_model_parse(file->bytes, file->size, &model, NULL), FRT_OK);
+    assert_int_equal(change(model, &report, NULL), FRT_OK);
+    assert_int_equal(frt_onnx_model_pack(model, &out, &size, NULL), FRT_OK);
+    frt_onnx_model_free(model);
+    assert_same_results(file, out, size, SIDE);
+    /* nothing is left to do for the same pass */
+    struct frt_rewrite_report again = {0};
+    assert_int_equal(frt_onnx_model_parse(out, size, &model, NULL), FRT_OK);
+    assert_int_equal(change(model, &again, NULL), FRT_OK);
+    assert_int_equal(again.prelus + again.leaky_relus + again.groups, 0);
+    frt_onnx_model_free(model);
+    frt_free(out);
+    return report;
+}
+
+static void prelus_become_convolutions(void **state)
+{
+    (void)state;
+    /* slopes from -3 to 3: negative ones, and ones over 1, are as exact as the usual ones */
+    const struct frt_onnx_shape shapes[] = {SHAPE(CHANNELS, 1, 1), SHAPE(1, CHANNELS, 1, 1)};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct file file = prelu_file(shapes[i], 3);
+        assert_true(frt_rewrite_pays(file.bytes, file.size));
+        struct frt_rewrite_report r = pass(&file, frt_rewrite_split_prelu);
+        assert_int_equal(r.prelus, 1);
+        assert_int_equal(r.leaky_relus, 0);
+        frt_free(file.bytes);
+    }
+}
+
+static void one_slope_becomes_leaky(void **state)
+{
+    (void)state;
+    struct file file = prelu_file(SHAPE(1), 0.3F);
+    struct frt_rewrite_report r = pass(&file, frt_rewrite_split_prelu);
+    assert_int_equal(r.leaky_relus, 1);
+    assert_int_equal(r.prelus, 0);
+    frt_free(file.bytes);
+}
+
+static void narrow_groups_become_wide(void **state)
+{
+    (void)state;
+    const int64_t per_group[] = {2, 4, 8};
+    for (size_t i = 0; i < 3; i++) {
+        int x;
+        struct frt_onnx_graph *g = graph_new(&x);
+        int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+        int c = conv(g, x, w, CHANNELS, 1, 1);
+        int v = weights(g, "v", SHAPE(CHANNELS, per_group[i], 3, 3), 0.5F);
+        struct file file = file_of(g, conv(g, c, v, CHANNELS, CHANNELS / per_group[i], 1));
+        assert_int_equal(pass(&file, frt_rewrite_widen_groups).groups, 1);
+        frt_free(file.bytes);
+    }
+}
+
+static void what_does_not_fit_stays(void **state)
+{
+    (void)state;
+    struct frt_onnx_shape per_pixel = SHAPE(CHANNELS, SIDE, SIDE);
+    struct file file = prelu_file(per_pixel, 0.3F);
+    assert_int_equal(pass(&file, frt_rewrite_split_prelu).prelus, 0);
+    frt_free(file.bytes);
+
+    int x; /* what the PReLU follows is not known to have channels */
+    struct frt_onnx_graph *g = graph_new(&x);
+    int a = weights(g, "a", SHAPE(3, 1, 1), 0.3F);
+    file = file_of(g, prelu(g, x, a));
+    assert_int_equal(pass(&file, frt_rewrite_split_prelu).prelus, 0);
+    frt_free(file.bytes);
+
+    g = graph_new(&x); /* depthwise, and dense: neither is narrow */
+    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F), c = conv(g, x, w, CHANNELS, 1, 1);
+    int v = weights(g, "v", SHAPE(CHANNELS, 1, 3, 3), 0.5F);
+    file = file_of(g, conv(g, c, v, CHANNELS, CHANNELS, 1));
+    assert_int_equal(pass(&file, frt_rewrite_widen_groups).groups, 0);
+    assert_false(frt_rewrite_pays(file.bytes, file.size));
+    uint8_t *out = NULL;
+    size_t size = 0;
+    assert_int_equal(frt_rewrite_for_runtime(file.bytes, file.size, &out, &size, NULL, NULL), FRT_OK);
+    assert_null(out);
+    frt_free(file.bytes);
+}
+
+/* ----------------------------------------------------------------- hostile */
+
+static void damaged_files_are_refused_or_survived(void **state)
+{
+    (void)state;
+    struct file file = prelu_file(SHAPE(CHANNELS, 1, 1), 0.3F);
+    struct frt_error err = {0};
+    for (size_t cut = 0; cut < file.size; cut += 7) {
+        uint8_t *out = NULL;
+        size_t size = 0;
+        if (frt_rewrite_for_runtime(file.bytes, cut, &out, &size, NULL, &err) == FRT_OK)
+            frt_free(out);
+        else
+            assert_int_equal(err.status, FRT_EBAD_MODEL);
+    }
+    for (size_t at = 0; at < file.size; at++) {
+        uint8_t *out = NULL;
+        size_t size = 0;
+        file.bytes[at] ^= 0x5A;
+        if (frt_rewrite_for_runtime(file.bytes, file.size, &out, &size, NULL, &err) == FRT_OK)
+            frt_free(out);
+        file.bytes[at] ^= 0x5A;
+    }
+    frt_free(file.bytes);
+}
+
+/* A million empty nodes are two bytes each in the file and a hundred in memory. */
+static void a_bomb_is_refused(void **state)
+{
+    (void)state;
+    enum { NODES = 1 << 20, BODY = 2 * NODES };
+    uint8_t *bomb = frt_alloc(BODY + 8);
+    struct frt_onnx_model *model = NULL;
+    struct frt_error err = {0};
+    size_t at = 0;
+    bomb[at++] = 0x3A; /* graph, length-delimited */
+    for (uint32_t n = BODY; n > 0; n >>= 7)
+        bomb[at++] = (uint8_t)((n & 0x7F) | (n > 0x7F ? 0x80 : 0));
+    for (size_t i = 0; i < NODES; i++, at += 2)
+        memcpy(bomb + at, "\x0A\x00", 2);
+    assert_int_equal(frt_onnx_model_parse(bomb, at, &model, &err), FRT_EBAD_MODEL);
+    assert_non_null(strstr(err.text, "times its size"));
+    frt_free(bomb);
+}
+
+static void lack_of_memory(void **state)
+{
+    (void)state;
+    struct file file = prelu_file(SHAPE(CHANNELS, 1, 1), 0.3F);
+    for (int64_t n = 0;; n++) {
+        uint8_t *out = NULL;
+        size_t size = 0;
+        struct frt_error err = {0};
+        frt_mem_fail_after(n);
+        enum frt_status status = frt_rewrite_for_runtime(file.bytes, file.size, &out, &size, NULL, &err);
+        const bool all = frt_mem_asked() <= n;
+        frt_mem_fail_after(-1);
+        if (status == FRT_OK) {
+            assert_true(all);
+            assert_non_null(out);
+            frt_free(out);
+            break;
+        }
+        /* protobuf-c does not tell lack of memory from damage */
+        assert_true(status == FRT_ENOMEM || status == FRT_EBAD_MODEL);
+        assert_null(out);
+    }
+    frt_free(file.bytes);
+}
+
+/* -------------------------------------------------------------- real models */
+
+static void real_embedders_give_the_same(void **state)
+{
+    static const struct {
+        const char *file;
+        uint32_t prelus, groups;
+    } models[] = {{"w600k_mbf_dequant_fp32.onnx", 34, 1}, {"insightface_y1.converted.onnx", 33, 0}};
+    const char *assets = getenv("FRT_TEST_ASSETS");
+    (void)state;
+    if (backend == NULL)
+        skip();
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        char path[1024];
+        const void *bytes = NULL;
+        size_t size = 0, out_size = 0;
+        uint8_t *out = NULL;
+        struct frt_rewrite_report report = {0};
+        (void)snprintf(path, sizeof path, "%s/models/recognize/%s",
+                       assets != NULL ? assets : "../shared/assets", models[i].file);
+        if (frt_model_file_map(path, 1U << 30, &bytes, &size, NULL) != FRT_OK) {
+            print_message("SKIP: %s is not there (FRT_TEST_ASSETS)\n", path);
+            skip();
+        }
+        assert_true(frt_rewrite_pays(bytes, size));
+        assert_int_equal(frt_rewrite_for_runtime(bytes, size, &out, &out_size, &report, NULL), FRT_OK);
+        assert_int_equal(report.prelus, models[i].prelus);
+        assert_int_equal(report.groups, models[i].groups);
+        uint8_t *copy = frt_alloc(size);
+        memcpy(copy, bytes, size);
+        const struct file before = {copy, size};
+        static float a[MAX_OUT], b[MAX_OUT];
+        const size_t n = run(before.bytes, before.size, 1, 112, a);
+        assert_int_equal(run(out, out_size, 1, 112, b), n);
+        double ab = 0, aa = 0, bb = 0;
+        for (size_t k = 0; k < n; k++) {
+            ab += (double)a[k] * (double)b[k];
+            aa += (double)a[k] * (double)a[k];
+            bb += (double)b[k] * (double)b[k];
+        }
+        assert_true(ab / sqrt(aa * bb) > 0.99999);
+        frt_free(copy);
+        frt_free(out);
+        frt_model_file_unmap(bytes, size);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prelus_become_convolutions),
+        cmocka_unit_test(one_slope_becomes_leaky),
+        cmocka_unit_test(narrow_groups_become_wide),
+        cmocka_unit_test(what_does_not_fit_stays),
+        cmocka_unit_test(damaged_files_are_refused_or_survived),
+        cmocka_unit_test(a_bomb_is_refused),
+        cmocka_unit_test(lack_of_memory),
+        cmocka_unit_test(real_embedders_give_the_same),
+    };
+    struct frt_error err = {0};
+    if (frt_backend_onnxruntime_new(&(struct frt_onnxruntime_options){.threads = 1}, &backend, &err) != FRT_OK)
+        print_message("without the runtime results are not compared: %s\n", err.text);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (backend != NULL)
+        frt_backend_free(backend);
+    return failed;
+}
