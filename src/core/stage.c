@@ -219,3 +219,14 @@ struct frt_stage_stats frt_stage_stats_get(struct frt_stages *stages, enum frt_s
     (void)pthread_mutex_unlock(&stages->lock);
     return stats;
 }
+
+void frt_stages_cores(struct frt_stages *stages, uint32_t *busy, uint32_t *cores)
+{
+    *busy = *cores = 0;
+    if (stages == NULL)
+        return;
+    (void)pthread_mutex_lock(&stages->lock);
+    *busy = stages->cores_busy;
+    *cores = stages->cores;
+    (void)pthread_mutex_unlock(&stages->lock);
+}

@@ -64,6 +64,9 @@ struct frt_stage_stats {
 /** stages NULL: zeros. */
 struct frt_stage_stats frt_stage_stats_get(struct frt_stages *stages, enum frt_stage stage);
 
+/** Cores held by all compute stages now, of how many; both 0 when stages is NULL. */
+void frt_stages_cores(struct frt_stages *stages, uint32_t *busy, uint32_t *cores);
+
 /** "image", "detect", "recognize", "store". */
 const char *frt_stage_name(enum frt_stage stage);
 

@@ -113,6 +113,8 @@ static enum frt_status enter(struct work *w, enum frt_stage stage, struct frt_er
     status = frt_stage_enter(w->pack->context->stages, stage, &wait, err);
     frt_trace_end(span, NULL);
     w->timing.wait_ms += frt_elapsed_ms(start);
+    if (status == FRT_OK)
+        frt_context_settle_width(w->pack->context);
     return status;
 }
 

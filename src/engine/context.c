@@ -13,6 +13,8 @@ enum {
 };
 /* A frame takes at most this share of the image cache. */
 enum { FRAME_SHARE = 16 };
+/* Of the cores, this share may have wide inferences at a time. */
+enum { WIDE_SHARE = 4 };
 
 static enum frt_status cache_new(const char *name, const struct frt_cache_limits *limits,
                                  void (*free_value)(void *), struct frt_cache **out, struct frt_error *err)
@@ -27,10 +29,15 @@ static enum frt_status cache_new(const char *name, const struct frt_cache_limits
     return frt_cache_new(&options, out, err);
 }
 
+static uint32_t usable_cores(const struct frt_stage_limits *limits)
+{
+    return limits != NULL && limits->cores != 0 ? limits->cores : frt_usable_cores();
+}
+
 static enum frt_status stages_new(const struct frt_stage_limits *limits, struct frt_stages **out,
                                   struct frt_error *err)
 {
-    uint32_t cores = limits->cores != 0 ? limits->cores : frt_usable_cores();
+    uint32_t cores = usable_cores(limits);
     uint32_t few = cores < MOST_DEFAULT ? cores : MOST_DEFAULT;
     const struct frt_stages_options options = {
         .limits = {[FRT_STAGE_IMAGE] = limits->image != 0 ? limits->image : DEFAULT_IMAGE,
@@ -42,6 +49,29 @@ static enum frt_status stages_new(const struct frt_stage_limits *limits, struct 
     return frt_stages_new(&options, out, err);
 }
 
+uint32_t frt_context_default_threads(uint32_t cores)
+{
+    uint32_t at_a_time = cores / WIDE_SHARE > 0 ? cores / WIDE_SHARE : 1;
+    return cores - at_a_time + 1;
+}
+
+static uint32_t threads_of(const struct frt_context_options *options)
+{
+    uint32_t cores = usable_cores(options->stages);
+    if (options->stages == NULL)
+        return options->threads != 0 ? options->threads : cores;
+    uint32_t most = frt_context_default_threads(cores);
+    return options->threads != 0 && options->threads < most ? options->threads : most;
+}
+
+void frt_context_settle_width(const struct frt_context *context)
+{
+    uint32_t busy, cores;
+    frt_stages_cores(context->stages, &busy, &cores);
+    bool all_fit = context->stages == NULL || busy + context->threads - 1 <= cores;
+    frt_infer_width_set(all_fit ? FRT_INFER_WIDE : FRT_INFER_NARROW);
+}
+
 enum frt_status frt_context_new_over(struct frt_backend *backend, const struct frt_context_options *options,
                                      struct frt_context **out, struct frt_error *err)
 {
@@ -51,7 +81,9 @@ enum frt_status frt_context_new_over(struct frt_backend *backend, const struct f
         return frt_fail_nomem(err, "a context");
     }
     context->backend = backend;
+    context->threads = 1;
     if (options != NULL) {
+        context->threads = threads_of(options);
         context->limits.max_pixels = options->max_pixels;
         context->limits.max_side_px = options->max_side_px;
         context->max_kept_frame_bytes =
@@ -77,7 +109,8 @@ enum frt_status frt_context_new(const struct frt_context_options *options, struc
     struct frt_onnxruntime_options runtime = {0};
     struct frt_backend *backend = NULL;
     if (options != NULL) {
-        runtime.threads = options->threads;
+        runtime.threads = threads_of(options);
+        runtime.narrow_too = options->stages != NULL;
         runtime.library_path = options->runtime_path;
     }
     enum frt_status status = frt_backend_onnxruntime_new(&runtime, &backend, err);

@@ -14,6 +14,7 @@ struct frt_context {
     struct frt_backend *backend; /* owned */
     struct frt_image_limits limits;
     struct frt_stages *stages;                       /* owned; NULL = none */
+    uint32_t threads;                                /* of a wide inference */
     struct frt_cache *embedding_cache, *image_cache; /* owned; NULL = none */
     uint64_t max_kept_frame_bytes;                   /* larger decoded frames are not kept */
 };
@@ -22,6 +23,18 @@ struct frt_context {
 FRT_NODISCARD enum frt_status frt_context_new_over(struct frt_backend *backend,
                                                    const struct frt_context_options *options,
                                                    struct frt_context **out, struct frt_error *err);
+
+/**
+ * Cores one inference may use when it is alone: all but a quarter, plus its own.
+ *
+ * Wide inferences share these threads (all but their callers), so that with `computing` callers at work at most
+ * computing + threads - 1 threads compute: on a machine of 8 cores two inferences may be wide at a time, and on
+ * one of 2 to 7 cores one.
+ */
+uint32_t frt_context_default_threads(uint32_t cores);
+/** Says how the calling thread's inferences are to spread (infer.h): wide while all threads that then compute
+ *  have a core each, narrow otherwise. Asked with a place in a compute stage; without stages always wide. */
+void frt_context_settle_width(const struct frt_context *context);
 
 /** Figures of its caches: fills out[0..max), returns how many. */
 size_t frt_context_cache_stats(const struct frt_context *context, struct frt_cache_stats *out, size_t max);

@@ -105,7 +105,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
                                             .recognize = config->recognition_workers,
                                             .store = config->store_workers};
     const struct frt_context_options context = {
-        .threads = config->threads != 0 ? config->threads : usable_cores(config),
+        .threads = config->threads,
         .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
         .max_pixels = config->max_image_pixels,
         .max_side_px = config->max_image_side_px,

@@ -90,6 +90,18 @@ enum frt_status frt_session_run(const struct frt_session *session, const struct 
     return status;
 }
 
+static _Thread_local enum frt_infer_width own_width;
+
+void frt_infer_width_set(enum frt_infer_width width)
+{
+    own_width = width;
+}
+
+enum frt_infer_width frt_infer_width_get(void)
+{
+    return own_width;
+}
+
 void frt_outputs_release(struct frt_outputs *out)
 {
     if (out == NULL || out->session == NULL)

@@ -101,8 +101,20 @@ size_t frt_tensor_size(const struct frt_tensor *tensor);
 /** "[1,3,?,?]" for texts; cut to fit. n_dims <= FRT_TENSOR_MAX_DIMS. */
 void frt_tensor_shape_text(const int64_t *dims, uint32_t n_dims, char *out, size_t capacity);
 
+/*
+ * How far a run spreads. Wide runs share the backend's threads, all of them: the shortest way for one that is
+ * alone. A narrow run computes on the calling thread only: the most answers a second when every core has a
+ * caller of its own, as nothing is handed from core to core. Whoever knows how busy the cores are says so
+ * before it runs (engine/context.h); said of the calling thread, because runs lie deep below it.
+ */
+enum frt_infer_width { FRT_INFER_WIDE = 0, FRT_INFER_NARROW };
+/** For the calling thread's runs from now on. A backend that cannot do it runs as it can. */
+void frt_infer_width_set(enum frt_infer_width width);
+enum frt_infer_width frt_infer_width_get(void);
+
 struct frt_onnxruntime_options {
-    uint32_t threads;         /* of one run; 0 = all the process may use */
+    uint32_t threads; /* of one wide run; 0 = all the process may use */
+    bool narrow_too;  /* runs will be asked to be narrow (docs/design/inference.md says what it costs) */
     const char *library_path; /* library or its folder; NULL: $FRT_RUNTIME, beside the program, the
                                  folders named at build time, the system's */
 };

@@ -7,7 +7,9 @@
  *
  * Memory and threads: one environment with one thread pool and one CPU arena, shared by all sessions
  * (a pool and an arena for each of eight models would cost idle threads and several times the memory).
- * The pool does not spin: an idle service uses no CPU. Figures: docs/design/inference.md.
+ * The pool does not spin: an idle service uses no CPU. For narrow runs (infer.h) a model has a second session
+ * without a pool; both read their weights from one optimised graph in memory. Figures:
+ * docs/design/inference.md.
  *
  * Privacy: official builds since 1.2x carry a telemetry client. Left alone it makes a device id and a
  * database below the home folder, writes to /tmp, reads the command line, and starts a thread that sends.
@@ -28,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,24 +38,17 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
+#include "infer/runtime_library.h"
 #include "infer/stderr_filter.h"
-
-#ifndef FRT_RUNTIME_DIRS
-#define FRT_RUNTIME_DIRS "" /* colon-separated; src/infer/CMakeLists.txt */
-#endif
-
-/* The newest call that is used here, CreateArenaCfgV2, came with API version 7; 12 is the oldest
- * release that was tried. */
-#define OLDEST_API 12
-#define PATH_TEXT_MAX 1024
-#define LOOKED_TEXT_MAX 1400
 
 #define STRING_OF(x) #x
 #define STRING(x) STRING_OF(x)
 #define DEBIAN_SONAME "libonnxruntime.so.1." STRING(ORT_API_VERSION)
 
-static const char *const library_names[] = {"libonnxruntime.so.1", "libonnxruntime.so", DEBIAN_SONAME};
-#define N_LIBRARY_NAMES (sizeof library_names / sizeof library_names[0])
+/* The newest call that is used here, CreateArenaCfgV2, came with API version 7; 12 is the oldest
+ * release that was tried. */
+#define OLDEST_API 12
+#define LOOKED_TEXT_MAX 1400
 
 struct ort_backend {
     struct frt_backend base;
@@ -60,12 +56,16 @@ struct ort_backend {
     OrtEnv *env;
     OrtMemoryInfo *memory; /* describes the caller's memory, for zero-copy inputs */
     char version[32];
+    bool narrow_too; /* and a wide run has more than one thread */
 };
 
 struct ort_session {
     struct frt_session base;
     const struct ort_backend *backend;
     OrtSession *session;
+    OrtSession *narrow; /* NULL: narrow runs are as wide as the others */
+    void *graph;        /* optimised, in ONNX Runtime's own format; both sessions' weights lie in it */
+    size_t graph_bytes;
     char *input_names[FRT_SESSION_MAX_INPUTS];
     char *output_names[FRT_SESSION_MAX_OUTPUTS];
 };
@@ -139,88 +139,6 @@ static void forgive(const OrtApi *api, OrtStatus *ort)
 
 /* --------------------------------------------------------------- loading */
 
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static void *load(const char *path, struct frt_buf *looked)
-{
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        const char *why = dlerror();
-        frt_buf_printf(looked, "%s%s", looked->size > 0 ? "; " : "", why != NULL ? why : path);
-    }
-    return library;
-}
-
-/* The library in a folder; files that are not there are not worth a line each, the folder is. */
-static void *load_from(const char *folder, size_t folder_size, struct frt_buf *looked)
-{
-    char path[PATH_TEXT_MAX];
-    void *library = NULL;
-    bool seen = false;
-    if (folder_size == 0 || folder_size > INT32_MAX)
-        return NULL;
-    for (size_t i = 0; i < N_LIBRARY_NAMES && library == NULL; i++) {
-        int n = snprintf(path, sizeof path, "%.*s/%s", (int)folder_size, folder, library_names[i]);
-        if (n < 0 || (size_t)n >= sizeof path || access(path, R_OK) != 0)
-            continue;
-        seen = true;
-        library = load(path, looked);
-    }
-    if (!seen)
-        frt_buf_printf(looked, "%snot in %.*s", looked->size > 0 ? "; " : "", (int)folder_size, folder);
-    return library;
-}
-
-static void *load_beside(const char *file, struct frt_buf *looked)
-{
-    static const char *const relative[] = {"", "/../lib", "/../lib/frt"};
-    char path[PATH_TEXT_MAX];
-    void *library = NULL;
-    const char *slash = strrchr(file, '/');
-    if (slash == NULL)
-        return NULL;
-    for (size_t i = 0; i < sizeof relative / sizeof relative[0] && library == NULL; i++) {
-        int n = snprintf(path, sizeof path, "%.*s%s", (int)(slash - file), file, relative[i]);
-        if (n > 0 && (size_t)n < sizeof path && is_folder(path))
-            library = load_from(path, (size_t)n, looked);
-    }
-    return library;
-}
-
-static void *find_library(const char *asked, struct frt_buf *looked)
-{
-    char self[PATH_TEXT_MAX];
-    void *library = NULL;
-
-    /* What was asked for by name is used or refused: a silent second choice would hide a mistake. */
-    if (asked == NULL || asked[0] == '\0')
-        asked = getenv("FRT_RUNTIME");
-    if (asked != NULL && asked[0] != '\0')
-        return is_folder(asked) ? load_from(asked, strlen(asked), looked) : load(asked, looked);
-
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) {
-        self[n] = '\0';
-        library = load_beside(self, looked);
-    }
-    Dl_info where; /* of libfrt.so, when a program elsewhere uses the library */
-    if (library == NULL && dladdr((const void *)library_names, &where) != 0 && where.dli_fname != NULL &&
-        (n <= 0 || strcmp(where.dli_fname, self) != 0))
-        library = load_beside(where.dli_fname, looked);
-    for (const char *dir = FRT_RUNTIME_DIRS; library == NULL && *dir != '\0';) {
-        size_t size = strcspn(dir, ":");
-        library = load_from(dir, size, looked);
-        dir += size + (dir[size] == ':');
-    }
-    for (size_t i = 0; i < N_LIBRARY_NAMES && library == NULL; i++)
-        library = load(library_names[i], looked);
-    return library;
-}
-
 /* The API table of a loaded library. Asked for by the library's own minor version: asking for a newer
  * one than it has makes it complain on stderr. */
 static enum frt_status find_api(void *library, const OrtApi **api, char *version, size_t version_size,
@@ -251,6 +169,10 @@ static void ort_session_free(struct frt_session *session)
     struct ort_session *self = (struct ort_session *)session;
     if (self->session != NULL)
         self->backend->api->ReleaseSession(self->session);
+    if (self->narrow != NULL)
+        self->backend->api->ReleaseSession(self->narrow);
+    if (self->graph != NULL)
+        (void)munmap(self->graph, self->graph_bytes);
     for (uint32_t i = 0; i < FRT_SESSION_MAX_INPUTS; i++)
         frt_free(self->input_names[i]);
     for (uint32_t i = 0; i < FRT_SESSION_MAX_OUTPUTS; i++)
@@ -374,8 +296,9 @@ static enum frt_status ort_run(const struct frt_session *session, const struct f
         const char *const *output_names = (const char *const *)self->output_names;
         int64_t start = frt_now_ns();
         uint64_t fpu = denormals_off();
-        OrtStatus *ort = api->Run(self->session, NULL, input_names, (const OrtValue *const *)in, n_inputs,
-                                  output_names, filled.n, results);
+        bool narrow = self->narrow != NULL && frt_infer_width_get() == FRT_INFER_NARROW;
+        OrtStatus *ort = api->Run(narrow ? self->narrow : self->session, NULL, input_names,
+                                  (const OrtValue *const *)in, n_inputs, output_names, filled.n, results);
         denormals_restore(fpu);
         filled.run_ms = frt_elapsed_ms(start);
         status = check(api, ort, FRT_ERUNTIME, "inference", err);
@@ -401,14 +324,19 @@ static const struct frt_session_ops ort_session_ops = {
 
 /* --------------------------------------------------------------- backend */
 
-static enum frt_status make_options(const OrtApi *api, OrtSessionOptions **out, struct frt_error *err)
+static enum frt_status make_options(const OrtApi *api, enum frt_infer_width width, OrtSessionOptions **out,
+                                    struct frt_error *err)
 {
     OrtSessionOptions *options = NULL;
     enum frt_status status =
         check(api, api->CreateSessionOptions(&options), FRT_ERUNTIME, "session options", err);
     if (status != FRT_OK)
         return status;
-    status = check(api, api->DisablePerSessionThreads(options), FRT_ERUNTIME, "session threads", err);
+    /* a session of its own one thread makes no pool: it runs on its caller's */
+    status = check(api,
+                   width == FRT_INFER_NARROW ? api->SetIntraOpNumThreads(options, 1)
+                                             : api->DisablePerSessionThreads(options),
+                   FRT_ERUNTIME, "session threads", err);
     if (status == FRT_OK)
         status = check(api, api->SetSessionGraphOptimizationLevel(options, ORT_ENABLE_ALL), FRT_ERUNTIME,
                        "session options", err);
@@ -483,6 +411,78 @@ static OrtStatus *create_session(struct ort_backend *self, const struct source *
     return first ? status : create(self, from, options, out);
 }
 
+/* Optimises the model and leaves the graph in `fd`, in the runtime's own format. */
+static OrtStatus *save_optimised(struct ort_backend *self, const struct source *from, int fd)
+{
+    const OrtApi *api = self->api;
+    OrtSessionOptions *options = NULL;
+    OrtSession *session = NULL;
+    char name[64];
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (make_options(api, FRT_INFER_NARROW, &options, NULL) != FRT_OK)
+        return api->CreateStatus(ORT_FAIL, "session options");
+    OrtStatus *status = api->SetOptimizedModelFilePath(options, name);
+    if (status == NULL)
+        status = api->AddSessionConfigEntry(options, "session.save_model_format", "ORT");
+    if (status == NULL)
+        status = create_session(self, from, options, &session);
+    if (session != NULL)
+        api->ReleaseSession(session);
+    api->ReleaseSessionOptions(options);
+    give_memory_back();
+    return status;
+}
+
+/* A session over the optimised graph; its weights stay where they are. */
+static OrtStatus *create_over(struct ort_session *session, enum frt_infer_width width, OrtSession **out)
+{
+    static const char *const entries[] = {"session.use_ort_model_bytes_directly",
+                                          "session.use_ort_model_bytes_for_initializers"};
+    const OrtApi *api = session->backend->api;
+    OrtSessionOptions *options = NULL;
+    if (make_options(api, width, &options, NULL) != FRT_OK)
+        return api->CreateStatus(ORT_FAIL, "session options");
+    OrtStatus *status = api->SetSessionGraphOptimizationLevel(options, ORT_DISABLE_ALL);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries && status == NULL; i++)
+        status = api->AddSessionConfigEntry(options, entries[i], "1");
+    if (status == NULL)
+        status = api->CreateSessionFromArray(session->backend->env, session->graph, session->graph_bytes,
+                                             options, out);
+    api->ReleaseSessionOptions(options);
+    return status;
+}
+
+/* Both sessions over one graph, or none: a model that does not go this way has one session, as ever. */
+static void open_both(struct ort_backend *self, const struct source *from, struct ort_session *session)
+{
+    const OrtApi *api = self->api;
+    struct stat st = {0};
+    OrtStatus *status = NULL;
+    int fd = memfd_create("frt-model", MFD_CLOEXEC);
+    if (fd < 0)
+        return;
+    status = save_optimised(self, from, fd);
+    if (status == NULL && fstat(fd, &st) == 0 && st.st_size > 0) {
+        void *graph = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        session->graph = graph != MAP_FAILED ? graph : NULL;
+        session->graph_bytes = (size_t)st.st_size;
+    }
+    (void)close(fd);
+    if (session->graph != NULL)
+        status = create_over(session, FRT_INFER_NARROW, &session->narrow);
+    if (status == NULL && session->narrow != NULL)
+        status = create_over(session, FRT_INFER_WIDE, &session->session);
+    forgive(api, status);
+    if (session->session != NULL)
+        return;
+    if (session->narrow != NULL)
+        api->ReleaseSession(session->narrow);
+    if (session->graph != NULL)
+        (void)munmap(session->graph, session->graph_bytes);
+    session->narrow = NULL;
+    session->graph = NULL;
+}
+
 static enum frt_status open_source(struct frt_backend *backend, const struct source *from,
                                    struct frt_session **out, struct frt_error *err)
 {
@@ -499,8 +499,10 @@ static enum frt_status open_source(struct frt_backend *backend, const struct sou
     session->base.ops = &ort_session_ops;
     session->backend = self;
 
-    status = make_options(api, &options, err);
-    if (status == FRT_OK)
+    if (self->narrow_too)
+        open_both(self, from, session);
+    status = make_options(api, FRT_INFER_WIDE, &options, err);
+    if (status == FRT_OK && session->session == NULL)
         status = check(api, create_session(self, from, options, &session->session), FRT_EBAD_MODEL,
                        "the runtime refuses the model", err);
     if (status == FRT_OK)
@@ -573,6 +575,7 @@ static enum frt_status make_env(struct ort_backend *self, uint32_t threads, stru
     const OrtApi *api = self->api;
     OrtThreadingOptions *threading = NULL;
     int n_threads = threads > 0 && threads <= 1024 ? (int)threads : (int)frt_usable_cores();
+    self->narrow_too = self->narrow_too && n_threads > 1;
     enum frt_status status =
         check(api, api->CreateThreadingOptions(&threading), FRT_ERUNTIME, "thread options", err);
     if (status != FRT_OK)
@@ -633,7 +636,7 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
         options = &defaults;
     frt_buf_init(&looked, LOOKED_TEXT_MAX);
     telemetry_off();
-    void *library = find_library(options->library_path, &looked);
+    void *library = frt_runtime_library_open(options->library_path, DEBIAN_SONAME, &looked);
     if (library == NULL) {
         status =
             frt_fail(err, FRT_ERUNTIME,
@@ -654,6 +657,7 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
         self = NULL;
         goto done;
     }
+    self->narrow_too = options->narrow_too;
     status = make_env(self, options->threads, err);
     if (status != FRT_OK)
         goto done;

@@ -158,6 +158,61 @@ static void threads_share_a_session(void **state)
     frt_session_free(session);
 }
 
+/* CPU time of the process's other threads, in ns; -1 when this kernel does not tell. */
+static long long others_cpu_ns(void)
+{
+    char path[300];
+    long long sum = 0, ns;
+    DIR *folder = opendir("/proc/self/task");
+    if (folder == NULL)
+        return -1;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        if (entry->d_name[0] == '.' || strtol(entry->d_name, NULL, 10) == (long)gettid())
+            continue;
+        (void)snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (file == NULL || fscanf(file, "%lld", &ns) != 1)
+            ns = sum = -1;
+        sum += sum < 0 ? 0 : ns;
+        if (file != NULL)
+            (void)fclose(file);
+    }
+    (void)closedir(folder);
+    return sum;
+}
+
+static void a_narrow_run_stays_on_its_thread_and_answers_the_same(void **state)
+{
+    (void)state;
+    float wide[CLASSES], narrow[CLASSES], alone[CLASSES];
+    struct frt_backend *both = NULL;
+    const struct frt_onnxruntime_options options = {.threads = 2, .narrow_too = true};
+    struct frt_session *session = open_model(), *one = session;
+    assert_int_equal(frt_backend_onnxruntime_new(&options, &both, NULL), FRT_OK);
+    classify(one, 5, alone);
+    session = NULL;
+    assert_int_equal(frt_session_open(both, model_path, &session, NULL), FRT_OK);
+    assert_int_equal(session->info.n_inputs, 1);
+    assert_string_equal(session->info.inputs[0].name, "input");
+    assert_int_equal(frt_infer_width_get(), FRT_INFER_WIDE);
+    classify(session, 5, wide);
+    assert_memory_equal(wide, alone, sizeof wide);
+    frt_infer_width_set(FRT_INFER_NARROW);
+    classify(session, 5, narrow);
+    assert_memory_equal(narrow, wide, sizeof wide);
+    (void)usleep(20000); /* the pool's thread goes back to sleep after the wide run */
+    long long before = others_cpu_ns();
+    for (unsigned i = 0; i < 20; i++)
+        classify(session, i, narrow);
+    long long after = others_cpu_ns();
+    frt_infer_width_set(FRT_INFER_WIDE);
+    frt_session_free(session);
+    frt_session_free(one);
+    frt_backend_free(both);
+    if (before >= 0)
+        assert_int_equal(after, before);
+}
+
 static void a_file_that_is_no_model_is_refused(void **state)
 {
     (void)state;
@@ -184,6 +239,9 @@ static void a_truncated_model_is_refused(void **state)
     struct frt_session *session = open_model();
     frt_session_free(session);
     session = NULL;
+    struct frt_backend *both = NULL;
+    const struct frt_onnxruntime_options options = {.threads = 2, .narrow_too = true};
+    assert_int_equal(frt_backend_onnxruntime_new(&options, &both, NULL), FRT_OK);
     char path[] = "/tmp/frt-test-model-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
@@ -196,7 +254,9 @@ static void a_truncated_model_is_refused(void **state)
     assert_int_equal(write(fd, bytes, n), (ssize_t)n);
     assert_int_equal(close(fd), 0);
     assert_int_equal(frt_session_open(backend, path, &session, &err), FRT_EBAD_MODEL);
+    assert_int_equal(frt_session_open(both, path, &session, &err), FRT_EBAD_MODEL);
     assert_int_equal(unlink(path), 0);
+    frt_backend_free(both);
     frt_free(bytes);
 }
 
@@ -255,6 +315,7 @@ int main(void)
         cmocka_unit_test(the_same_pixels_give_the_same_answer),
         cmocka_unit_test(wrong_shapes_are_refused_with_both_shapes),
         cmocka_unit_test(threads_share_a_session),
+        cmocka_unit_test(a_narrow_run_stays_on_its_thread_and_answers_the_same),
         cmocka_unit_test(a_file_that_is_no_model_is_refused),
         cmocka_unit_test(a_truncated_model_is_refused),
         cmocka_unit_test(a_library_that_is_asked_for_is_used_or_refused),
