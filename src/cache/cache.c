@@ -174,10 +174,18 @@ static void expire_locked(struct frt_cache *cache, int64_t now, struct leaving *
     }
 }
 
-static void make_room_locked(struct frt_cache *cache, uint64_t entries, uint64_t bytes, struct leaving *leaving)
+/* Would so much more be too much? */
+static bool crowded_locked(const struct frt_cache *cache, uint64_t more, uint64_t more_bytes)
 {
-    while (cache->stats.entries > 0 && (cache->stats.entries + entries > cache->options.entries ||
-                                        cache->stats.bytes > cache->options.bytes - bytes)) {
+    const uint64_t entries = cache->stats.entries + more, bytes = cache->stats.bytes + more_bytes;
+    const bool spared = cache->options.keep_one && entries == 1;
+    return entries > cache->options.entries || (bytes > cache->options.bytes && !spared);
+}
+
+static void make_room_locked(struct frt_cache *cache, uint64_t more, uint64_t more_bytes,
+                             struct leaving *leaving)
+{
+    while (cache->stats.entries > 0 && crowded_locked(cache, more, more_bytes)) {
         cache->stats.evictions++;
         unlist_locked(cache, ENTRY_OF(cache->by_use.after, use), leaving);
     }
@@ -259,7 +267,7 @@ static void list_locked(struct frt_cache *cache, struct entry *entry, struct lea
     struct entry *before = find_locked(cache, &entry->key);
     if (before != NULL)
         unlist_locked(cache, before, leaving);
-    if (cache->options.entries == 0 || entry->bytes > cache->options.bytes)
+    if (cache->options.entries == 0 || (entry->bytes > cache->options.bytes && !cache->options.keep_one))
         return;
     make_room_locked(cache, 1, entry->bytes, leaving);
     widen_locked(cache);
@@ -284,6 +292,22 @@ bool frt_cache_get(struct frt_cache *cache, const struct frt_cache_key *key, str
         cache->stats.hits++;
     else
         cache->stats.misses++;
+    (void)pthread_mutex_unlock(&cache->lock);
+    free_leaving(cache, &leaving);
+    if (entry == NULL)
+        return false;
+    *out = (struct frt_cache_loan){entry->value, entry};
+    return true;
+}
+
+bool frt_cache_peek(struct frt_cache *cache, const struct frt_cache_key *key, struct frt_cache_loan *out)
+{
+    struct leaving leaving = {0};
+    (void)pthread_mutex_lock(&cache->lock);
+    expire_locked(cache, now_ns(cache), &leaving);
+    struct entry *entry = find_locked(cache, key);
+    if (entry != NULL)
+        entry->loans++;
     (void)pthread_mutex_unlock(&cache->lock);
     free_leaving(cache, &leaving);
     if (entry == NULL)
@@ -341,7 +365,12 @@ bool frt_cache_resize(struct frt_cache *cache, const struct frt_cache_key *key, 
     if (entry != NULL) {
         cache->stats.bytes = cache->stats.bytes - entry->bytes + bytes;
         entry->bytes = bytes;
-        make_room_locked(cache, 0, 0, &leaving);
+        if (bytes > cache->options.bytes && !cache->options.keep_one) {
+            cache->stats.evictions++; /* no room made by others would do */
+            unlist_locked(cache, entry, &leaving);
+        } else {
+            make_room_locked(cache, 0, 0, &leaving);
+        }
     }
     (void)pthread_mutex_unlock(&cache->lock);
     free_leaving(cache, &leaving);

@@ -32,6 +32,7 @@ struct frt_cache_options {
     uint64_t bytes;                /* of all values together at most; 0 = as many as `entries` allows */
     int64_t ttl_ms;                /* from when it was put, or last used (sliding); >= 1 */
     bool sliding;                  /* a use renews the time */
+    bool keep_one;                 /* one value alone may be larger than `bytes` */
     const struct frt_clock *clock; /* borrowed; NULL = the system's */
     void (*free_value)(void *value);
 };
@@ -50,6 +51,8 @@ struct frt_cache_loan {
 
 /** The value, when it is there and its time is not over. Counts a hit or a miss. */
 bool frt_cache_get(struct frt_cache *cache, const struct frt_cache_key *key, struct frt_cache_loan *out);
+/** As frt_cache_get, but a look only: nothing is counted, renewed or moved to the front. */
+bool frt_cache_peek(struct frt_cache *cache, const struct frt_cache_key *key, struct frt_cache_loan *out);
 /** Give a loan back, once; zeroes it. A zero loan is fine. */
 void frt_cache_return(struct frt_cache *cache, struct frt_cache_loan *loan);
 /**
