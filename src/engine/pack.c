@@ -1,5 +1,6 @@
 #include "engine/pack.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +125,13 @@ static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_
                         fallback == NULL ? "" : fallback->name);
     }
     pack->detector_name = detector->name;
+    for (size_t i = 0; i < sizeof openings / sizeof *openings; i++) {
+        static _Atomic uint64_t number;
+        const bool checked =
+            openings[i].spec == NULL || (!pack->skip_checksums && openings[i].spec->sha256[0] != '\0');
+        if (!checked && pack->opening == 0)
+            pack->opening = atomic_fetch_add(&number, 1) + 1;
+    }
     enum frt_status status = open_together(openings, sizeof openings / sizeof *openings, err);
     if (status == FRT_OK)
         status = frt_detector_new(detector, pack->sessions[number_of(pack, detector)], &pack->detector, err);

@@ -29,6 +29,10 @@ struct frt_pack {
     struct frt_manifest *manifest;
     struct frt_pack_info info;
     char model[201]; /* "name version" of the embedder; "" without one */
+    /* 0: the manifest's id stands for the very bytes of detector, landmarks and embedder. Else a number that no
+     * other opening in this process has, since a file that nothing was compared with may be another next time.
+     */
+    uint64_t opening;
 
     struct frt_session *sessions[FRT_PACK_MAX_MODELS]; /* by model number; NULL = not opened */
     struct frt_detector *detector;
