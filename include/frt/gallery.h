@@ -28,11 +28,14 @@ struct frt_gallery_options {
     const char *engine; /* "native" or "faiss"; NULL = $FRT_INDEX_ENGINE, else native */
     uint32_t threads;   /* cores one search may use; 0 = all the process may use */
     bool read_only;     /* nothing is ever changed; the file must be there */
-    bool background;    /* start the thread that keeps indexes in shape, saves snapshots and follows what other
-                           processes    change; without it that is done when a call needs it and at
-                           frt_gallery_close
-                         */
-    uint32_t readers;   /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
+    /* Collections whose indexes are held in memory; entries: 0 = 50; bytes: of all together, but one is held
+     * whatever its size, 0 = no bound; ttl_ms: after the last search in it, 0 = 2 h. */
+    struct frt_cache_limits index_cache;
+    bool background;  /* start the thread that keeps indexes in shape, saves snapshots and follows what other
+                         processes    change; without it that is done when a call needs it and at
+                         frt_gallery_close
+                       */
+    uint32_t readers; /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
 };
 
 /** Errors: FRT_ENOTFOUND (read_only), FRT_ESTORE_DAMAGED, FRT_EUNAVAILABLE (folder not writable; engine not in

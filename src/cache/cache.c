@@ -461,7 +461,7 @@ static enum frt_status share_locked(struct frt_cache *cache, struct flight *flig
     enum frt_status status = await_locked(cache, flight, wait);
     *entry = NULL;
     if (status == FRT_ETIMEOUT) {
-        status = frt_fail(err, status, "the deadline passed while another worked on the same photo");
+        status = frt_fail(err, status, "the deadline passed while another worked on the same");
     } else if (status == FRT_ECANCELLED) {
         status = frt_fail(err, status, "the caller gave up");
     } else if (flight->status == FRT_OK) {

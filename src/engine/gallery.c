@@ -10,6 +10,8 @@
 #include "core/mem.h"
 #include "core/worker_pool.h"
 
+enum { DEFAULT_INDEXES = 50, DEFAULT_TTL_MS = 7200000 };
+
 /* -------------------------------------------------------------------- life */
 
 static enum frt_status parse_engine(const char *word, enum frt_index_engine *out, struct frt_error *err)
@@ -34,6 +36,20 @@ static enum frt_status try_engine(const struct frt_gallery *gallery, struct frt_
         gallery->engine == FRT_INDEX_NATIVE ? FRT_OK : frt_index_new(&options, &index, err);
     frt_index_free(index);
     return status;
+}
+
+static enum frt_status indexes_new(const struct frt_cache_limits *limits, struct frt_cache **out,
+                                   struct frt_error *err)
+{
+    const struct frt_cache_options options = {.name = "index",
+                                              .entries =
+                                                  limits->entries == 0 ? DEFAULT_INDEXES : limits->entries,
+                                              .bytes = limits->bytes,
+                                              .ttl_ms = limits->ttl_ms == 0 ? DEFAULT_TTL_MS : limits->ttl_ms,
+                                              .sliding = true,
+                                              .keep_one = true,
+                                              .free_value = gallery_index_leave};
+    return frt_cache_new(&options, out, err);
 }
 
 enum frt_status frt_gallery_open(const struct frt_gallery_options *options, struct frt_gallery **out,
@@ -62,6 +78,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
             .path = gallery->path, .read_only = o->read_only, .readers = o->readers};
         status = frt_store_open(&store, &gallery->store, err);
     }
+    if (status == FRT_OK)
+        status = indexes_new(&o->index_cache, &gallery->indexes, err);
     if (status == FRT_OK) {
         frt_store_id(gallery->store, gallery->store_id);
         status = gallery_keeper_new(gallery, o->background, &gallery->keeper, err);
@@ -79,6 +97,7 @@ void frt_gallery_close(struct frt_gallery *gallery)
     if (gallery == NULL)
         return;
     gallery_keeper_free(gallery->keeper);
+    gallery->keeper = NULL;
     gallery_entries_free(gallery);
     frt_store_close(gallery->store);
     (void)pthread_mutex_destroy(&gallery->enroll_lock);

@@ -314,19 +314,10 @@ static void follow(struct enrolling *e)
 {
     struct frt_store_page *page = NULL;
     struct frt_store_collection row = {.model = ""};
-    struct gallery_entry *entry = NULL;
-    struct gallery_index *index = NULL;
     const int64_t start = frt_now_ns();
     if (gallery_collection(e->gallery, e->collection, &page, &row, NULL) != FRT_OK)
         return;
-    /* not loaded: the first search loads it */
-    entry = gallery_entry_find(e->gallery, row.key);
-    if (entry != NULL && (index = gallery_index_peek(entry)) != NULL) {
-        gallery_index_release(index);
-        if (gallery_index_get(e->gallery, entry, row.seq, &index, NULL, NULL) == FRT_OK)
-            gallery_index_release(index);
-    }
-    gallery_entry_release(entry);
+    gallery_index_follow(e->gallery, row.key, row.seq); /* not loaded: the first search loads it */
     frt_store_page_free(page);
     e->out.timing.index_ms = frt_elapsed_ms(start);
 }

@@ -118,13 +118,9 @@ static void follow_quietly(struct frt_gallery *gallery, const char *collection)
 {
     struct frt_store_page *page = NULL;
     struct frt_store_collection row = {0};
-    struct gallery_index *index = NULL;
     if (gallery_collection(gallery, collection, &page, &row, NULL) != FRT_OK)
         return;
-    struct gallery_entry *entry = gallery_entry_find(gallery, row.key);
-    if (entry != NULL && gallery_index_get(gallery, entry, row.seq, &index, NULL, NULL) == FRT_OK)
-        gallery_index_release(index);
-    gallery_entry_release(entry);
+    gallery_index_follow(gallery, row.key, row.seq);
     frt_store_page_free(page);
 }
 

@@ -15,6 +15,11 @@ void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_fig
         .index_build_ms = (double)atomic_load_explicit(&c->build_us, memory_order_relaxed) / 1000};
 }
 
+struct frt_cache_stats frt_gallery_cache_stats(struct frt_gallery *gallery)
+{
+    return frt_cache_stats_get(gallery->indexes);
+}
+
 void frt_gallery_watch_store(struct frt_gallery *gallery, void (*done)(void *arg, double ms), void *arg)
 {
     frt_store_watch(gallery->store, done, arg);

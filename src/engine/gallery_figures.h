@@ -5,6 +5,7 @@
 #ifndef FRT_ENGINE_GALLERY_FIGURES_H
 #define FRT_ENGINE_GALLERY_FIGURES_H
 
+#include "cache/cache.h"
 #include "frt/gallery.h"
 
 struct frt_gallery_figures {
@@ -17,6 +18,9 @@ struct frt_gallery_figures {
     double index_load_ms, index_build_ms; /* in all */
 };
 void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_figures *out);
+
+/** The cache of indexes, named "index". */
+struct frt_cache_stats frt_gallery_cache_stats(struct frt_gallery *gallery);
 
 /** `done` hears what each read or write of the store took, on the thread that did it. */
 void frt_gallery_watch_store(struct frt_gallery *gallery, void (*done)(void *arg, double ms), void *arg);

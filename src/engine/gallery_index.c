@@ -37,9 +37,7 @@ void gallery_entry_release(struct gallery_entry *entry)
     /* acq_rel: the last one sees what all others did */
     if (entry == NULL || atomic_fetch_sub_explicit(&entry->refs, 1, memory_order_acq_rel) != 1)
         return;
-    gallery_index_release(entry->current);
     (void)pthread_mutex_destroy(&entry->turn);
-    (void)pthread_mutex_destroy(&entry->lock);
     frt_free(entry);
 }
 
@@ -49,11 +47,11 @@ enum frt_status gallery_entry_get(struct frt_gallery *gallery, uint64_t key, uin
     struct gallery_entry *fresh = frt_alloc_zero(1, sizeof *fresh);
     if (fresh == NULL)
         return frt_fail_nomem(err, "an index");
+    fresh->gallery = gallery;
     fresh->key = key;
     fresh->dim = dim;
     atomic_init(&fresh->refs, 2); /* the list's and the caller's */
     (void)pthread_mutex_init(&fresh->turn, NULL);
-    (void)pthread_mutex_init(&fresh->lock, NULL);
     (void)pthread_mutex_lock(&gallery->lock);
     struct gallery_entry *entry = gallery->entries;
     while (entry != NULL && entry->key != key)
@@ -104,21 +102,32 @@ static struct frt_index_options index_options(const struct frt_gallery *gallery,
                                       .ivf_from = atomic_load(&entry->exact_only) ? UINT64_MAX : 0};
 }
 
-static enum frt_status index_new(const struct frt_gallery *gallery, const struct gallery_entry *entry,
+/* CONSUMES index, also on failure. */
+static enum frt_status wrap(struct gallery_entry *entry, struct frt_index *index, uint64_t seq,
+                            struct gallery_index **out, struct frt_error *err)
+{
+    struct gallery_index *fresh = frt_alloc_zero(1, sizeof *fresh);
+    if (fresh == NULL) {
+        frt_index_free(index);
+        return frt_fail_nomem(err, "an index");
+    }
+    atomic_init(&fresh->refs, 1);
+    atomic_init(&fresh->seq, seq);
+    fresh->saved_seq = seq;
+    fresh->index = index;
+    fresh->entry = entry;
+    atomic_fetch_add_explicit(&entry->refs, 1, memory_order_relaxed); /* the caller holds one */
+    *out = fresh;
+    return FRT_OK;
+}
+
+static enum frt_status index_new(const struct frt_gallery *gallery, struct gallery_entry *entry,
                                  struct gallery_index **out, struct frt_error *err)
 {
     const struct frt_index_options options = index_options(gallery, entry);
-    struct gallery_index *index = frt_alloc_zero(1, sizeof *index);
-    if (index == NULL)
-        return frt_fail_nomem(err, "an index");
-    atomic_init(&index->refs, 1);
-    enum frt_status status = frt_index_new(&options, &index->index, err);
-    if (status != FRT_OK) {
-        frt_free(index);
-        return status;
-    }
-    *out = index;
-    return FRT_OK;
+    struct frt_index *index = NULL;
+    enum frt_status status = frt_index_new(&options, &index, err);
+    return status == FRT_OK ? wrap(entry, index, 0, out, err) : status;
 }
 
 void gallery_index_release(struct gallery_index *index)
@@ -127,27 +136,74 @@ void gallery_index_release(struct gallery_index *index)
     if (index == NULL || atomic_fetch_sub_explicit(&index->refs, 1, memory_order_acq_rel) != 1)
         return;
     frt_index_free(index->index);
+    gallery_entry_release(index->entry);
     frt_free(index);
+}
+
+/* ------------------------------------------------------------- in the cache */
+
+static struct frt_cache_key cache_key(const struct gallery_entry *entry)
+{
+    struct frt_cache_key key = {{0}};
+    memcpy(key.bytes, &entry->key, sizeof entry->key); /* counted by the store, never used twice */
+    return key;
+}
+
+static size_t weight(const struct gallery_index *index)
+{
+    return sizeof *index + frt_index_stats_get(index->index).bytes;
+}
+
+/* The loan ends here; the reference does what it did. */
+static struct gallery_index *keep(struct frt_gallery *gallery, struct frt_cache_loan *loan)
+{
+    struct gallery_index *index = loan->value;
+    if (index != NULL) /* relaxed: the loan holds one */
+        atomic_fetch_add_explicit(&index->refs, 1, memory_order_relaxed);
+    frt_cache_return(gallery->indexes, loan);
+    return index;
 }
 
 struct gallery_index *gallery_index_peek(struct gallery_entry *entry)
 {
-    (void)pthread_mutex_lock(&entry->lock);
-    struct gallery_index *index = entry->current;
-    if (index != NULL) /* relaxed: the entry holds a reference */
-        atomic_fetch_add_explicit(&index->refs, 1, memory_order_relaxed);
-    (void)pthread_mutex_unlock(&entry->lock);
-    return index;
+    const struct frt_cache_key key = cache_key(entry);
+    struct frt_cache_loan loan = {0};
+    (void)frt_cache_peek(entry->gallery->indexes, &key, &loan);
+    return keep(entry->gallery, &loan);
 }
 
-/* CONSUMES index. */
+/* In the place of the present one and of one that is being loaded. CONSUMES index. With the turn. */
 static void set_current(struct gallery_entry *entry, struct gallery_index *index)
 {
-    (void)pthread_mutex_lock(&entry->lock);
-    struct gallery_index *before = entry->current;
-    entry->current = index;
-    (void)pthread_mutex_unlock(&entry->lock);
+    const struct frt_cache_key key = cache_key(entry);
+    struct gallery_index *before = gallery_index_peek(entry);
+    if (before != NULL)
+        atomic_store(&before->unsaved, 0); /* what it has, the new one has */
     gallery_index_release(before);
+    (void)frt_cache_remove(entry->gallery->indexes, &key);
+    if (atomic_load(&entry->gone))
+        gallery_index_release(index);
+    else
+        frt_cache_put(entry->gallery->indexes, &key, index, weight(index));
+}
+
+void gallery_index_weigh(struct gallery_index *index)
+{
+    const struct frt_cache_key key = cache_key(index->entry);
+    struct gallery_index *current = gallery_index_peek(index->entry);
+    if (current == index)
+        (void)frt_cache_resize(index->entry->gallery->indexes, &key, weight(index));
+    gallery_index_release(current);
+}
+
+void gallery_index_leave(void *value)
+{
+    struct gallery_index *index = value;
+    const struct frt_gallery *gallery = index->entry->gallery;
+    if (atomic_load(&index->unsaved) > 0 && !gallery->read_only && !atomic_load(&index->entry->gone))
+        gallery_keeper_take_leave(gallery->keeper, index);
+    else
+        gallery_index_release(index);
 }
 
 /* The snapshot on disk, or an empty index. A damaged snapshot is told of and not used. */
@@ -159,7 +215,6 @@ static enum frt_status open_index(struct frt_gallery *gallery, struct gallery_en
     struct frt_index_tag tag = {.collection_key = entry->key};
     struct frt_error why = {0};
     struct frt_index *loaded = NULL;
-    struct gallery_index *index = NULL;
     memcpy(tag.store_id, gallery->store_id, sizeof tag.store_id);
     snapshot_path(gallery, entry->key, path);
     enum frt_status status = frt_index_load(&options, path, &tag, &loaded, &why);
@@ -169,17 +224,7 @@ static enum frt_status open_index(struct frt_gallery *gallery, struct gallery_en
         frt_log(FRT_LOG_WARN, "index snapshot not used", FRT_LOG_STR("why", why.text), FRT_LOG_END);
         return index_new(gallery, entry, out, err);
     }
-    index = frt_alloc_zero(1, sizeof *index);
-    if (index == NULL) {
-        frt_index_free(loaded);
-        return frt_fail_nomem(err, "an index");
-    }
-    atomic_init(&index->refs, 1);
-    index->index = loaded;
-    index->saved_seq = tag.seq;
-    atomic_init(&index->seq, tag.seq);
-    *out = index;
-    return FRT_OK;
+    return wrap(entry, loaded, tag.seq, out, err);
 }
 
 /* Apply one page of changes: deletions, and additions as "put", so that a change may come twice. */
@@ -208,7 +253,7 @@ static enum frt_status apply(struct gallery_index *index, const struct frt_store
         status = frt_index_add(index->index, n_added, added, groups, vectors, err);
     if (status == FRT_OK) {
         atomic_store_explicit(&index->seq, rows[n - 1].seq, memory_order_release);
-        index->unsaved += n;
+        atomic_fetch_add(&index->unsaved, n);
         index->changed_ns = frt_now_ns();
     }
 done:
@@ -275,72 +320,157 @@ static void tell_made(struct frt_gallery *gallery, const struct gallery_entry *e
             FRT_LOG_NUM("ms", ms), FRT_LOG_END);
 }
 
+/* *index follows, or is one made anew in its place (*fresh; the former is released). With the turn. */
 static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
-                                        struct frt_error *err)
+                                        struct gallery_index **index, bool *fresh, struct frt_error *err)
 {
-    const int64_t start = frt_now_ns();
-    struct gallery_index *index = gallery_index_peek(entry);
-    bool again = false, fresh = index == NULL, snapshot = false;
-    enum frt_status status = FRT_OK;
-    if (fresh)
-        status = open_index(gallery, entry, &index, err);
-    snapshot = fresh && status == FRT_OK && index->saved_seq > 0;
-    if (status == FRT_OK && index != NULL)
-        status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
+    bool again = false;
+    enum frt_status status = follow(gallery, entry, *index, seq, NULL, NULL, &again, err);
+    *fresh = again;
     if (status == FRT_OK && again) {
-        gallery_index_release(index);
-        fresh = true;
-        snapshot = false;
-        status = index_new(gallery, entry, &index, err);
-        if (status == FRT_OK && index != NULL)
-            status = follow(gallery, entry, index, seq, NULL, NULL, &again, err);
+        struct gallery_index *anew = NULL;
+        status = index_new(gallery, entry, &anew, err);
+        if (status == FRT_OK) {
+            gallery_index_release(*index);
+            *index = anew;
+            status = follow(gallery, entry, anew, seq, NULL, NULL, &again, err);
+        }
     }
     if (status == FRT_OK && again)
         status = frt_fail(err, FRT_EOVERLOADED, "the collection changes too fast; try again");
-    if (status == FRT_OK && fresh)
-        tell_made(gallery, entry, index, snapshot ? "snapshot" : "store", start);
-    if (status == FRT_OK && fresh)
-        set_current(entry, index);
-    else
-        gallery_index_release(index);
     return status;
+}
+
+/* The turn, and in a trace the wait for it. */
+static enum frt_status take_turn(struct gallery_entry *entry, struct frt_error *err)
+{
+    const int wait = frt_trace_begin_wait("index-wait");
+    enum frt_status status = gallery_take(&entry->turn, err);
+    frt_trace_end(wait, NULL);
+    return status;
+}
+
+struct loading {
+    struct frt_gallery *gallery;
+    struct gallery_entry *entry;
+    uint64_t seq;
+};
+
+/* An index that is not there (frt_cache_fetch). */
+static enum frt_status load(void *arg, void **value, size_t *bytes, struct frt_error *err)
+{
+    const struct loading *l = arg;
+    const int64_t start = frt_now_ns();
+    bool fresh = false, opened = false;
+    enum frt_status status = take_turn(l->entry, err);
+    if (status != FRT_OK)
+        return status;
+    struct gallery_index *index = gallery_index_peek(l->entry); /* a rebuild may have ended just now */
+    if (index == NULL) {
+        opened = true;
+        status = open_index(l->gallery, l->entry, &index, err);
+    }
+    if (status == FRT_OK)
+        status = bring_up_to_date(l->gallery, l->entry, l->seq, &index, &fresh, err);
+    if (status == FRT_OK && (opened || fresh))
+        tell_made(l->gallery, l->entry, index, !fresh && index->saved_seq > 0 ? "snapshot" : "store", start);
+    (void)pthread_mutex_unlock(&l->entry->turn);
+    if (status != FRT_OK) {
+        gallery_index_release(index);
+        return status;
+    }
+    *value = index;
+    *bytes = weight(index);
+    return FRT_OK;
+}
+
+/* acquire: pairs with the store of seq behind the changes it stands for */
+static bool behind(const struct gallery_index *index, uint64_t seq)
+{
+    return atomic_load_explicit(&index->seq, memory_order_acquire) < seq;
+}
+
+static enum frt_status catch_up(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
+                                struct gallery_index **index, struct frt_error *err)
+{
+    const int64_t start = frt_now_ns();
+    bool fresh = false;
+    if (!behind(*index, seq))
+        return FRT_OK;
+    enum frt_status status = take_turn(entry, err);
+    if (status != FRT_OK)
+        return status;
+    if (behind(*index, seq)) {
+        status = bring_up_to_date(gallery, entry, seq, index, &fresh, err);
+        if (status == FRT_OK && fresh) {
+            tell_made(gallery, entry, *index, "store", start);
+            atomic_fetch_add_explicit(&(*index)->refs, 1, memory_order_relaxed); /* the caller holds one */
+            set_current(entry, *index);
+        } else if (status == FRT_OK) {
+            gallery_index_weigh(*index);
+        }
+    }
+    (void)pthread_mutex_unlock(&entry->turn);
+    return status;
+}
+
+/* The index that the cache has, or that it has after this. */
+static enum frt_status get_loaded(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
+                                  struct gallery_index **out, enum frt_cache_source *source,
+                                  struct frt_error *err)
+{
+    const struct frt_cache_key key = cache_key(entry);
+    const struct frt_cache_wait wait = {.deadline_ms = frt_now_ns() / 1000000 + GALLERY_WAIT_MS};
+    struct loading loading = {gallery, entry, seq};
+    struct frt_cache_loan loan = {0};
+    enum frt_status status = frt_cache_fetch(gallery->indexes, &key, &wait, load, &loading, &loan, source, err);
+    if (status == FRT_ETIMEOUT)
+        return frt_fail(err, FRT_EOVERLOADED, "the collection's index was not loaded within %d s; try again",
+                        GALLERY_WAIT_MS / 1000);
+    if (status != FRT_OK)
+        return status;
+    *out = keep(gallery, &loan);
+    if (atomic_load(&entry->gone)) /* deleted while it was loaded: nobody asks for it again */
+        (void)frt_cache_remove(gallery->indexes, &key);
+    return FRT_OK;
 }
 
 enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
                                   struct gallery_index **out, double *load_ms, struct frt_error *err)
 {
     const int64_t start = frt_now_ns();
-    struct gallery_index *index = gallery_index_peek(entry);
-    enum frt_status status = FRT_OK;
-    const bool loaded = index != NULL;
-    const char *note = "hit";
     const int span = frt_trace_begin("index");
-    /* acquire: pairs with the store of seq behind the changes it stands for */
-    if (index == NULL || atomic_load_explicit(&index->seq, memory_order_acquire) < seq) {
-        gallery_index_release(index);
-        index = NULL;
-        const int wait = frt_trace_begin_wait("index-wait");
-        status = gallery_take(&entry->turn, err);
-        frt_trace_end(wait, NULL);
-        if (status != FRT_OK)
-            goto done;
-        note = loaded ? "followed" : "loaded";
-        index = gallery_index_peek(entry);
-        const bool behind = index == NULL || atomic_load_explicit(&index->seq, memory_order_acquire) < seq;
-        gallery_index_release(index);
-        if (behind)
-            status = bring_up_to_date(gallery, entry, seq, err);
-        index = status == FRT_OK ? gallery_index_peek(entry) : NULL;
-        (void)pthread_mutex_unlock(&entry->turn);
-    }
-done:
-    frt_trace_end(span, note);
+    struct gallery_index *index = NULL;
+    enum frt_cache_source source = FRT_CACHE_MADE;
+    const char *note = NULL;
+    enum frt_status status = get_loaded(gallery, entry, seq, &index, &source, err);
     if (status == FRT_OK) {
-        *out = index;
-        if (load_ms != NULL)
-            *load_ms = frt_elapsed_ms(start);
+        note = source == FRT_CACHE_MADE     ? "loaded"
+               : source == FRT_CACHE_SHARED ? "another's work"
+               : behind(index, seq)         ? "followed"
+                                            : "hit";
+        status = catch_up(gallery, entry, seq, &index, err);
     }
-    return status;
+    frt_trace_end(span, note);
+    if (status != FRT_OK) {
+        gallery_index_release(index);
+        return status;
+    }
+    *out = index;
+    if (load_ms != NULL)
+        *load_ms = frt_elapsed_ms(start);
+    return FRT_OK;
+}
+
+void gallery_index_follow(struct frt_gallery *gallery, uint64_t key, uint64_t seq)
+{
+    struct gallery_entry *entry = gallery_entry_find(gallery, key);
+    struct gallery_index *index = entry != NULL ? gallery_index_peek(entry) : NULL;
+    struct frt_error why = {0};
+    if (index != NULL && catch_up(gallery, entry, seq, &index, &why) != FRT_OK)
+        frt_log(FRT_LOG_DEBUG, "index did not follow", FRT_LOG_STR("why", why.text), FRT_LOG_END);
+    gallery_index_release(index);
+    gallery_entry_release(entry);
 }
 
 /* The new index is filled without the turn, from the store as it goes; only what came meanwhile is applied with
@@ -377,29 +507,29 @@ enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct galler
 
 static bool due(const struct gallery_index *index, uint64_t faces, bool closing)
 {
-    if (index->unsaved == 0 || faces < SAVE_FACES)
+    const uint64_t unsaved = atomic_load(&index->unsaved);
+    if (unsaved == 0 || faces < SAVE_FACES)
         return false;
     const bool quiet = frt_elapsed_ms(index->changed_ns) > SAVE_QUIET_S * 1000.0;
-    return closing ? index->unsaved > faces / 50
-                   : quiet || (index->unsaved >= SAVE_CHANGES && index->unsaved >= faces / 10);
+    return closing ? unsaved > faces / 50 : quiet || (unsaved >= SAVE_CHANGES && unsaved >= faces / 10);
 }
 
-enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct gallery_entry *entry, bool closing,
-                                       struct frt_error *err)
+static enum frt_status save(struct gallery_index *index, bool closing, struct frt_error *err)
 {
+    struct gallery_entry *entry = index->entry;
+    struct frt_gallery *gallery = entry->gallery;
     char path[GALLERY_PATH_MAX + 40];
     struct frt_index_tag tag = {.collection_key = entry->key};
     enum frt_status status = FRT_OK;
     if (gallery->read_only || atomic_load(&entry->gone) || gallery_take(&entry->turn, NULL) != FRT_OK)
         return FRT_OK;
-    struct gallery_index *index = gallery_index_peek(entry);
-    const uint64_t faces = index != NULL ? frt_index_stats_get(index->index).vectors : 0;
-    const bool wanted = index != NULL && due(index, faces, closing);
+    const uint64_t faces = frt_index_stats_get(index->index).vectors;
+    const bool wanted = due(index, faces, closing);
     uint64_t before = 0;
     if (wanted) {
         tag.seq = atomic_load_explicit(&index->seq, memory_order_relaxed);
         before = index->saved_seq;
-        index->unsaved = 0;
+        atomic_store(&index->unsaved, 0);
     }
     (void)pthread_mutex_unlock(&entry->turn);
     if (wanted) {
@@ -423,7 +553,25 @@ enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct galle
         if (atomic_load(&entry->gone)) /* deleted while it was being written */
             (void)unlink(path);
     }
+    return status;
+}
+
+enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct gallery_entry *entry, bool closing,
+                                       struct frt_error *err)
+{
+    (void)gallery;
+    struct gallery_index *index = gallery_index_peek(entry);
+    enum frt_status status = index != NULL ? save(index, closing, err) : FRT_OK;
     gallery_index_release(index);
+    return status;
+}
+
+/* Whoever took its place saves what both have. */
+enum frt_status gallery_index_save_left(struct gallery_index *index, struct frt_error *err)
+{
+    struct gallery_index *other = gallery_index_peek(index->entry);
+    enum frt_status status = other == NULL ? save(index, true, err) : FRT_OK;
+    gallery_index_release(other);
     return status;
 }
 
@@ -440,8 +588,11 @@ bool gallery_index_drop(struct frt_gallery *gallery, uint64_t key)
         }
     }
     (void)pthread_mutex_unlock(&gallery->lock);
-    if (entry != NULL)
+    if (entry != NULL) {
+        const struct frt_cache_key of = cache_key(entry);
         atomic_store(&entry->gone, true);
+        (void)frt_cache_remove(gallery->indexes, &of);
+    }
     gallery_entry_release(entry);
     snapshot_path(gallery, key, path);
     return unlink(path) == 0;
@@ -459,4 +610,5 @@ void gallery_entries_free(struct frt_gallery *gallery)
         gallery_entry_release(entry);
         entry = next;
     }
+    frt_cache_free(gallery->indexes);
 }

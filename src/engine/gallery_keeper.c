@@ -1,6 +1,6 @@
 /*
- * The background thread of a gallery: rebuilds that were asked for, upkeep of indexes, snapshots, and the
- * self-check.
+ * The background thread of a gallery: rebuilds that were asked for, upkeep of indexes, snapshots (also of
+ * indexes that have left the cache), and the self-check.
  *
  * It starts with the gallery (background) or with the first job. The self-check looks at one search in
  * SAMPLE_EVERY again, at every vector, and counts which of the hits the search had found: an estimate of recall
@@ -23,6 +23,7 @@
 enum {
     MAX_JOBS = 1000,
     MAX_SAMPLES = 8,
+    MAX_LEFT = 4, /* indexes kept in memory past their time, to be saved */
     SAMPLE_EVERY = 1000,
     SAMPLE_K = 100,
     TICK_MS = 1000,
@@ -55,6 +56,8 @@ struct gallery_keeper {
     uint64_t n_jobs, next_job;
     struct sample samples[MAX_SAMPLES];
     size_t n_samples;
+    struct gallery_index *left[MAX_LEFT]; /* references */
+    size_t n_left;
 };
 
 /* -------------------------------------------------------------- self-check */
@@ -176,6 +179,31 @@ static void run_job(struct gallery_keeper *keeper, struct job *job)
     (void)pthread_mutex_unlock(&keeper->lock);
 }
 
+/* ------------------------------------------------------- what leaves the cache */
+
+void gallery_keeper_take_leave(struct gallery_keeper *keeper, struct gallery_index *index)
+{
+    if (keeper != NULL) {
+        (void)pthread_mutex_lock(&keeper->lock);
+        if (keeper->running && !keeper->over && keeper->n_left < MAX_LEFT) {
+            keeper->left[keeper->n_left++] = index;
+            index = NULL;
+            (void)pthread_cond_signal(&keeper->wake);
+        }
+        (void)pthread_mutex_unlock(&keeper->lock);
+    }
+    gallery_index_release(index); /* the store has all of it */
+}
+
+/* CONSUMES index. */
+static void save_left(struct gallery_index *index)
+{
+    struct frt_error why = {0};
+    if (gallery_index_save_left(index, &why) != FRT_OK)
+        frt_log(FRT_LOG_WARN, "index not saved", FRT_LOG_STR("why", why.text), FRT_LOG_END);
+    gallery_index_release(index);
+}
+
 /* --------------------------------------------------------------- the thread */
 
 static bool stopping(void *arg)
@@ -191,12 +219,15 @@ static void look_after(struct gallery_keeper *keeper)
 {
     struct gallery_entry **entries = frt_alloc_array(MAX_ENTRIES, sizeof *entries);
     const size_t n = entries == NULL ? 0 : gallery_entries(keeper->gallery, entries, MAX_ENTRIES);
+    frt_cache_expire(keeper->gallery->indexes);
     for (size_t i = 0; i < n; i++) {
         struct frt_error why = {0};
         struct gallery_index *index = gallery_index_peek(entries[i]);
         enum frt_status status = FRT_OK;
         if (index != NULL && frt_index_wants_maintenance(index->index))
             status = frt_index_maintain(index->index, stopping, keeper, &why);
+        if (index != NULL)
+            gallery_index_weigh(index);
         gallery_index_release(index);
         if (status == FRT_OK && !stopping(keeper))
             status = gallery_index_save_due(keeper->gallery, entries[i], false, &why);
@@ -213,7 +244,7 @@ static void wait_a_while(struct gallery_keeper *keeper)
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += TICK_MS / 1000;
     (void)pthread_mutex_lock(&keeper->lock);
-    if (!keeper->over && keeper->next_job == keeper->n_jobs && keeper->n_samples == 0)
+    if (!keeper->over && keeper->next_job == keeper->n_jobs && keeper->n_samples == 0 && keeper->n_left == 0)
         (void)pthread_cond_timedwait(&keeper->wake, &keeper->lock, &end);
     (void)pthread_mutex_unlock(&keeper->lock);
 }
@@ -225,9 +256,12 @@ static void *keep(void *arg)
     for (;;) {
         struct job *job = NULL;
         struct sample sample = {0};
+        struct gallery_index *left = NULL;
         (void)pthread_mutex_lock(&keeper->lock);
         const bool over = keeper->over;
-        if (!over && keeper->next_job < keeper->n_jobs) {
+        if (!over && keeper->n_left > 0) {
+            left = keeper->left[--keeper->n_left];
+        } else if (!over && keeper->next_job < keeper->n_jobs) {
             job = &keeper->jobs[keeper->next_job++ % MAX_JOBS];
             job->job.state = FRT_JOB_RUNNING;
             job->start_ns = frt_now_ns();
@@ -237,6 +271,8 @@ static void *keep(void *arg)
         (void)pthread_mutex_unlock(&keeper->lock);
         if (over)
             return NULL;
+        if (left != NULL)
+            save_left(left);
         if (job != NULL)
             run_job(keeper, job);
         if (sample.entry != NULL) {
@@ -294,6 +330,8 @@ void gallery_keeper_free(struct gallery_keeper *keeper)
     (void)pthread_mutex_unlock(&keeper->lock);
     if (running)
         (void)pthread_join(keeper->thread, NULL);
+    for (size_t i = 0; i < keeper->n_left; i++)
+        save_left(keeper->left[i]);
     for (size_t i = 0; i < keeper->n_samples; i++) {
         gallery_entry_release(keeper->samples[i].entry);
         frt_free(keeper->samples[i].query);

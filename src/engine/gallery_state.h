@@ -1,5 +1,5 @@
 /*
- * The inside of a gallery: the store, and an index for each collection that somebody has asked about.
+ * The inside of a gallery: the store, and indexes of the collections that were asked about of late.
  *
  *     gallery.c           life, collections          gallery_faces.c      lists, deletions, subjects
  *     gallery_index.c     store → index: load, follow, save, rebuild
@@ -11,10 +11,15 @@
  * its enrollment has returned, also when another process enrolled it. Searches hold a reference to the index
  * and no lock.
  *
- * Locks, in order: enroll_lock (one enrollment that looks for duplicates at a time) → an entry's turn → an
- * entry's lock (the pointer to its index; a leaf) and the gallery's lock (the list of entries; a leaf) and the
- * keeper's lock (jobs; a leaf). enroll_lock and turn are held across SQL, with a bounded wait: they order whole
- * use cases and guard nothing that a search reads.
+ * Indexes live in a cache (cache/cache.h, "index"): so many collections, so many bytes, so long after the last
+ * search. What leaves it lives on while somebody searches in it, and loses nothing, since the store is the
+ * truth: who asks next opens the snapshot and follows. Of several who ask for an index that is not there one
+ * loads it. An index that leaves with changes worth a snapshot is handed to the keeper, who writes one.
+ *
+ * Locks, in order: enroll_lock (one enrollment that looks for duplicates at a time) → a load under way (whoever
+ * waits for it holds no turn) → an entry's turn → the cache's lock, the gallery's lock (the list of entries)
+ * and the keeper's lock (jobs), all leaves. enroll_lock and turn are held across SQL, with a bounded wait: they
+ * order whole use cases and guard nothing that a search reads.
  */
 #ifndef FRT_ENGINE_GALLERY_STATE_H
 #define FRT_ENGINE_GALLERY_STATE_H
@@ -22,6 +27,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "cache/cache.h"
 #include "engine/pack_locate.h"
 #include "frt/gallery.h"
 #include "index/index.h"
@@ -29,14 +35,17 @@
 
 enum { GALLERY_WAIT_MS = 30000 /* longest wait for a turn */, GALLERY_PATH_MAX = FRT_LOCATE_PATH_MAX + 64 };
 
+struct gallery_entry;
+
 /** An index and how far it has followed the store. Reference-counted. */
 struct gallery_index {
     atomic_uint refs;
+    struct gallery_entry *entry; /* whose it is; a reference */
     struct frt_index *index;
-    _Atomic uint64_t seq; /* it has every change up to here */
-    uint64_t saved_seq;   /* of the snapshot on disk; 0 = none. With the turn */
-    uint64_t unsaved;     /* changes since. With the turn */
-    int64_t changed_ns;   /* when the last change was applied. With the turn */
+    _Atomic uint64_t seq;     /* it has every change up to here */
+    uint64_t saved_seq;       /* of the snapshot on disk; 0 = none. With the turn */
+    _Atomic uint64_t unsaved; /* changes since; written with the turn */
+    int64_t changed_ns;       /* when the last change was applied. With the turn */
 };
 
 /** How the self-check went: of the hits that an exact search finds, how many the quick one found. */
@@ -44,14 +53,14 @@ struct gallery_recall {
     _Atomic uint64_t wanted, found;
 };
 
+/** What is remembered of a collection whether its index is in memory or not. Reference-counted. */
 struct gallery_entry {
     struct gallery_entry *next; /* guarded by the gallery's lock */
+    struct frt_gallery *gallery;
     uint64_t key;
     uint32_t dim;
     atomic_uint refs;
     pthread_mutex_t turn;
-    pthread_mutex_t lock;
-    struct gallery_index *current; /* guarded by lock; NULL = not loaded */
     struct gallery_recall recall;
     _Atomic uint64_t searches;
     atomic_bool exact_only; /* the self-check found too many losses: lists are not used */
@@ -75,6 +84,7 @@ struct frt_gallery {
     pthread_mutex_t enroll_lock;
     pthread_mutex_t lock;
     struct gallery_entry *entries;
+    struct frt_cache *indexes; /* of struct gallery_index, by the collection's key */
     struct gallery_keeper *keeper;
     struct gallery_counts counts;
 };
@@ -100,8 +110,13 @@ size_t gallery_entries(struct frt_gallery *gallery, struct gallery_entry **out, 
 FRT_NODISCARD enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry,
                                                 uint64_t seq, struct gallery_index **out, double *load_ms,
                                                 struct frt_error *err);
-/** The present index, whatever it has; NULL when none is loaded. A reference. */
+/** The present index, whatever it has; NULL when none is loaded. No use of it as the cache counts. A reference.
+ */
 struct gallery_index *gallery_index_peek(struct gallery_entry *entry);
+/** The index of a collection, if it is loaded, follows up to `seq`. No use of it. */
+void gallery_index_follow(struct frt_gallery *gallery, uint64_t key, uint64_t seq);
+/** Tell the cache what it takes now. */
+void gallery_index_weigh(struct gallery_index *index);
 void gallery_index_release(struct gallery_index *index);
 
 /** Build the index anew from the store and put it in the place of the present one.
@@ -112,6 +127,10 @@ FRT_NODISCARD enum frt_status gallery_index_rebuild(struct frt_gallery *gallery,
 /** Write a snapshot when enough has changed (`closing`: when anything worth it has). */
 FRT_NODISCARD enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct gallery_entry *entry,
                                                      bool closing, struct frt_error *err);
+/** Write a snapshot of an index that has left the cache, if that is worth it and no other took its place. */
+FRT_NODISCARD enum frt_status gallery_index_save_left(struct gallery_index *index, struct frt_error *err);
+/** A value's leave of the cache (frt_cache_options.free_value). */
+void gallery_index_leave(void *index);
 /** The collection is gone: drop its entry and snapshot. True when there was a snapshot. */
 bool gallery_index_drop(struct frt_gallery *gallery, uint64_t key);
 void gallery_entries_free(struct frt_gallery *gallery);
@@ -125,6 +144,8 @@ void gallery_keeper_free(struct gallery_keeper *keeper);
 /** Perhaps look at this search again, exactly, later: one in a thousand. Cheap; never waits. */
 void gallery_keeper_sample(struct gallery_keeper *keeper, struct gallery_entry *entry, const float *query,
                            uint32_t dim, uint32_t k, float min_score);
+/** An index has left the cache with changes that no snapshot has. CONSUMES the reference. Never waits. */
+void gallery_keeper_take_leave(struct gallery_keeper *keeper, struct gallery_index *index);
 /** Estimate and lower end of its 95 % interval (Wilson); NaN before the first sample. */
 void gallery_recall_estimate(const struct gallery_recall *recall, double *estimate, double *low);
 

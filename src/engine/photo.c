@@ -44,7 +44,7 @@ bool frt_photo_key(const struct frt_pack *pack, const struct frt_image *image,
 {
     struct {
         char pack_id[FRT_SHA256_HEX_SIZE], detector[FRT_SPEC_NAME_MAX];
-        char min_confidence[sizeof(float)], min_size_px[sizeof(float)], opening[sizeof(uint64_t)];
+        char min_confidence[sizeof(float)], min_size_px[sizeof(float)], opening[sizeof(uint64_t)], as_published;
     } asked; /* of char, so that no padding is hashed */
     size_t size = 0;
     const void *bytes = frt_image_bytes(image, &size);
@@ -55,6 +55,7 @@ bool frt_photo_key(const struct frt_pack *pack, const struct frt_image *image,
     memcpy(asked.detector, pack->detector_name, strnlen(pack->detector_name, sizeof asked.detector));
     memcpy(asked.min_confidence, &options->min_confidence, sizeof asked.min_confidence);
     memcpy(asked.min_size_px, &options->min_size_px, sizeof asked.min_size_px);
+    asked.as_published = (char)pack->as_published; /* a rewritten graph rounds differently */
     memcpy(asked.opening, &pack->opening, sizeof asked.opening);
     static_assert(sizeof out->bytes == FRT_SHA256_BYTES, "a key is a SHA-256");
     /* what was asked first: it has a fixed length, so no two questions run into one text */

@@ -1,6 +1,7 @@
 #include "http/metrics_sources.h"
 
 #include "engine/context.h"
+#include "engine/gallery_figures.h"
 
 static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage_state *out)
 {
@@ -14,8 +15,10 @@ static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t
 {
     const struct http_service *service = arg;
     struct frt_cache_stats stats[FRT_METRICS_MAX_CACHES];
-    size_t n = frt_context_cache_stats(service->context, stats,
-                                       max < FRT_METRICS_MAX_CACHES ? max : FRT_METRICS_MAX_CACHES);
+    const size_t most = max < FRT_METRICS_MAX_CACHES ? max : FRT_METRICS_MAX_CACHES;
+    size_t n = frt_context_cache_stats(service->context, stats, most);
+    if (n < most)
+        stats[n++] = frt_gallery_cache_stats(service->gallery);
     for (size_t i = 0; i < n; i++) {
         const struct frt_cache_stats *s = &stats[i];
         out[i] = (struct frt_metrics_cache_state){.name = s->name,

@@ -119,6 +119,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .path = service->database,
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
         .threads = config->threads != 0 ? config->threads : usable_cores(config),
+        .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},
         .background = true};
     const struct {
         uint32_t threads, queue;

@@ -541,8 +541,14 @@ static void jobs_metrics_and_a_restart(void **state)
     assert_int_equal((int)number(m, "count"), 1);
     assert_int_equal((int)number(m, "faces"), 1);
     assert_int_equal((int)number(frt_json_get(frt_json_get(m, "index"), "staff"), "faces"), 1);
+    m = frt_json_get(frt_json_get(root_of(&a), "caches"), "index");
+    assert_int_equal((int)number(m, "entries"), 1);
+    assert_int_equal((int)number(m, "capacity"), 50);
+    assert_int_equal((int)number(m, "ttl_seconds"), 7200);
+    assert_true(number(m, "bytes") > 0 && number(m, "misses") >= 1);
     answer_free(&a);
     a = ask("GET", "/metrics?format=prometheus", NULL);
+    assert_non_null(strstr(a.body, "frt_cache_entries{cache=\"index\"} 1"));
     assert_non_null(strstr(a.body, "frt_collection_faces{collection=\"staff\"} 1"));
     answer_free(&a);
     /* it is all there after a restart */
