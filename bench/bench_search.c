@@ -20,11 +20,11 @@
 
 #include "bench.h"
 #include "core/clock.h"
+#include "core/cores.h"
 #include "core/crypto.h"
 #include "core/json_read.h"
 #include "core/mem.h"
 #include "core/sha256.h"
-#include "core/worker_pool.h"
 #include "index/index.h"
 #include "peers/bench_peers.h"
 #include "simd/dot.h"

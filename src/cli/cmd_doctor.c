@@ -18,6 +18,7 @@
 #include "core/json_write.h"
 #include "engine/context.h"
 #include "engine/pack_locate.h"
+#include "engine/sizes.h"
 #include "model/pack_files.h"
 #include "simd/cpu.h"
 
@@ -73,6 +74,22 @@ static void check_processor(struct checks *c)
         check->verdict = WARN;
         SAY(check->mend, "no AVX2 here: everything works, more slowly");
     }
+}
+
+/* What the service makes of the cores and the settings. */
+static void check_sizes(struct checks *c, const struct frt_config *config)
+{
+    struct frt_sizes sizes;
+    char cores[128];
+    frt_sizes_decide(config, &sizes);
+    bool more = sizes.stages.cores > sizes.found.usable;
+    struct check *check = add(c, "cores", more ? WARN : GOOD);
+    SAY(check->found, "%s; %u requests, %u detections and %u recognitions at once, %u thread%s an inference",
+        frt_sizes_cores_text(&sizes, cores, sizeof cores), sizes.workers, sizes.stages.detect,
+        sizes.stages.recognize, sizes.threads, sizes.threads == 1 ? "" : "s");
+    if (more)
+        SAY(check->mend,
+            "'cores' (FRT_CORES) is more than the process may use: threads will wait for each other");
 }
 
 /* Memory the process may use: the machine's, or the control group's limit when that is less. */
@@ -327,6 +344,7 @@ int cli_doctor(struct cli_run *run)
     bool bad = false;
     frt_buf_init(&out, MAX_OUTPUT_BYTES);
     check_processor(&checks);
+    check_sizes(&checks, &run->config);
     check_limits(&checks);
     struct frt_context *context = check_runtime(&checks, &run->config);
     check_formats(&checks);

@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/cores.h"
 #include "core/mem.h"
 #include "core/utf8.h"
-#include "core/worker_pool.h"
 
 enum { MAX_PIPE_BYTES = 256 << 20, MAX_LINE_BYTES = 256 << 20 };
 

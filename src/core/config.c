@@ -69,8 +69,10 @@ static const struct frt_config_key settings[] = {
      "his are answered 429.",
      FIELD(queue), 1, 100000, FRT_CONFIG_WHOLE},
     {"threads", "FRT_THREADS", "OMP_NUM_THREADS", "N", "0",
-     "Cores one inference or one search may use while nothing else is to do; 0 = all.", FIELD(threads), 0, 1024,
-     FRT_CONFIG_WHOLE},
+     "Cores one inference or one search may use while nothing else is to do; 0 = all (of 8 and more, an "
+     "inference takes "
+     "three quarters and one).",
+     FIELD(threads), 0, 1024, FRT_CONFIG_WHOLE},
     {"embedding_cache", "FRT_EMBEDDING_CACHE", NULL, "N", "500",
      "Photos whose embeddings are remembered, so that the same bytes are not worked on again; 0 = none.",
      FIELD(embedding_cache), 0, 10000000, FRT_CONFIG_WHOLE},

@@ -1,8 +1,6 @@
 #include "core/worker_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <stdio.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
@@ -130,22 +128,4 @@ struct frt_worker_pool_stats frt_worker_pool_stats_get(struct frt_worker_pool *p
     struct frt_worker_pool_stats stats = pool->stats;
     (void)pthread_mutex_unlock(&pool->lock);
     return stats;
-}
-
-uint32_t frt_usable_cores(void)
-{
-    cpu_set_t set;
-    long long quota, period;
-    CPU_ZERO(&set);
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file != NULL) {
-        if (fscanf(file, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
-            long long whole = (quota + period - 1) / period;
-            if (whole < cores)
-                cores = (int)whole;
-        }
-        (void)fclose(file);
-    }
-    return cores > 0 ? (uint32_t)cores : 1;
 }

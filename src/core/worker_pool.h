@@ -40,7 +40,4 @@ FRT_NODISCARD enum frt_status frt_worker_pool_submit(struct frt_worker_pool *poo
                                                      struct frt_error *err);
 struct frt_worker_pool_stats frt_worker_pool_stats_get(struct frt_worker_pool *pool);
 
-/** Cores this process may use: affinity mask and cgroup v2 CPU quota, at least 1. */
-uint32_t frt_usable_cores(void);
-
 #endif

@@ -1,7 +1,7 @@
 #include "engine/context.h"
 
+#include "core/cores.h"
 #include "core/mem.h"
-#include "core/worker_pool.h"
 #include "engine/photo.h"
 
 enum {
@@ -29,39 +29,39 @@ static enum frt_status cache_new(const char *name, const struct frt_cache_limits
     return frt_cache_new(&options, out, err);
 }
 
-static uint32_t usable_cores(const struct frt_stage_limits *limits)
+void frt_stage_limits_fill(struct frt_stage_limits *limits)
 {
-    return limits != NULL && limits->cores != 0 ? limits->cores : frt_usable_cores();
+    if (limits->cores == 0)
+        limits->cores = frt_usable_cores();
+    uint32_t few = limits->cores < MOST_DEFAULT ? limits->cores : MOST_DEFAULT;
+    limits->image = limits->image != 0 ? limits->image : DEFAULT_IMAGE;
+    limits->detect = limits->detect != 0 ? limits->detect : few;
+    limits->recognize = limits->recognize != 0 ? limits->recognize : few;
+    limits->store = limits->store != 0 ? limits->store : DEFAULT_STORE;
+    limits->queue = limits->queue != 0 ? limits->queue : DEFAULT_QUEUE;
 }
 
-static enum frt_status stages_new(const struct frt_stage_limits *limits, struct frt_stages **out,
+static enum frt_status stages_new(const struct frt_stage_limits *asked, struct frt_stages **out,
                                   struct frt_error *err)
 {
-    uint32_t cores = usable_cores(limits);
-    uint32_t few = cores < MOST_DEFAULT ? cores : MOST_DEFAULT;
-    const struct frt_stages_options options = {
-        .limits = {[FRT_STAGE_IMAGE] = limits->image != 0 ? limits->image : DEFAULT_IMAGE,
-                   [FRT_STAGE_DETECT] = limits->detect != 0 ? limits->detect : few,
-                   [FRT_STAGE_RECOGNIZE] = limits->recognize != 0 ? limits->recognize : few,
-                   [FRT_STAGE_STORE] = limits->store != 0 ? limits->store : DEFAULT_STORE},
-        .cores = cores,
-        .queue = limits->queue != 0 ? limits->queue : DEFAULT_QUEUE};
+    struct frt_stage_limits limits = *asked;
+    frt_stage_limits_fill(&limits);
+    const struct frt_stages_options options = {.limits = {[FRT_STAGE_IMAGE] = limits.image,
+                                                          [FRT_STAGE_DETECT] = limits.detect,
+                                                          [FRT_STAGE_RECOGNIZE] = limits.recognize,
+                                                          [FRT_STAGE_STORE] = limits.store},
+                                               .cores = limits.cores,
+                                               .queue = limits.queue};
     return frt_stages_new(&options, out, err);
 }
 
-uint32_t frt_context_default_threads(uint32_t cores)
+uint32_t frt_context_threads(uint32_t asked, const struct frt_stage_limits *stages)
 {
-    uint32_t at_a_time = cores / WIDE_SHARE > 0 ? cores / WIDE_SHARE : 1;
-    return cores - at_a_time + 1;
-}
-
-static uint32_t threads_of(const struct frt_context_options *options)
-{
-    uint32_t cores = usable_cores(options->stages);
-    if (options->stages == NULL)
-        return options->threads != 0 ? options->threads : cores;
-    uint32_t most = frt_context_default_threads(cores);
-    return options->threads != 0 && options->threads < most ? options->threads : most;
+    uint32_t cores = stages != NULL && stages->cores != 0 ? stages->cores : frt_usable_cores();
+    if (stages == NULL)
+        return asked != 0 ? asked : cores;
+    uint32_t at_a_time = cores / WIDE_SHARE > 0 ? cores / WIDE_SHARE : 1, most = cores - at_a_time + 1;
+    return asked != 0 && asked < most ? asked : most;
 }
 
 void frt_context_settle_width(const struct frt_context *context)
@@ -83,7 +83,7 @@ enum frt_status frt_context_new_over(struct frt_backend *backend, const struct f
     context->backend = backend;
     context->threads = 1;
     if (options != NULL) {
-        context->threads = threads_of(options);
+        context->threads = frt_context_threads(options->threads, options->stages);
         context->limits.max_pixels = options->max_pixels;
         context->limits.max_side_px = options->max_side_px;
         context->max_kept_frame_bytes =
@@ -109,7 +109,7 @@ enum frt_status frt_context_new(const struct frt_context_options *options, struc
     struct frt_onnxruntime_options runtime = {0};
     struct frt_backend *backend = NULL;
     if (options != NULL) {
-        runtime.threads = threads_of(options);
+        runtime.threads = frt_context_threads(options->threads, options->stages);
         runtime.narrow_too = options->stages != NULL;
         runtime.library_path = options->runtime_path;
     }

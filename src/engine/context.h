@@ -24,14 +24,16 @@ FRT_NODISCARD enum frt_status frt_context_new_over(struct frt_backend *backend,
                                                    const struct frt_context_options *options,
                                                    struct frt_context **out, struct frt_error *err);
 
+/** Defaults in the place of zeros. */
+void frt_stage_limits_fill(struct frt_stage_limits *limits);
 /**
- * Cores one inference may use when it is alone: all but a quarter, plus its own.
+ * Threads of a wide inference (infer.h): what was asked for (0 = as many as go), with stages at most
+ * cores - cores / 4 + 1 (all of up to 7).
  *
- * Wide inferences share these threads (all but their callers), so that with `computing` callers at work at most
- * computing + threads - 1 threads compute: on a machine of 8 cores two inferences may be wide at a time, and on
- * one of 2 to 7 cores one.
+ * Wide inferences share these threads but for their callers, so that with `computing` callers at work at most
+ * computing + threads - 1 threads compute: of 8 cores two callers may be wide at a time, of 2 to 7 one.
  */
-uint32_t frt_context_default_threads(uint32_t cores);
+uint32_t frt_context_threads(uint32_t asked, const struct frt_stage_limits *stages);
 /** Says how the calling thread's inferences are to spread (infer.h): wide while all threads that then compute
  *  have a core each, narrow otherwise. Asked with a place in a compute stage; without stages always wide. */
 void frt_context_settle_width(const struct frt_context *context);

@@ -16,6 +16,7 @@
 #include "core/config_older.h"
 #include "engine/pack.h"
 #include "engine/pack_locate.h"
+#include "engine/sizes.h"
 #include "http/login_limit.h"
 #include "http/metrics_sources.h"
 #include "http/server.h"
@@ -26,19 +27,6 @@ enum {
     LOGIN_THREADS = 2, /* 64 MiB and a core each */
     LOGIN_QUEUE = 32
 };
-
-static uint32_t usable_cores(const struct frt_config *config)
-{
-    return config->cores != 0 ? config->cores : frt_usable_cores();
-}
-
-/* A request holds a worker from its first step to its last; what it computes waits for a core
- * (core/stage.h), so that more workers than cores overlap waiting, not work. */
-static uint32_t worker_count(const struct frt_config *config)
-{
-    uint32_t most = 4 * usable_cores(config);
-    return config->workers != 0 ? config->workers : most < 32 ? most : 32;
-}
 
 static void explain(void *arg, const char *name, const char *meaning)
 {
@@ -95,15 +83,22 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
     return FRT_OK;
 }
 
+static void log_sizes(const struct frt_sizes *sizes)
+{
+    char cores[128];
+    frt_log(FRT_LOG_INFO, "sizes", FRT_LOG_STR("cores", frt_sizes_cores_text(sizes, cores, sizeof cores)),
+            FRT_LOG_INT("workers", sizes->workers), FRT_LOG_INT("image", sizes->stages.image),
+            FRT_LOG_INT("detect", sizes->stages.detect), FRT_LOG_INT("recognize", sizes->stages.recognize),
+            FRT_LOG_INT("store", sizes->stages.store), FRT_LOG_INT("threads", sizes->threads), FRT_LOG_END);
+}
+
 /* Everything but the models, which take a while. */
 static enum frt_status open_parts(struct http_service *service, struct frt_error *err)
 {
     const struct frt_config *config = service->config;
-    const struct frt_stage_limits stages = {.cores = usable_cores(config),
-                                            .image = config->image_workers,
-                                            .detect = config->detection_workers,
-                                            .recognize = config->recognition_workers,
-                                            .store = config->store_workers};
+    struct frt_sizes sizes;
+    frt_sizes_decide(config, &sizes);
+    log_sizes(&sizes);
     const struct frt_context_options context = {
         .threads = config->threads,
         .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
@@ -112,19 +107,19 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .embedding_cache = {config->embedding_cache, config->embedding_cache_bytes,
                             config->embedding_cache_ttl_ms},
         .image_cache = {config->image_cache, config->image_cache_bytes, config->image_cache_ttl_ms},
-        .stages = &stages};
+        .stages = &sizes.stages};
     const struct frt_access_options access = {.database = service->database,
                                               .token_lifetime_ms = config->token_lifetime_ms};
     const struct frt_gallery_options gallery = {
         .path = service->database,
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
-        .threads = config->threads != 0 ? config->threads : usable_cores(config),
+        .threads = config->threads != 0 ? config->threads : sizes.stages.cores,
         .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},
         .background = true};
     const struct {
         uint32_t threads, queue;
-    } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {worker_count(config), config->queue},
-                           [HTTP_STORE] = {config->store_workers, config->connections},
+    } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {sizes.workers, config->queue},
+                           [HTTP_STORE] = {sizes.stages.store, config->connections},
                            [HTTP_LOGINS] = {LOGIN_THREADS, LOGIN_QUEUE}};
     enum frt_status status = locate_database(service, err);
     if (status == FRT_OK)
@@ -207,7 +202,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
                 FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),
-                FRT_LOG_INT("workers", worker_count(config)), FRT_LOG_NUM("ms", frt_elapsed_ms(start)),
+                FRT_LOG_NUM("ms", frt_elapsed_ms(start)),
                 FRT_LOG_STR("access", credentials ? "with credentials"
                                                   : "open, loopback only: no credentials are configured"),
                 FRT_LOG_END);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "core/worker_pool.h"
+#include "core/cores.h"
 #include "index/index_engine.h"
 #include "simd/dot.h"
 

@@ -36,8 +36,8 @@
 
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/cores.h"
 #include "core/mem.h"
-#include "core/worker_pool.h"
 #include "infer/runtime_library.h"
 #include "infer/stderr_filter.h"
 

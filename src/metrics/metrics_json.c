@@ -1,4 +1,5 @@
 /* Metrics as JSON. What does not exist yet is said so: gpu null, caches empty. */
+#include "core/cores.h"
 #include "core/json_write.h"
 #include "metrics/metrics.h"
 #include "metrics/process.h"

@@ -289,24 +289,6 @@ static void lost_memory_leaves_nothing_behind(void **state)
     frt_worker_pool_free(NULL);
 }
 
-static void cores_are_those_this_process_may_use(void **state)
-{
-    (void)state;
-    cpu_set_t before, one;
-    uint32_t all = frt_usable_cores();
-    CPU_ZERO(&before);
-    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
-    assert_true(all >= 1);
-    assert_true(all <= (uint32_t)CPU_COUNT(&before));
-    CPU_ZERO(&one);
-    for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++)
-        if (CPU_ISSET(i, &before))
-            CPU_SET(i, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-    assert_int_equal(frt_usable_cores(), 1);
-    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,7 +298,6 @@ int main(void)
         cmocka_unit_test(a_job_past_its_deadline_is_told),
         cmocka_unit_test(every_job_that_was_taken_runs_once),
         cmocka_unit_test(lost_memory_leaves_nothing_behind),
-        cmocka_unit_test(cores_are_those_this_process_may_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
