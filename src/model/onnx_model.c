@@ -144,6 +144,18 @@ static Onnx__AttributeProto *attribute_of(const struct frt_onnx_model *model, ui
     return NULL;
 }
 
+uint32_t frt_onnx_model_readers(const struct frt_onnx_model *model, const char *value)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    uint32_t readers = 0;
+    for (size_t i = 0; i < graph->n_node; i++)
+        for (size_t k = 0; k < graph->node[i]->n_input; k++)
+            readers += strcmp(text(graph->node[i]->input[k]), value) == 0;
+    for (size_t i = 0; i < graph->n_output; i++)
+        readers += strcmp(text(graph->output[i]->name), value) == 0;
+    return readers;
+}
+
 int64_t frt_onnx_model_int(const struct frt_onnx_model *model, uint32_t node, const char *name, int64_t missing)
 {
     const Onnx__AttributeProto *attribute = attribute_of(model, node, name);

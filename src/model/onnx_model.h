@@ -39,6 +39,9 @@ const char *frt_onnx_model_output(const struct frt_onnx_model *model, uint32_t n
 /** The node that makes a value; false: an input, weights, or nobody. */
 bool frt_onnx_model_maker(const struct frt_onnx_model *model, const char *value, uint32_t *node);
 
+/** How often a value is read, the graph's outputs included. */
+uint32_t frt_onnx_model_readers(const struct frt_onnx_model *model, const char *value);
+
 /** An attribute that is an integer; `missing` where it is not there. */
 int64_t frt_onnx_model_int(const struct frt_onnx_model *model, uint32_t node, const char *name,
                            int64_t missing);

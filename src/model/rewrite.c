@@ -6,9 +6,11 @@
 #include "core/mem.h"
 
 enum {
-    WIDE = 16 /* channels of the runtime's blocks with AVX-512; a multiple of those with less */,
+    WIDE = 16, /* channels of the runtime's blocks with AVX-512; a multiple of those with less */
     NAME = 300
 };
+/* Up to here 1 − a is far enough from 0 to divide by. */
+#define FOLDED_SLOPE 0.99F
 
 /* ------------------------------------------------------------- split_prelu */
 
@@ -58,36 +60,109 @@ static enum frt_status replace_by_leaky(struct frt_onnx_model *model, uint32_t n
     return frt_onnx_model_replace(model, node, &leaky, 1, err);
 }
 
+/* The names of what takes the PReLU's place. */
+struct names {
+    char x[NAME], y[NAME], positive[NAME + 16], left[NAME + 16], right[NAME + 16], a[NAME + 16], b[NAME + 16];
+};
+
+static void name_parts(const struct frt_onnx_model *model, uint32_t node, struct names *n)
+{
+    (void)snprintf(n->x, sizeof n->x, "%s", frt_onnx_model_input(model, node, 0));
+    (void)snprintf(n->y, sizeof n->y, "%s", frt_onnx_model_output(model, node, 0));
+    (void)snprintf(n->positive, sizeof n->positive, "%s/frt_relu", n->y);
+    (void)snprintf(n->left, sizeof n->left, "%s/frt_left", n->y);
+    (void)snprintf(n->right, sizeof n->right, "%s/frt_right", n->y);
+    (void)snprintf(n->a, sizeof n->a, "%s/frt_a", n->y);
+    (void)snprintf(n->b, sizeof n->b, "%s/frt_b", n->y);
+}
+
 /* y = conv(relu(x), 1 − a) + conv(x, a) */
 static enum frt_status replace_by_parts(struct frt_onnx_model *model, uint32_t node, const float *slopes,
                                         int64_t channels, struct frt_error *err)
 {
     const struct frt_onnx_shape shape = {.n_dims = 4, .dims = {channels, 1, 1, 1}};
-    char x[NAME], y[NAME], positive[NAME + 16], left[NAME + 16], right[NAME + 16], rest_name[NAME + 16],
-        slope_name[NAME + 16];
-    (void)snprintf(x, sizeof x, "%s", frt_onnx_model_input(model, node, 0));
-    (void)snprintf(y, sizeof y, "%s", frt_onnx_model_output(model, node, 0));
-    (void)snprintf(positive, sizeof positive, "%s/frt_relu", y);
-    (void)snprintf(left, sizeof left, "%s/frt_left", y);
-    (void)snprintf(right, sizeof right, "%s/frt_right", y);
-    (void)snprintf(rest_name, sizeof rest_name, "%s/frt_rest", y);
-    (void)snprintf(slope_name, sizeof slope_name, "%s/frt_slope", y);
+    struct names n;
+    name_parts(model, node, &n);
     float *rest = frt_alloc_array((size_t)channels, sizeof *rest);
     if (rest == NULL)
         return frt_fail_nomem(err, "slopes");
     for (int64_t i = 0; i < channels; i++)
         rest[i] = 1.0F - slopes[i];
-    enum frt_status status = frt_onnx_model_add_weights(model, slope_name, &shape, slopes, err);
+    enum frt_status status = frt_onnx_model_add_weights(model, n.a, &shape, slopes, err);
     if (status == FRT_OK)
-        status = frt_onnx_model_add_weights(model, rest_name, &shape, rest, err);
+        status = frt_onnx_model_add_weights(model, n.b, &shape, rest, err);
     frt_free(rest);
     if (status != FRT_OK)
         return status;
     const struct frt_onnx_new_node parts[] = {
-        {.op = "Relu", .inputs = {x}, .output = positive},
-        {.op = "Conv", .inputs = {positive, rest_name}, .output = left, .group = channels},
-        {.op = "Conv", .inputs = {x, slope_name}, .output = right, .group = channels},
-        {.op = "Add", .inputs = {left, right}, .output = y}};
+        {.op = "Relu", .inputs = {n.x}, .output = n.positive},
+        {.op = "Conv", .inputs = {n.positive, n.b}, .output = n.left, .group = channels},
+        {.op = "Conv", .inputs = {n.x, n.a}, .output = n.right, .group = channels},
+        {.op = "Add", .inputs = {n.left, n.right}, .output = n.y}};
+    return frt_onnx_model_replace(model, node, parts, sizeof parts / sizeof *parts, err);
+}
+
+/* A convolution of nobody else's whose weights can be multiplied by 1 − a, each of which is positive. */
+static bool can_fold(const struct frt_onnx_model *model, uint32_t node, const float *slopes, int64_t channels,
+                     uint32_t *maker)
+{
+    struct frt_onnx_shape shape;
+    const float *data;
+    const char *x = frt_onnx_model_input(model, node, 0);
+    if (frt_onnx_model_readers(model, x) != 1 || !frt_onnx_model_maker(model, x, maker) ||
+        strcmp(frt_onnx_model_op(model, *maker), "Conv") != 0)
+        return false;
+    for (int64_t i = 0; i < channels; i++)
+        if (!(slopes[i] <= FOLDED_SLOPE))
+            return false;
+    const char *bias = frt_onnx_model_input(model, *maker, 2);
+    return bias[0] == '\0' ||
+           (frt_onnx_model_weights(model, bias, &shape, &data) && frt_onnx_shape_size(&shape) == channels);
+}
+
+/* Input `i` of a convolution, times 1 − a for each of its output channels, under a name of its own. */
+static enum frt_status scale_weights(struct frt_onnx_model *model, uint32_t node, uint32_t i, const char *name,
+                                     const float *slopes, int64_t channels, struct frt_error *err)
+{
+    struct frt_onnx_shape shape;
+    const float *data;
+    if (!frt_onnx_model_weights(model, frt_onnx_model_input(model, node, i), &shape, &data))
+        return FRT_OK; /* no bias */
+    const int64_t n = frt_onnx_shape_size(&shape), each = n / channels;
+    float *scaled = frt_alloc_array((size_t)n, sizeof *scaled);
+    if (scaled == NULL)
+        return frt_fail_nomem(err, "weights");
+    for (int64_t k = 0; k < n; k++)
+        scaled[k] = data[k] * (1.0F - slopes[k / each]);
+    enum frt_status status = frt_onnx_model_add_weights(model, name, &shape, scaled, err);
+    frt_free(scaled);
+    return status == FRT_OK ? frt_onnx_model_set_input(model, node, i, name, err) : status;
+}
+
+/* With x' = (1 − a)·x from the convolution before: y = conv(x', a / (1 − a)) + relu(x') */
+static enum frt_status fold_into_maker(struct frt_onnx_model *model, uint32_t node, uint32_t maker,
+                                       const float *slopes, int64_t channels, struct frt_error *err)
+{
+    const struct frt_onnx_shape shape = {.n_dims = 4, .dims = {channels, 1, 1, 1}};
+    struct names n;
+    name_parts(model, node, &n);
+    float *ratio = frt_alloc_array((size_t)channels, sizeof *ratio);
+    if (ratio == NULL)
+        return frt_fail_nomem(err, "slopes");
+    for (int64_t i = 0; i < channels; i++)
+        ratio[i] = slopes[i] / (1.0F - slopes[i]);
+    enum frt_status status = frt_onnx_model_add_weights(model, n.a, &shape, ratio, err);
+    frt_free(ratio);
+    if (status == FRT_OK)
+        status = scale_weights(model, maker, 1, n.b, slopes, channels, err);
+    if (status == FRT_OK)
+        status = scale_weights(model, maker, 2, n.left, slopes, channels, err);
+    if (status != FRT_OK)
+        return status;
+    const struct frt_onnx_new_node parts[] = {
+        {.op = "Relu", .inputs = {n.x}, .output = n.positive},
+        {.op = "Conv", .inputs = {n.x, n.a}, .output = n.right, .group = channels},
+        {.op = "Add", .inputs = {n.right, n.positive}, .output = n.y}};
     return frt_onnx_model_replace(model, node, parts, sizeof parts / sizeof *parts, err);
 }
 
@@ -111,7 +186,10 @@ enum frt_status frt_rewrite_split_prelu(struct frt_onnx_model *model, struct frt
             status = replace_by_leaky(model, i, slopes[0], err);
             report->leaky_relus++;
         } else {
-            status = replace_by_parts(model, i, slopes, channels, err);
+            uint32_t maker = 0;
+            status = can_fold(model, i, slopes, channels, &maker)
+                         ? fold_into_maker(model, i, maker, slopes, channels, err)
+                         : replace_by_parts(model, i, slopes, channels, err);
             report->prelus++;
         }
     }

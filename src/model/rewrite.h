@@ -3,11 +3,13 @@
  *
  * Each pass is one function over an editable model (onnx_model.h), does one thing, and says how often it did:
  *
- *     split_prelu    PReLU → relu(x)·(1−a) + a·x, as two 1 × 1 depthwise convolutions and an addition, which
- * the runtime keeps in its blocked layout (a PReLU costs two changes of layout); a slope that is the same for
- * all channels → LeakyRelu, which becomes part of the convolution before it widen_groups   grouped convolutions
- * of fewer than 16 channels a group → groups of 16, zeros added: the runtime has no fast kernel for the narrow
- * ones
+ * split_prelu: PReLU → relu(x') + a/(1−a)·x' with x' = (1−a)·x, which the convolution before gives when its
+ * weights are multiplied; where it cannot, relu(x)·(1−a) + a·x. The products are 1 × 1 depthwise convolutions,
+ * as the runtime keeps those in its blocked layout (a PReLU costs two changes of layout). A slope that is the
+ * same for all channels → LeakyRelu, which becomes part of the convolution before it.
+ *
+ * widen_groups: grouped convolutions of fewer than 16 channels a group → groups of 16, zeros added: the runtime
+ * has no fast kernel for the narrow ones.
  *
  * What does not fit a pass exactly stays as it is. Measured: docs/design/inference.md.
  *

@@ -101,6 +101,20 @@ static struct file prelu_file(struct frt_onnx_shape slopes, float scale)
     return file_of(g, prelu(g, c, a));
 }
 
+/* Slopes that would let a PReLU be folded, but somebody else reads what the convolution gives. */
+static struct file shared_file(void)
+{
+    int x;
+    struct frt_onnx_graph *g = graph_new(&x);
+    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+    int c = conv(g, x, w, CHANNELS, 1, 1);
+    int a = weights(g, "a", SHAPE(CHANNELS, 1, 1), 0.9F);
+    int p = prelu(g, c, a);
+    const struct frt_onnx_node sum = {
+        .op = "Add", .n_inputs = 2, .inputs = {c, p}, .outputs = {frt_onnx_shape_of(g, c)}};
+    return file_of(g, frt_onnx_node_add(g, &sum));
+}
+
 static size_t run(const void *bytes, size_t size, int64_t batch, int64_t side, float *out)
 {
     struct frt_session *session = NULL;
@@ -171,10 +185,10 @@ static struct frt_rewrite_report pass(const struct file *file,
 static void prelus_become_convolutions(void **state)
 {
     (void)state;
-    /* slopes from -3 to 3: negative ones, and ones over 1, are as exact as the usual ones */
+    /* slopes from -3 to 3: negative ones, and ones over 1, are as exact as the usual ones, which are folded */
     const struct frt_onnx_shape shapes[] = {SHAPE(CHANNELS, 1, 1), SHAPE(1, CHANNELS, 1, 1)};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        struct file file = prelu_file(shapes[i], 3);
+    for (size_t i = 0; i < 5; i++) {
+        struct file file = i < 4 ? prelu_file(shapes[i % 2], i < 2 ? 3.0F : 0.9F) : shared_file();
         assert_true(frt_rewrite_pays(file.bytes, file.size));
         struct frt_rewrite_report r = pass(&file, frt_rewrite_split_prelu);
         assert_int_equal(r.prelus, 1);
