@@ -63,8 +63,8 @@ fuzz: ## every fuzzer for FUZZ_SECONDS (60) in turn
 	@$(call build,fuzz,--target fuzzers)
 	@scripts/fuzz build/fuzz $(FUZZ_SECONDS)
 
-bench: build pack ## benchmarks as JSON lines; BENCH=name runs one
-	@bench/run $(BENCH)
+bench: build pack ## benchmarks as JSON lines; BENCH=name runs one, CASE=name one case of it
+	@bench/run $(BENCH) $(CASE)
 
 install: build ## install under PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null && cmake --build --preset release -j $(JOBS)

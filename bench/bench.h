@@ -1,10 +1,11 @@
 /*
  * One JSON line a figure:
  *
- *     {"bench","case","unit","ours","peer","peer_value","ratio","machine","flags"}
+ *     {"bench","case","unit","ours","peer","peer_value","ratio",["wanted_ratio","met",]"machine","flags"}
  *
  * ratio = ours / peer_value; several peers, several lines. A peer may be another program or library, an
  * own slower path, or "target": the figure that the design asks for. Without a peer the three are null.
+ * A figure that says which way it should go has "wanted_ratio" and "met" as well.
  *
  * Threading: one owner.
  */
@@ -33,6 +34,11 @@ struct bench_figure {
     double peer_value; /* read only with a peer */
 };
 
+/* Which way the ratio should go; zero: nobody said. */
+struct bench_wish {
+    double at_least, at_most;
+};
+
 /* "Intel(R) Xeon(R) … x 2": model of the first CPU and the number of those on line. */
 static inline void bench_machine(char *out, size_t capacity)
 {
@@ -50,8 +56,14 @@ static inline void bench_machine(char *out, size_t capacity)
     (void)snprintf(out, capacity, "%s x %ld", model, sysconf(_SC_NPROCESSORS_ONLN));
 }
 
+static inline bool bench_met(const struct bench_figure *f, struct bench_wish wish)
+{
+    return wish.at_least > 0 ? f->ours >= wish.at_least * f->peer_value
+                             : f->ours <= wish.at_most * f->peer_value;
+}
+
 /** Print the line on stdout; exits when it cannot be written. */
-static inline void bench_print(const struct bench_figure *f)
+static inline void bench_print_wished(const struct bench_figure *f, struct bench_wish wish)
 {
     struct frt_buf line;
     struct frt_json_writer w;
@@ -74,6 +86,12 @@ static inline void bench_print(const struct bench_figure *f)
     frt_json_fixed(&w, f->peer != NULL ? f->peer_value : NAN, 3);
     frt_json_key(&w, "ratio");
     frt_json_fixed(&w, f->peer != NULL && f->peer_value > 0 ? f->ours / f->peer_value : NAN, 3);
+    if (f->peer != NULL && (wish.at_least > 0 || wish.at_most > 0)) {
+        frt_json_key(&w, "wanted_ratio");
+        frt_json_fixed(&w, wish.at_least > 0 ? wish.at_least : wish.at_most, 3);
+        frt_json_key(&w, "met");
+        frt_json_bool(&w, bench_met(f, wish));
+    }
     frt_json_key(&w, "machine");
     frt_json_string(&w, machine);
     frt_json_key(&w, "flags");
@@ -84,6 +102,11 @@ static inline void bench_print(const struct bench_figure *f)
         exit(1);
     }
     frt_buf_deinit(&line);
+}
+
+static inline void bench_print(const struct bench_figure *f)
+{
+    bench_print_wished(f, (struct bench_wish){0});
 }
 
 static inline int bench_ascending(const void *a, const void *b)
