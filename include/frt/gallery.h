@@ -275,8 +275,8 @@ struct frt_identify_options {
     bool candidates;             /* also what does not pass: all top_k */
     const struct frt_pack *pack; /* frt_identify_embeddings: whose search threshold applies where no other is
                                     set; NULL = default_threshold does. Borrowed */
-    float default_threshold; /* cosine where neither these options, the face nor the collection has one; 0 = the
-                                pack's */
+    float least_default; /* where neither these options, the face nor the collection has a threshold, the pack's
+                            is raised to this cosine at least; 0 = it stands as it is */
     enum frt_subject_score score;
     uint32_t max_faces;   /* of a photo, largest first; 0 = 1 */
     float min_confidence; /* 0 = the pack's default */

@@ -10,7 +10,7 @@
  *
  * Adaptive thresholds (the older service's rule, docs/api.md), as distances d = (1 - cosine) / 2: a face begins
  * at 0.30; when its nearest neighbour lies at 0.2 <= d < 0.30, both take d; never under 0.2. A neighbour that
- * has a stricter one keeps it.
+ * has a stricter one keeps it, be it its own or, for a face that came another way, the collection's.
  */
 #include <math.h>
 #include <string.h>
@@ -241,7 +241,8 @@ static enum frt_status judge(struct enrolling *e, struct applicant *a, const str
         float own = older_start;
         if (nearest != NULL && distance < older_start) {
             own = distance > older_least ? distance : older_least;
-            const float theirs = isnan(nearest->threshold) ? older_start : frt_distance(nearest->threshold);
+            const float theirs =
+                frt_distance(isnan(nearest->threshold) ? collection_threshold : nearest->threshold);
             if (own < theirs) {
                 a->neighbour = nearest->key;
                 a->neighbour_threshold = 1 - 2 * own;

@@ -315,14 +315,15 @@ static enum frt_status check_embeddings(const float *embeddings, size_t n, uint3
     return FRT_OK;
 }
 
-/* Where nothing else is set: what the options say, else what the pack takes for a gallery of this size. */
+/* Where nothing else is set: what the pack takes for a gallery of this size, or what the options ask at least.
+ */
 static float default_threshold_of(const struct frt_store_collection *row, float fallback,
                                   const struct frt_identify_options *options)
 {
-    if (options->default_threshold != 0)
-        return options->default_threshold;
-    return options->pack != NULL ? frt_pack_search_threshold(options->pack, row->subjects, row->target_fpir)
-                                 : fallback;
+    const float own = options->pack != NULL
+                          ? frt_pack_search_threshold(options->pack, row->subjects, row->target_fpir)
+                          : fallback;
+    return options->least_default != 0 ? fmaxf(own, options->least_default) : own;
 }
 
 /* With the collection's row, so that what follows sees one state of it. */

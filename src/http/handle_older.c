@@ -16,7 +16,9 @@
 enum { NAME_MAX_BYTES = 128, ID_MAX_BYTES = 256, LIST_PAGE = 1000, FIND_TOP_K = 5 };
 
 static const double verify_distance = 0.25; /* a verdict's default threshold */
-static const double face_distance = 0.30;   /* of a face without an adaptive threshold */
+/* Where adaptive thresholds begin. A face that came another way has the collection's or the pack's, if that is
+ * the stricter one: the older service's own embedder keeps strangers farther away than the default pack's. */
+static const double face_distance = 0.30;
 
 /* What every route here has: its values, its error, its answer. */
 struct call {
@@ -464,7 +466,7 @@ void http_handle_older_find(struct http_service *service, struct http_request *r
     struct photo photo = {0};
     struct frt_identified found = {0};
     struct frt_identify_options options = {.top_k = FIND_TOP_K,
-                                           .default_threshold = (float)(1 - 2 * face_distance),
+                                           .least_default = (float)(1 - 2 * face_distance),
                                            .deadline_ms = request->deadline_ms,
                                            .cancelled = request->cancelled,
                                            .cancelled_arg = request->cancelled_arg};

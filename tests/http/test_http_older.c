@@ -288,6 +288,34 @@ static void find(void **state)
     expect_ask("POST", "/find", "{\"collection_name\":\"people\"}", 400);
 }
 
+/* A face that v1 enrolled has no adaptive threshold: the pack's 0.6, a distance of 0.2, is the stricter one. */
+static void find_after_v1(void **state)
+{
+    (void)state;
+    expect_ask("POST", "/create-collection", "{\"collection_name\":\"mixed\"}", 201);
+    struct answer a = request(service.port, "POST", "/v1/collections/mixed/faces?subject=first", "image/jpeg",
+                              one.data, one.size);
+    assert_int_equal(a.status, 201);
+    answer_free(&a);
+    a = send_photos("/find", "\"collection_name\":\"mixed\",", "img_base64", &one, NULL, NULL);
+    expect_code(&a, 200);
+    const struct frt_json_value *results =
+        frt_json_get(frt_json_first(frt_json_get(data_of(&a), "response")), "results");
+    assert_string_equal(text(frt_json_first(results), "id"), "first");
+    assert_float_equal(number(frt_json_first(results), "threshold"), 0.2, 1e-6);
+    answer_free(&a);
+    /* And a neighbour who comes the older way does not loosen it. */
+    a = add("mixed", "second", &one, "\"force\":true,");
+    expect_code(&a, 200);
+    answer_free(&a);
+    a = request(service.port, "POST", "/v1/collections/mixed/search", "image/jpeg", one.data, one.size);
+    for (const struct frt_json_value *m =
+             frt_json_first(frt_json_get(frt_json_first(frt_json_get(root_of(&a), "faces")), "matches"));
+         m != NULL; m = frt_json_next(m))
+        assert_true(number(m, "threshold") >= 0.6 - 1e-6);
+    answer_free(&a);
+}
+
 static void delete_image(void **state)
 {
     (void)state;
@@ -396,6 +424,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(adaptive_thresholds),
         cmocka_unit_test(list_images),
         cmocka_unit_test(find),
+        cmocka_unit_test(find_after_v1),
         cmocka_unit_test(delete_image),
         cmocka_unit_test(rebuild_index),
         cmocka_unit_test(detect_face),
