@@ -300,10 +300,9 @@ const struct cli_command cli_commands[] = {
      .min_arguments = 1,
      .max_arguments = 2,
      .summary = "write faces as lines of JSON",
-     .description =
-         "Writes every face of COLLECTION with its embedding, a line each, to FILE or standard output, in "
-         "constant memory. FILE is written whole or not at all, and only its owner may read it: "
-         "embeddings are personal data.",
+     .description = "Writes every face of COLLECTION with its embedding, a line each, to FILE or, without one "
+                    "or with '-', to standard output, in constant memory. FILE is written whole or not at all, "
+                    "and only its owner may read it: embeddings are personal data.",
      .groups = cli_export_ndjson_options,
      .examples = "frt export ndjson staff backup.ndjson\n  A copy.\n"
                  "frt export ndjson staff | gzip > staff.ndjson.gz\n  A smaller one.\n",

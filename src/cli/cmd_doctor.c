@@ -16,9 +16,11 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "core/json_write.h"
+#include "engine/access.h"
 #include "engine/context.h"
 #include "engine/pack_locate.h"
 #include "engine/sizes.h"
+#include "frt/gallery.h"
 #include "model/pack_files.h"
 #include "simd/cpu.h"
 
@@ -218,6 +220,52 @@ static void check_data(struct checks *c, const struct frt_config *config)
         SAY(check->mend, "make room: at least %llu MiB", MIN_DISK_BYTES >> 20);
 }
 
+/* Users or keys: with them the service may listen anywhere. */
+static bool has_credentials(const char *path)
+{
+    const struct frt_access_options options = {.database = path};
+    struct frt_access *access = NULL;
+    bool any = false;
+    if (frt_access_open(&options, &access, NULL) != FRT_OK ||
+        frt_access_configured(access, &any, NULL) != FRT_OK)
+        any = false;
+    frt_access_close(access);
+    return any;
+}
+
+static void check_database(struct checks *c, const struct frt_config *config, bool *credentials)
+{
+    char path[FRT_LOCATE_PATH_MAX];
+    struct frt_error err = {0};
+    struct frt_gallery_options options = {.path = path, .read_only = true};
+    struct frt_gallery *gallery = NULL;
+    struct frt_collection_info *list = NULL;
+    size_t n = 0;
+    enum frt_status status = FRT_OK;
+    if (config->database[0] == '\0' && config->data_dir[0] != '\0')
+        (void)snprintf(path, sizeof path, "%s/frt.db", config->data_dir);
+    else
+        status = frt_database_locate(config->database, path, &err);
+    if (status != FRT_OK || access(path, F_OK) != 0)
+        return; /* the first enrollment makes it */
+    status = frt_gallery_open(&options, &gallery, &err);
+    if (status == FRT_OK)
+        status = frt_collection_list(gallery, "", 1000, &list, &n, &err);
+    struct check *check = add(c, "database", status == FRT_OK ? GOOD : BAD);
+    if (status == FRT_OK) {
+        *credentials = has_credentials(path);
+        SAY(check->found, "%s, %zu%s collection%s, %s", path, n, n == 1000 ? " or more" : "", n == 1 ? "" : "s",
+            *credentials ? "with users or keys" : "no users or keys");
+        frt_collection_list_free(list, n);
+    } else {
+        SAY(check->found, "%s", err.text);
+        SAY(check->mend, "%s",
+            status == FRT_ESTORE_DAMAGED ? "stop the service, keep a copy of the file and restore a backup"
+                                         : "make file and folder accessible, or name another with --database");
+    }
+    frt_gallery_close(gallery);
+}
+
 /* "127.0.0.1:8080", "[::1]:8080" → an address to bind; NULL when it is not of that form. */
 static struct addrinfo *listen_address(const char *text)
 {
@@ -267,11 +315,11 @@ static int try_to_listen(const struct addrinfo *address)
     return why;
 }
 
-static void check_port(struct checks *c, const struct frt_config *config)
+static void check_port(struct checks *c, const struct frt_config *config, bool credentials)
 {
     struct addrinfo *address = listen_address(config->listen);
     bool is_address = address != NULL;
-    bool open_to_all = is_address && !is_loopback(address);
+    bool open_to_all = is_address && !credentials && !is_loopback(address);
     int why = is_address ? try_to_listen(address) : EINVAL;
     if (is_address)
         freeaddrinfo(address);
@@ -284,8 +332,8 @@ static void check_port(struct checks *c, const struct frt_config *config)
     if (!is_address)
         SAY(check->mend, "--listen or FRT_LISTEN: a numeric address and port is right, e.g. 127.0.0.1:8080");
     else if (open_to_all)
-        SAY(check->mend, "without credentials the service listens on loopback only: 127.0.0.1 or [::1], and a "
-                         "proxy that authenticates in front");
+        SAY(check->mend, "without credentials the service listens on loopback only: 'frt user add' or 'frt key "
+                         "create' makes some");
     else if (why == EADDRINUSE)
         SAY(check->mend,
             "is the service running already? 'ss -ltnp' tells who has it; choose another with --listen");
@@ -341,7 +389,7 @@ int cli_doctor(struct cli_run *run)
 {
     struct checks checks = {0};
     struct frt_buf out;
-    bool bad = false;
+    bool bad = false, credentials = false;
     frt_buf_init(&out, MAX_OUTPUT_BYTES);
     check_processor(&checks);
     check_sizes(&checks, &run->config);
@@ -351,7 +399,8 @@ int cli_doctor(struct cli_run *run)
     check_pack(&checks, &run->config, context);
     frt_context_free(context);
     check_data(&checks, &run->config);
-    check_port(&checks, &run->config);
+    check_database(&checks, &run->config, &credentials);
+    check_port(&checks, &run->config, credentials);
     for (size_t i = 0; i < checks.n; i++)
         bad = bad || checks.list[i].verdict == BAD;
     if (cli_has(run, "json"))

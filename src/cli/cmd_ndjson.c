@@ -182,7 +182,8 @@ int cli_export_ndjson(struct cli_run *run)
     struct cli_line line;
     struct frt_buf out;
     uint64_t faces = 0;
-    const char *path = run->n_arguments > 1 ? run->arguments[1] : NULL;
+    const bool to_file = run->n_arguments > 1 && strcmp(run->arguments[1], "-") != 0;
+    const char *path = to_file ? run->arguments[1] : NULL;
     cli_catch_interrupts();
     enum frt_status status = cli_gallery_open(run, CLI_GALLERY_LOOK, &gallery, &err);
     if (status == FRT_OK && path != NULL) /* embeddings are nobody else's business */

@@ -230,10 +230,11 @@ static enum frt_status judge(struct enrolling *e, struct applicant *a, const str
     if (!*taken) {
         struct frt_error why;
         const bool own = strcmp(duplicate->subject, o->subject) == 0;
-        enum frt_status status =
-            frt_fail(&why, FRT_EDUPLICATE, "%s, as face '%.128s' (similarity %.4f)",
-                     own ? "this photo has been enrolled" : "the person is in the collection",
-                     duplicate->face_id, (double)duplicate_at);
+        enum frt_status status = frt_fail(&why, FRT_EDUPLICATE, "%s, as face '%.128s' (similarity %.4f)",
+                                          own && !o->older_rules ? "this photo has been enrolled"
+                                          : own                  ? "the id is in the collection"
+                                                                 : "the person is in the collection",
+                                          duplicate->face_id, (double)duplicate_at);
         return reject(e, a->image, status, why.text, duplicate->face_id, duplicate_at, err);
     }
     if (o->older_rules) {

@@ -441,7 +441,8 @@ static enum frt_status put_item(struct export *export, const struct frt_store_fa
     frt_json_key(&w, "collection_name");
     frt_json_string(&w, collection);
     frt_json_key(&w, "at_threshold");
-    frt_json_float(&w, isnan(face->threshold) ? older_threshold : (1 - face->threshold) / 2);
+    /* to six decimals: 0.2 comes back as 0.2, not as a little less */
+    frt_json_fixed(&w, isnan(face->threshold) ? (double)older_threshold : (1 - (double)face->threshold) / 2, 6);
     frt_json_end(&w);
     enum frt_status status = frt_buf_status(&text);
     if (status != FRT_OK)

@@ -83,7 +83,9 @@ static enum frt_status open_writer(struct frt_store *store, struct frt_error *er
         status = store_schema_prepare(store->writer, store->path, err);
     if (status == FRT_OK)
         status = read_id(store->writer, store->id, err);
-    return status == FRT_OK ? finish_deletions(store, err) : status;
+    if (status == FRT_OK)
+        status = finish_deletions(store, err);
+    return status == FRT_EOVERLOADED ? FRT_OK : status; /* another program writes: the next opening goes on */
 }
 
 static enum frt_status open_read_only(struct frt_store *store, struct frt_error *err)
@@ -475,12 +477,13 @@ static enum frt_status purge_some(struct frt_store *store, uint64_t key, bool *d
     return store_end(store, status, err);
 }
 
+/* A look: it waits for no writer. */
 static enum frt_status next_nameless(struct frt_store *store, uint64_t *key, struct frt_error *err)
 {
     struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     bool row = false;
-    enum frt_status status = store_begin(store, &db, err);
+    enum frt_status status = store_reader(store, &db, err);
     if (status != FRT_OK)
         return status;
     status = db_use(db, "SELECT key FROM collections WHERE name IS NULL LIMIT 1", &stmt, err);
@@ -488,7 +491,8 @@ static enum frt_status next_nameless(struct frt_store *store, uint64_t *key, str
         status = db_step(stmt, &row, err);
     *key = row ? (uint64_t)db_int(stmt, 0) : 0;
     db_done(stmt);
-    return store_end(store, status, err);
+    store_reader_done(store, db);
+    return status;
 }
 
 static enum frt_status finish_deletions(struct frt_store *store, struct frt_error *err)

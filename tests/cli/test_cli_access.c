@@ -208,6 +208,23 @@ static void keys_are_shown_once(void **state)
     cli_expect(&r, 2, "--days is '0'; a whole number from 1 to 36500 is right");
 }
 
+/* Goes on with the key that the test before has left. */
+static void the_doctor_looks_at_the_database(void **state)
+{
+    (void)state;
+    struct cli_result r = CLI_RUN(NULL, "doctor", "--listen", "0.0.0.0:18080");
+    assert_non_null(strstr(r.out, "ok    database"));
+    assert_non_null(strstr(r.out, "with users or keys"));
+    assert_null(strstr(r.out, "not a loopback address")); /* which credentials make right */
+    r = CLI_RUN(NULL, "doctor", "--database", cli_work("none-yet.db"));
+    assert_null(strstr(r.out, "database"));
+    cli_put(cli_work("no.db"), "this is no database, but long enough to be read as if it were one", 60);
+    r = CLI_RUN(NULL, "doctor", "--database", cli_work("no.db"));
+    assert_int_equal(r.code, 7);
+    assert_non_null(strstr(r.out, "FAIL  database"));
+    assert_non_null(strstr(r.out, "restore a backup"));
+}
+
 /* A process that has the database open twice, as a service has, next to one that comes and goes: were the locks
  * of the first lost, the second would take the write-ahead log with it, and all that is written to it from then
  * on. */
@@ -318,6 +335,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(collections_come_change_and_go),
         cmocka_unit_test(users_come_change_and_go),
         cmocka_unit_test(keys_are_shown_once),
+        cmocka_unit_test(the_doctor_looks_at_the_database),
         cmocka_unit_test(a_service_and_the_command_line_share_a_database),
         cmocka_unit_test(a_typed_password_is_not_shown),
     };

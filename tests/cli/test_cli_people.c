@@ -19,8 +19,8 @@
 #include <cmocka.h>
 
 #include "cli/cli_runner.h"
-#include "core/sha256.h"
 #include "core/json_read.h"
+#include "core/sha256.h"
 #include "image/jpeg_write.h"
 
 enum { GREY_PX = 160, INTERRUPTED_PHOTOS = 12 };
@@ -488,6 +488,10 @@ static void faces_go_out_and_come_back(void **state)
     r = CLI_RUN(NULL, "export", "ndjson", "b");
     cli_expect(&r, 0, NULL);
     assert_int_equal(count_lines(r.out), 4);
+    r = CLI_RUN(NULL, "export", "ndjson", "b", "-");
+    cli_expect(&r, 0, NULL);
+    assert_int_equal(count_lines(r.out), 4);
+    assert_int_not_equal(access("-", F_OK), 0);
     r = CLI_RUN(NULL, "import", "ndjson", "b", file, "--model", "another 1", "--dim", "128");
     cli_expect(&r, 6, "another 1");
     r = CLI_RUN(NULL, "import", "ndjson", "b", file, "--model", "another 1");
@@ -524,6 +528,10 @@ static void galleries_of_the_older_service(void **state)
     struct cli_result r = CLI_RUN(NULL, "export", "faiss", "a", folder);
     cli_expect(&r, 0, NULL);
     assert_int_equal(strncmp(r.out, "4 faces written to ", 19), 0);
+    char *list = cli_get(cli_work("older/a.json"), NULL);
+    assert_non_null(list);
+    assert_non_null(strstr(list, "\"at_threshold\":0.3}")); /* not 0.30000001 */
+    free(list);
     r = CLI_RUN(NULL, "export", "faiss", "a", folder);
     cli_expect(&r, 1, "a.index exists already; --force replaces it");
     r = CLI_RUN(NULL, "export", "faiss", "a", folder, "--force", "--json");
