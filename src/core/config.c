@@ -106,6 +106,13 @@ static const struct frt_config_key settings[] = {
     {"token_lifetime", "FRT_TOKEN_LIFETIME", NULL, "TIME", "8h",
      "Time until a login's token expires; units ms, s, min, h; ms when none is given.",
      FIELD(token_lifetime_ms), 100, 2592000000, FRT_CONFIG_DURATION_MS},
+    {"summary_interval", "FRT_SUMMARY_INTERVAL", NULL, "TIME", "10s",
+     "Time between two lines in the log that sum up what the service did, while there are requests; 0 = none. "
+     "Units "
+     "ms, s, min, h; ms when none is given.",
+     FIELD(summary_interval_ms), 0, 86400000, FRT_CONFIG_DURATION_MS},
+    {"summary_idle_interval", "FRT_SUMMARY_IDLE_INTERVAL", NULL, "TIME", "60s",
+     "The same while there are none.", FIELD(summary_idle_interval_ms), 0, 86400000, FRT_CONFIG_DURATION_MS},
     {"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info", "Least important log lines shown.", FIELD(log_level),
      0, 0, FRT_CONFIG_LEVEL},
     {"log_json", "FRT_LOG_JSON", NULL, "BOOL", "false", "Log lines as JSON instead of logfmt.", FIELD(log_json),

@@ -34,6 +34,7 @@ struct frt_config {
     uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes;
     uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms;
     uint32_t token_lifetime_ms;
+    uint32_t summary_interval_ms, summary_idle_interval_ms; /* of lines in the log; 0 = none */
     enum frt_log_level log_level;
     bool log_json;
 };

@@ -8,6 +8,7 @@
 #include "engine/pack_locate.h"
 #include "frt/gallery.h"
 #include "model/model_file.h"
+#include "model/onnx_precision.h"
 #include "model/rewrite.h"
 
 /* Larger files are opened as they are. */
@@ -254,15 +255,20 @@ static enum frt_status open_net_locked(struct frt_pack *pack, uint32_t number, s
     return status;
 }
 
-bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, const char **name, const char **role)
+bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, struct frt_pack_model_facts *out)
 {
     if (i >= pack->manifest->n_models)
         return false;
     const struct frt_model_spec *spec = &pack->manifest->models[i];
     bool opened_with_pack =
         spec->role == FRT_ROLE_DETECTOR || spec->role == FRT_ROLE_LANDMARKS || spec->role == FRT_ROLE_EMBEDDER;
-    *name = spec->name;
-    *role = frt_model_role_name(spec->role);
+    char path[FRT_LOCATE_PATH_MAX + FRT_SPEC_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", pack->folder, spec->file);
+    *out = (struct frt_pack_model_facts){.name = spec->name,
+                                         .role = frt_model_role_name(spec->role),
+                                         .precision =
+                                             n > 0 && (size_t)n < sizeof path ? frt_onnx_precision(path) : NULL,
+                                         .device = pack->context->backend->ops->device};
     return !opened_with_pack || pack->sessions[i] != NULL;
 }
 

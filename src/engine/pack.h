@@ -48,9 +48,14 @@ struct frt_pack {
 
 /**
  * The models that this pack answers with, those opened at first use included: model `i` of the manifest.
- * False for detectors that were not chosen and past the last model. name, role: borrowed from the pack.
+ * False for detectors that were not chosen and past the last model. The texts are borrowed from the pack.
  */
-bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, const char **name, const char **role);
+struct frt_pack_model_facts {
+    const char *name, *role;
+    const char *precision; /* of its weights: "fp32", …; NULL = not known. Read from the file's heads */
+    const char *device;    /* "cpu", … */
+};
+bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, struct frt_pack_model_facts *out);
 
 /**
  * The nets of a role, opening them if need be: one for age_gender and expression (the default), all of

@@ -6,6 +6,7 @@
 #include "core/json_write.h"
 #include "engine/answer_gallery.h"
 #include "engine/context.h"
+#include "engine/gallery_figures.h"
 #include "http/assets.h"
 #include "http/service.h"
 
@@ -101,6 +102,7 @@ void http_handle_version(struct http_service *service, struct http_request *requ
 /* What /metrics says of collections. */
 struct gallery_metrics {
     uint64_t count, faces;
+    struct frt_gallery_figures figures;
     struct frt_buf index;               /* JSON object: figures of indexes by name */
     struct frt_buf series[GAUGE_COUNT]; /* the same for Prometheus, which wants a gauge's lines together */
 };
@@ -125,6 +127,7 @@ static enum frt_status read_gallery(struct http_service *service, struct gallery
     struct frt_json_writer w;
     char after[PATH_NAME_SIZE] = "";
     enum frt_status status = FRT_OK;
+    frt_gallery_figures_get(service->gallery, &out->figures);
     frt_json_writer_init(&w, &out->index, false);
     frt_json_object(&w);
     for (size_t n = LIST_PAGE; status == FRT_OK && n == LIST_PAGE;) {
@@ -146,6 +149,18 @@ static enum frt_status read_gallery(struct http_service *service, struct gallery
     return status;
 }
 
+/* Indexes that came into being since start, and the time that took. */
+static void made(struct frt_json_writer *w, const char *key, uint64_t count, double ms)
+{
+    frt_json_key(w, key);
+    frt_json_object(w);
+    frt_json_key(w, "count");
+    frt_json_int(w, (int64_t)count);
+    frt_json_key(w, "ms");
+    frt_json_fixed(w, ms, 3);
+    frt_json_end(w);
+}
+
 static void gallery_members(struct frt_json_writer *w, void *arg)
 {
     const struct gallery_metrics *gallery = arg;
@@ -157,23 +172,31 @@ static void gallery_members(struct frt_json_writer *w, void *arg)
     frt_json_int(w, (int64_t)gallery->faces);
     frt_json_key(w, "index");
     frt_json_raw(w, gallery->index.data, gallery->index.size);
+    made(w, "loads", gallery->figures.index_loads, gallery->figures.index_load_ms);
+    made(w, "builds", gallery->figures.index_builds, gallery->figures.index_build_ms);
     frt_json_end(w);
 }
 
-/* JSON unless Prometheus is asked for: by the query, else by Accept. */
-static enum frt_status wants_prometheus(const struct http_request *request, bool *out, struct frt_error *err)
+enum format { FORMAT_JSON = 0, FORMAT_PROMETHEUS, FORMAT_OPENMETRICS };
+
+/* JSON unless another is asked for: by the query, else by Accept. */
+static enum frt_status wanted_format(const struct http_request *request, enum format *out,
+                                     struct frt_error *err)
 {
-    bool prometheus = request->accept != NULL && (strstr(request->accept, "text/plain") != NULL ||
-                                                  strstr(request->accept, "openmetrics") != NULL);
+    static const char *const words[] = {"json", "prometheus", "openmetrics"};
+    const char *accept = request->accept == NULL ? "" : request->accept;
+    enum format format = strstr(accept, "openmetrics") != NULL  ? FORMAT_OPENMETRICS
+                         : strstr(accept, "text/plain") != NULL ? FORMAT_PROMETHEUS
+                                                                : FORMAT_JSON;
     for (size_t i = 0; i < request->n_query; i++) {
-        const struct http_param *p = &request->query[i];
-        bool known = strcmp(p->name, "format") == 0 &&
-                     (strcmp(p->value, "prometheus") == 0 || strcmp(p->value, "json") == 0);
-        if (!known)
-            return frt_fail(err, FRT_EBAD_REQUEST, "metrics takes format=json or format=prometheus");
-        prometheus = strcmp(p->value, "prometheus") == 0;
+        int k = 0;
+        while (k < 3 && strcmp(request->query[i].value, words[k]) != 0)
+            k++;
+        if (k == 3 || strcmp(request->query[i].name, "format") != 0)
+            return frt_fail(err, FRT_EBAD_REQUEST, "metrics takes format=json, prometheus or openmetrics");
+        format = (enum format)k;
     }
-    *out = prometheus;
+    *out = format;
     return FRT_OK;
 }
 
@@ -182,20 +205,22 @@ void http_handle_metrics(struct http_service *service, struct http_request *requ
 {
     struct frt_error err = {0};
     struct gallery_metrics gallery = {0};
-    bool prometheus = false;
+    enum format format = FORMAT_JSON;
     frt_buf_init(&gallery.index, response->body.max);
     for (int i = 0; i < GAUGE_COUNT; i++)
         frt_buf_init(&gallery.series[i], response->body.max);
-    enum frt_status status = wants_prometheus(request, &prometheus, &err);
+    enum frt_status status = wanted_format(request, &format, &err);
     if (status == FRT_OK)
         status = read_gallery(service, &gallery, &err);
     if (status == FRT_OK && frt_buf_status(&gallery.index) != FRT_OK)
         status = frt_fail_nomem(&err, "the figures of collections");
     if (status != FRT_OK) {
         http_problem(response, request, status, err.text);
-    } else if (prometheus) {
-        response->content_type = "text/plain; version=0.0.4; charset=utf-8";
-        frt_metrics_prometheus(service->metrics, &response->body);
+    } else if (format != FORMAT_JSON) {
+        response->content_type = format == FORMAT_PROMETHEUS
+                                     ? "text/plain; version=0.0.4; charset=utf-8"
+                                     : "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        frt_metrics_prometheus(service->metrics, format == FORMAT_OPENMETRICS, &response->body);
         frt_buf_printf(
             &response->body,
             "# HELP frt_collections Collections.\n# TYPE frt_collections gauge\nfrt_collections %llu\n",
@@ -205,6 +230,8 @@ void http_handle_metrics(struct http_service *service, struct http_request *requ
                            gauges[i].name);
             frt_buf_append(&response->body, gallery.series[i].data, gallery.series[i].size);
         }
+        if (format == FORMAT_OPENMETRICS)
+            frt_buf_append_text(&response->body, "# EOF\n");
     } else {
         frt_metrics_json_with(service->metrics, &response->body, gallery_members, &gallery);
     }

@@ -3,9 +3,19 @@
 #include "engine/context.h"
 #include "engine/gallery_figures.h"
 
+/* The store has its own places, its connections: a stage in all but the code. */
 static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage_state *out)
 {
     const struct http_service *service = arg;
+    if (stage == FRT_STAGE_STORE) {
+        struct frt_gallery_figures f;
+        frt_gallery_figures_get(service->gallery, &f);
+        *out = (struct frt_metrics_stage_state){.limit = f.store.limit,
+                                                .busy = f.store.busy,
+                                                .queued = f.store.waiting,
+                                                .rejected = f.store.refused};
+        return;
+    }
     struct frt_stage_stats s = frt_stage_stats_get(service->context->stages, stage);
     *out = (struct frt_metrics_stage_state){
         .limit = s.limit, .busy = s.busy, .queued = s.queued, .rejected = s.rejected};
@@ -36,8 +46,26 @@ static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t
     return n;
 }
 
+static void read_indexes(void *arg, struct frt_metrics_index_state *out)
+{
+    const struct http_service *service = arg;
+    struct frt_gallery_figures f;
+    frt_gallery_figures_get(service->gallery, &f);
+    *out = (struct frt_metrics_index_state){.loads = f.index_loads,
+                                            .builds = f.index_builds,
+                                            .load_ms = f.index_load_ms,
+                                            .build_ms = f.index_build_ms};
+}
+
+static void store_used(void *arg, double ms)
+{
+    frt_metrics_stage(arg, FRT_STAGE_STORE, ms);
+}
+
 void http_metrics_connect(struct http_service *service)
 {
-    const struct frt_metrics_sources sources = {.arg = service, .stage = read_stage, .caches = read_caches};
+    const struct frt_metrics_sources sources = {
+        .arg = service, .stage = read_stage, .caches = read_caches, .indexes = read_indexes};
     frt_metrics_set_sources(service->metrics, &sources);
+    frt_gallery_watch_store(service->gallery, store_used, service->metrics);
 }

@@ -20,6 +20,7 @@
 #include "http/login_limit.h"
 #include "http/metrics_sources.h"
 #include "http/server.h"
+#include "http/summary.h"
 
 enum {
     TICK_MS = 500,
@@ -73,10 +74,11 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
         return frt_fail(err, FRT_EBAD_MODEL, "the pack has no embedder model; the service needs one");
     }
     struct frt_metrics *metrics = service->metrics;
+    struct frt_pack_model_facts model;
     for (uint32_t i = 0; i < FRT_METRICS_MAX_MODELS; i++)
-        if (frt_pack_model_used(pack, i, &metrics->models[metrics->n_models].name,
-                                &metrics->models[metrics->n_models].role))
-            metrics->n_models++;
+        if (frt_pack_model_used(pack, i, &model))
+            metrics->models[metrics->n_models++] =
+                (struct frt_metrics_model){model.name, model.role, model.precision, model.device};
     /* release: a handler that sees the pack sees it whole */
     atomic_store(&service->pack, pack);
     atomic_store(&service->state, HTTP_READY);
@@ -115,7 +117,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
         .threads = config->threads != 0 ? config->threads : sizes.stages.cores,
         .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},
-        .background = true};
+        .background = true,
+        .readers = config->store_workers > 1 ? config->store_workers - 1 : 1}; /* beside the one that writes */
     const struct {
         uint32_t threads, queue;
     } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {sizes.workers, config->queue},
@@ -150,13 +153,29 @@ static void close_parts(struct http_service *service)
     http_login_limit_free(service->logins);
     frt_gallery_close(service->gallery);
     frt_access_close(service->access);
+    if (service->metrics != NULL)
+        frt_gpu_close(atomic_load(&service->metrics->gpu));
     frt_metrics_free(service->metrics);
 }
 
-static void run(struct http_server *server, const sigset_t *signals)
+static void run(struct http_server *server, struct http_summary *summary, const sigset_t *signals)
 {
-    while (wait_signal(signals, TICK_MS) == 0)
+    while (wait_signal(signals, TICK_MS) == 0) {
         http_server_reap(server);
+        http_summary_tick(summary);
+    }
+}
+
+/* Once requests are served: a driver that sleeps takes a second to answer. */
+static void look_for_gpu(struct frt_metrics *metrics)
+{
+    struct frt_gpu_reading reading;
+    struct frt_gpu *gpu = frt_gpu_open(NULL);
+    if (gpu != NULL && frt_gpu_read(gpu, &reading))
+        frt_log(FRT_LOG_INFO, "gpu", FRT_LOG_STR("name", reading.name),
+                FRT_LOG_INT("memory_total_bytes", reading.memory_total_bytes),
+                FRT_LOG_INT("memory_used_bytes", reading.memory_used_bytes), FRT_LOG_END);
+    atomic_store(&metrics->gpu, gpu);
 }
 
 static void drain(struct http_service *service, struct http_server *server, const sigset_t *signals)
@@ -178,6 +197,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
 {
     struct http_service service = {.config = config};
     struct http_server *server = NULL;
+    struct http_summary *summary = NULL;
     sigset_t signals, before;
     enum frt_status status;
     bool credentials = false;
@@ -199,6 +219,8 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     }
     if (status == FRT_OK)
         status = frt_access_configured(service.access, &credentials, err);
+    if (status == FRT_OK)
+        status = http_summary_new(&service, &summary, err);
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
                 FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),
@@ -206,12 +228,15 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
                 FRT_LOG_STR("access", credentials ? "with credentials"
                                                   : "open, loopback only: no credentials are configured"),
                 FRT_LOG_END);
-        run(server, &signals);
+        look_for_gpu(service.metrics);
+        run(server, summary, &signals);
         drain(&service, server, &signals);
+        http_summary_last(summary);
     }
     for (int i = 0; i < HTTP_POOLS; i++)
         frt_worker_pool_stop(service.pools[i]); /* runs what still waits; answers are resumed, not lost */
     http_server_stop(server);
+    http_summary_free(summary);
     close_parts(&service);
     if (status == FRT_OK)
         frt_log(FRT_LOG_INFO, "stopped", FRT_LOG_NUM("uptime_s", frt_elapsed_ms(start) / 1000), FRT_LOG_END);

@@ -66,7 +66,8 @@ struct frt_backend {
 };
 
 struct frt_backend_ops {
-    const char *name; /* "onnxruntime", "fake" */
+    const char *name;   /* "onnxruntime", "fake" */
+    const char *device; /* where it computes: "cpu" */
     const char *(*version)(const struct frt_backend *backend);
     enum frt_status (*open)(struct frt_backend *backend, const char *path, struct frt_session **out,
                             struct frt_error *err);

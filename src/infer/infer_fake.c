@@ -106,7 +106,7 @@ static void fake_backend_free(struct frt_backend *backend)
 }
 
 static const struct frt_backend_ops fake_ops = {
-    .name = "fake", .version = fake_version, .open = fake_open, .free = fake_backend_free};
+    .name = "fake", .device = "cpu", .version = fake_version, .open = fake_open, .free = fake_backend_free};
 
 enum frt_status frt_backend_fake_new(const struct frt_fake_model *models, size_t n, struct frt_backend **out,
                                      struct frt_error *err)

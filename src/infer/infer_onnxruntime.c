@@ -565,6 +565,7 @@ static void ort_backend_free(struct frt_backend *backend)
 }
 
 static const struct frt_backend_ops ort_ops = {.name = "onnxruntime",
+                                               .device = "cpu",
                                                .version = ort_version,
                                                .open = ort_open,
                                                .open_bytes = ort_open_bytes,

@@ -1,6 +1,9 @@
 /*
- * Counters and latencies of the service, and their two renderings: JSON (docs/api.md) and Prometheus
- * text (format 0.0.4).
+ * Counters and latencies of the service, and their renderings: JSON (docs/api.md), Prometheus text (format
+ * 0.0.4) and OpenMetrics 1.0.
+ *
+ * What a request counts goes into its thread's shard (histogram.h) of its route; totals, errors and requests in
+ * flight are added up from there when somebody looks.
  *
  * Threading: recording is lock-free; rendering reads the same atomics. Routes and models are set before
  * threads start (models: once, before `ready`; sources: before the first rendering). Sources are asked at each
@@ -12,18 +15,23 @@
 #include "core/json_write.h"
 #include "core/stage.h"
 #include "core/worker_pool.h"
+#include "metrics/gpu.h"
 #include "metrics/histogram.h"
 
 enum { FRT_METRICS_MAX_ROUTES = 64, FRT_METRICS_MAX_MODELS = 32, FRT_METRICS_MAX_CACHES = 8 };
 
+struct frt_metrics_shard {
+    _Alignas(64) atomic_uint_fast64_t by_class[6]; /* answers 1xx..5xx at [1]..[5]; others at [0] */
+};
+
 struct frt_metrics_route {
     const char *name; /* "POST /v1/detect", static */
+    struct frt_metrics_shard shards[FRT_METRICS_SHARDS];
     struct frt_window time;
-    atomic_uint_fast64_t by_class[6]; /* answers 1xx..5xx at [1]..[5] */
 };
 
 struct frt_metrics_model {
-    const char *name, *role; /* borrowed from the pack */
+    const char *name, *role, *precision, *device; /* borrowed from the pack; precision NULL = not known */
 };
 
 struct frt_metrics_stage_state {
@@ -42,6 +50,12 @@ struct frt_metrics_batch_state {
     uint64_t count, items;
 };
 
+/* Indexes that came into being since start. */
+struct frt_metrics_index_state {
+    uint64_t loads, builds; /* from a snapshot; from the store's rows */
+    double load_ms, build_ms;
+};
+
 /* What others know and metrics renders. A member that is NULL: nothing is known, and nothing is said. */
 struct frt_metrics_sources {
     void *arg; /* borrowed */
@@ -49,21 +63,25 @@ struct frt_metrics_sources {
     /* Fills out[0..max), returns how many. */
     size_t (*caches)(void *arg, struct frt_metrics_cache_state *out, size_t max);
     void (*batches)(void *arg, struct frt_metrics_batch_state *out);
+    void (*indexes)(void *arg, struct frt_metrics_index_state *out);
+};
+
+struct frt_metrics_counters {
+    _Alignas(64) atomic_uint_fast64_t began, rejected;
 };
 
 struct frt_metrics {
     const struct frt_clock *clock;
     int64_t start_ns;
-    atomic_uint_fast64_t total, errors, rejected;
-    atomic_uint in_flight;
-    struct frt_window time;
+    struct frt_metrics_counters counters[FRT_METRICS_SHARDS];
     struct frt_window stages[FRT_STAGE_COUNT];
-    struct frt_metrics_route routes[FRT_METRICS_MAX_ROUTES];
+    struct frt_metrics_route routes[FRT_METRICS_MAX_ROUTES + 1]; /* the last: requests of no route */
     uint32_t n_routes;
     struct frt_metrics_model models[FRT_METRICS_MAX_MODELS];
     uint32_t n_models;
     struct frt_metrics_sources sources;
-    struct frt_worker_pool *pool; /* borrowed; NULL = none yet */
+    _Atomic(struct frt_gpu *) gpu; /* borrowed; NULL = none, or not looked for yet */
+    struct frt_worker_pool *pool;  /* borrowed; NULL = none yet */
     /* the last CPU reading, for percent between two looks; guarded by nothing: a race shows an old value */
     _Atomic double cpu_seconds_then;
     atomic_int_fast64_t cpu_then_ns;
@@ -84,6 +102,15 @@ void frt_metrics_stages(struct frt_metrics *metrics, const struct frt_timing *ti
 /** Time of one piece of work in a stage. */
 void frt_metrics_stage(struct frt_metrics *metrics, enum frt_stage stage, double ms);
 
+struct frt_metrics_counts {
+    uint64_t total, in_flight, errors, rejected; /* in_flight: began and not answered */
+};
+struct frt_metrics_counts frt_metrics_counts_get(const struct frt_metrics *metrics);
+/** Answers of a route by class, added to by_class[6]. */
+void frt_metrics_route_answers(const struct frt_metrics_route *route, uint64_t by_class[6]);
+/** Latencies of all requests since start, or of the last minute, added to `totals`. */
+void frt_metrics_add_times(const struct frt_metrics *metrics, bool recent, struct frt_totals *totals);
+
 /** Copied; NULL = none. */
 void frt_metrics_set_sources(struct frt_metrics *metrics, const struct frt_metrics_sources *sources);
 
@@ -91,6 +118,7 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out);
 /** As frt_metrics_json; `more` (NULL: none) adds members of the caller's to the object. */
 void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
                            void (*more)(struct frt_json_writer *w, void *arg), void *arg);
-void frt_metrics_prometheus(struct frt_metrics *metrics, struct frt_buf *out);
+/** open  as OpenMetrics 1.0; the caller appends "# EOF" behind what else it has. */
+void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_buf *out);
 
 #endif

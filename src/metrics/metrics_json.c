@@ -1,4 +1,4 @@
-/* Metrics as JSON. What does not exist yet is said so: gpu null, caches empty. */
+/* Metrics as JSON. What does not exist is said so: gpu null, caches empty. */
 #include "core/cores.h"
 #include "core/json_write.h"
 #include "metrics/metrics.h"
@@ -16,9 +16,9 @@ static void whole(struct frt_json_writer *w, const char *key, uint64_t value)
     frt_json_int(w, (int64_t)value);
 }
 
-static void summary(struct frt_json_writer *w, const struct frt_window *window)
+static void summary(struct frt_json_writer *w, const struct frt_totals *totals)
 {
-    struct frt_summary s = frt_window_summary(window);
+    struct frt_summary s = frt_totals_summary(totals, NULL);
     frt_json_object(w);
     whole(w, "count", s.count);
     number(w, "avg", s.avg_ms);
@@ -27,6 +27,13 @@ static void summary(struct frt_json_writer *w, const struct frt_window *window)
     number(w, "p99", s.p99_ms);
     number(w, "max", s.max_ms);
     frt_json_end(w);
+}
+
+static void last_minute(struct frt_json_writer *w, const struct frt_window *window)
+{
+    struct frt_totals totals = {0};
+    frt_window_add_recent(window, &totals);
+    summary(w, &totals);
 }
 
 /* CPU between this look and the one before, at least a second ago. */
@@ -54,25 +61,46 @@ static void process(struct frt_json_writer *w, struct frt_metrics *m)
     whole(w, "rss_bytes", p.rss_bytes);
     whole(w, "peak_rss_bytes", p.peak_rss_bytes);
     frt_json_end(w);
+}
+
+static void gpu(struct frt_json_writer *w, struct frt_metrics *m)
+{
+    struct frt_gpu_reading g;
+    struct frt_gpu *device = atomic_load(&m->gpu);
     frt_json_key(w, "gpu");
-    frt_json_null(w);
+    if (device == NULL || !frt_gpu_read(device, &g)) {
+        frt_json_null(w);
+        return;
+    }
+    frt_json_object(w);
+    frt_json_key(w, "name");
+    frt_json_string(w, g.name);
+    whole(w, "memory_used_bytes", g.memory_used_bytes);
+    whole(w, "memory_total_bytes", g.memory_total_bytes);
+    frt_json_key(w, "memory_limit_bytes");
+    frt_json_null(w); /* nothing here limits it */
+    number(w, "utilization_percent", g.utilization_percent);
+    frt_json_end(w);
 }
 
 static void requests(struct frt_json_writer *w, const struct frt_metrics *m)
 {
+    const struct frt_metrics_counts counts = frt_metrics_counts_get(m);
+    struct frt_totals all = {0};
+    frt_metrics_add_times(m, true, &all);
     frt_json_key(w, "requests");
     frt_json_object(w);
-    whole(w, "total", atomic_load(&m->total));
-    whole(w, "in_flight", atomic_load(&m->in_flight));
-    whole(w, "errors", atomic_load(&m->errors));
-    whole(w, "rejected", atomic_load(&m->rejected));
+    whole(w, "total", counts.total);
+    whole(w, "in_flight", counts.in_flight);
+    whole(w, "errors", counts.errors);
+    whole(w, "rejected", counts.rejected);
     frt_json_key(w, "response_time_ms");
-    summary(w, &m->time);
+    summary(w, &all);
     frt_json_key(w, "by_route");
     frt_json_object(w);
     for (uint32_t i = 0; i < m->n_routes; i++) {
         frt_json_key(w, m->routes[i].name);
-        summary(w, &m->routes[i].time);
+        last_minute(w, &m->routes[i].time);
     }
     frt_json_end(w);
     frt_json_end(w);
@@ -106,7 +134,7 @@ static void stages(struct frt_json_writer *w, struct frt_metrics *m)
             whole(w, "rejected", state.rejected);
         }
         frt_json_key(w, "time_ms");
-        summary(w, &m->stages[i]);
+        last_minute(w, &m->stages[i]);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -144,9 +172,8 @@ static void caches(struct frt_json_writer *w, const struct frt_metrics *m)
 static void batches(struct frt_json_writer *w, const struct frt_metrics *m)
 {
     struct frt_metrics_batch_state state = {0};
-    if (m->sources.batches == NULL)
-        return;
-    m->sources.batches(m->sources.arg, &state);
+    if (m->sources.batches != NULL)
+        m->sources.batches(m->sources.arg, &state);
     frt_json_key(w, "batches");
     frt_json_object(w);
     whole(w, "count", state.count);
@@ -170,6 +197,7 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     frt_json_key(&w, "version");
     frt_json_string(&w, frt_version());
     process(&w, metrics);
+    gpu(&w, metrics);
     requests(&w, metrics);
     stages(&w, metrics);
     caches(&w, metrics);
@@ -184,6 +212,10 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
         frt_json_string(&w, metrics->models[i].name);
         frt_json_key(&w, "role");
         frt_json_string(&w, metrics->models[i].role);
+        frt_json_key(&w, "precision");
+        frt_json_string(&w, metrics->models[i].precision);
+        frt_json_key(&w, "device");
+        frt_json_string(&w, metrics->models[i].device);
         frt_json_end(&w);
     }
     frt_json_end(&w);

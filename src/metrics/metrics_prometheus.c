@@ -1,66 +1,82 @@
-/* Metrics as Prometheus text, exposition format 0.0.4. */
+/* Metrics as Prometheus text (exposition format 0.0.4) and as OpenMetrics 1.0. They differ in how the family of
+ * a counter is called, and OpenMetrics has an end mark. */
 #include <stdio.h>
+#include <string.h>
 
 #include "metrics/metrics.h"
 #include "metrics/process.h"
 
-static const double bounds_ms[] = {1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+static const double bounds_ms[] = {0.1, 0.25, 0.5, 1,    2.5,  5,    10,    25,   50,
+                                   100, 250,  500, 1000, 2500, 5000, 10000, 30000};
+enum { N_BOUNDS = sizeof bounds_ms / sizeof *bounds_ms };
 
-static void head(struct frt_buf *out, const char *name, const char *type, const char *help)
+/* What is being written. */
+struct page {
+    struct frt_buf *out;
+    bool open; /* OpenMetrics */
+};
+
+static void head(const struct page *p, const char *name, const char *type, const char *help)
 {
-    frt_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    size_t n = strlen(name);
+    if (p->open && strcmp(type, "counter") == 0)
+        n -= strlen("_total");
+    frt_buf_printf(p->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)n, name, help, (int)n, name, type);
 }
 
-static void one(struct frt_buf *out, const char *name, const char *type, const char *help, double value)
+static void one(const struct page *p, const char *name, const char *type, const char *help, double value)
 {
-    head(out, name, type, help);
-    frt_buf_printf(out, "%s %.10g\n", name, value);
+    head(p, name, type, help);
+    frt_buf_printf(p->out, "%s %.17g\n", name, value);
 }
 
 /* label  `route="POST /v1/detect"` */
-static void histogram(struct frt_buf *out, const char *name, const char *label, const struct frt_histogram *h)
+static void histogram(const struct page *p, const char *name, const char *label,
+                      const struct frt_window *window)
 {
-    /* the total last: a record that lands meanwhile must not make a bucket larger than +Inf */
-    uint64_t below[sizeof bounds_ms / sizeof *bounds_ms], count;
-    for (size_t i = 0; i < sizeof bounds_ms / sizeof *bounds_ms; i++)
-        below[i] = frt_histogram_count_below(h, bounds_ms[i]);
-    count = frt_histogram_count_below(h, 1e9);
-    for (size_t i = 0; i < sizeof bounds_ms / sizeof *bounds_ms; i++)
-        frt_buf_printf(out, "%s_bucket{%s,le=\"%g\"} %llu\n", name, label, bounds_ms[i] / 1000,
-                       (unsigned long long)(below[i] < count ? below[i] : count));
-    frt_buf_printf(out, "%s_bucket{%s,le=\"+Inf\"} %llu\n%s_sum{%s} %.6f\n%s_count{%s} %llu\n", name, label,
-                   (unsigned long long)count, name, label, (double)atomic_load(&h->sum_us) / 1e6, name, label,
-                   (unsigned long long)count);
+    struct frt_totals totals = {0};
+    frt_window_add_all(window, &totals);
+    for (size_t i = 0; i < N_BOUNDS; i++)
+        frt_buf_printf(p->out, p->open ? "%s_bucket{%s,le=\"%#.4g\"} %llu\n" : "%s_bucket{%s,le=\"%g\"} %llu\n",
+                       name, label, bounds_ms[i] / 1000,
+                       (unsigned long long)frt_totals_below(&totals, bounds_ms[i]));
+    frt_buf_printf(p->out, "%s_bucket{%s,le=\"+Inf\"} %llu\n%s_sum{%s} %.6f\n%s_count{%s} %llu\n", name, label,
+                   (unsigned long long)totals.count, name, label, (double)totals.sum_us / 1e6, name, label,
+                   (unsigned long long)totals.count);
 }
 
-static void routes(struct frt_buf *out, const struct frt_metrics *m)
+static void routes(const struct page *p, const struct frt_metrics *m)
 {
     char label[128];
-    head(out, "frt_request_duration_seconds", "histogram", "Time from a request's first byte to its answer.");
+    head(p, "frt_request_duration_seconds", "histogram", "Time from a request's first byte to its answer.");
     for (uint32_t i = 0; i < m->n_routes; i++) {
         int n = snprintf(label, sizeof label, "route=\"%s\"", m->routes[i].name);
         if (n > 0 && (size_t)n < sizeof label)
-            histogram(out, "frt_request_duration_seconds", label, &m->routes[i].time.all);
+            histogram(p, "frt_request_duration_seconds", label, &m->routes[i].time);
     }
-    head(out, "frt_responses_total", "counter", "Answers by route and class of status.");
-    for (uint32_t i = 0; i < m->n_routes; i++)
+    head(p, "frt_responses_total", "counter", "Answers by route and class of status.");
+    for (uint32_t i = 0; i < m->n_routes; i++) {
+        uint64_t by_class[6] = {0};
+        frt_metrics_route_answers(&m->routes[i], by_class);
         for (int c = 1; c < 6; c++)
-            frt_buf_printf(out, "frt_responses_total{route=\"%s\",class=\"%dxx\"} %llu\n", m->routes[i].name, c,
-                           (unsigned long long)atomic_load(&m->routes[i].by_class[c]));
+            frt_buf_printf(p->out, "frt_responses_total{route=\"%s\",class=\"%dxx\"} %llu\n", m->routes[i].name,
+                           c, (unsigned long long)by_class[c]);
+    }
 }
 
-static void stages(struct frt_buf *out, const struct frt_metrics *m)
+static void stages(const struct page *p, const struct frt_metrics *m)
 {
     char label[48];
-    head(out, "frt_stage_duration_seconds", "histogram", "Time of one photo in a stage.");
+    head(p, "frt_stage_duration_seconds", "histogram",
+         "Time of one photo in a stage, or of one use of the store.");
     for (int i = 0; i < FRT_STAGE_COUNT; i++) {
         (void)snprintf(label, sizeof label, "stage=\"%s\"", frt_stage_name((enum frt_stage)i));
-        histogram(out, "frt_stage_duration_seconds", label, &m->stages[i].all);
+        histogram(p, "frt_stage_duration_seconds", label, &m->stages[i]);
     }
 }
 
 /* The format wants the lines of one metric together: a table of metrics, and in each the stages or caches. */
-static void stage_states(struct frt_buf *out, const struct frt_metrics *m)
+static void stage_states(const struct page *p, const struct frt_metrics *m)
 {
     static const struct {
         const char *name, *type, *help;
@@ -74,16 +90,16 @@ static void stage_states(struct frt_buf *out, const struct frt_metrics *m)
     for (int i = 0; i < FRT_STAGE_COUNT; i++)
         m->sources.stage(m->sources.arg, (enum frt_stage)i, &states[i]);
     for (size_t s = 0; s < sizeof series / sizeof *series; s++) {
-        head(out, series[s].name, series[s].type, series[s].help);
+        head(p, series[s].name, series[s].type, series[s].help);
         for (int i = 0; i < FRT_STAGE_COUNT; i++) {
             const uint64_t values[] = {states[i].limit, states[i].busy, states[i].queued, states[i].rejected};
-            frt_buf_printf(out, "%s{stage=\"%s\"} %llu\n", series[s].name, frt_stage_name((enum frt_stage)i),
+            frt_buf_printf(p->out, "%s{stage=\"%s\"} %llu\n", series[s].name, frt_stage_name((enum frt_stage)i),
                            (unsigned long long)values[s]);
         }
     }
 }
 
-static void caches(struct frt_buf *out, const struct frt_metrics *m)
+static void caches(const struct page *p, const struct frt_metrics *m)
 {
     static const struct {
         const char *name, *type, *help;
@@ -101,54 +117,101 @@ static void caches(struct frt_buf *out, const struct frt_metrics *m)
     if (m->sources.caches != NULL)
         n = m->sources.caches(m->sources.arg, list, FRT_METRICS_MAX_CACHES);
     for (size_t s = 0; n > 0 && s < sizeof series / sizeof *series; s++) {
-        head(out, series[s].name, series[s].type, series[s].help);
+        head(p, series[s].name, series[s].type, series[s].help);
         for (size_t i = 0; i < n; i++) {
             const struct frt_metrics_cache_state *c = &list[i];
             const uint64_t values[] = {c->hits,    c->misses,   c->shared, c->evictions,     c->expirations,
                                        c->entries, c->capacity, c->bytes,  c->capacity_bytes};
-            frt_buf_printf(out, "%s{cache=\"%s\"} %llu\n", series[s].name, c->name,
+            frt_buf_printf(p->out, "%s{cache=\"%s\"} %llu\n", series[s].name, c->name,
                            (unsigned long long)values[s]);
         }
     }
 }
 
-static void batches(struct frt_buf *out, const struct frt_metrics *m)
+static void batches(const struct page *p, const struct frt_metrics *m)
 {
     struct frt_metrics_batch_state state = {0};
     if (m->sources.batches == NULL)
         return;
     m->sources.batches(m->sources.arg, &state);
-    one(out, "frt_batches_total", "counter", "Inferences of a batch.", (double)state.count);
-    one(out, "frt_batch_items_total", "counter", "Faces in all batches.", (double)state.items);
+    one(p, "frt_batches_total", "counter", "Inferences of a batch.", (double)state.count);
+    one(p, "frt_batch_items_total", "counter", "Faces in all batches.", (double)state.items);
 }
 
-void frt_metrics_prometheus(struct frt_metrics *metrics, struct frt_buf *out)
+static void indexes(const struct page *p, const struct frt_metrics *m)
 {
-    struct frt_process_reading p = frt_process_read();
+    struct frt_metrics_index_state state = {0};
+    if (m->sources.indexes == NULL)
+        return;
+    m->sources.indexes(m->sources.arg, &state);
+    one(p, "frt_index_loads_total", "counter", "Indexes opened from a snapshot.", (double)state.loads);
+    one(p, "frt_index_load_seconds_total", "counter", "Time that took.", state.load_ms / 1000);
+    one(p, "frt_index_builds_total", "counter", "Indexes built from the store's rows.", (double)state.builds);
+    one(p, "frt_index_build_seconds_total", "counter", "Time that took.", state.build_ms / 1000);
+}
+
+static void gpu(const struct page *p, struct frt_metrics *m)
+{
+    struct frt_gpu_reading g;
+    struct frt_gpu *device = atomic_load(&m->gpu);
+    if (device == NULL || !frt_gpu_read(device, &g))
+        return;
+    one(p, "frt_gpu_memory_used_bytes", "gauge", "Memory of the first GPU in use, by all programs.",
+        (double)g.memory_used_bytes);
+    one(p, "frt_gpu_memory_total_bytes", "gauge", "Memory of the first GPU.", (double)g.memory_total_bytes);
+    one(p, "frt_gpu_utilization_ratio", "gauge", "Share of time the first GPU was busy, 0 to 1.",
+        g.utilization_percent / 100);
+}
+
+static void models(const struct page *p, const struct frt_metrics *m)
+{
+    head(p, "frt_model_info", "gauge", "Always 1; the models in use are labels.");
+    for (uint32_t i = 0; i < m->n_models; i++) {
+        const struct frt_metrics_model *model = &m->models[i];
+        const char *const labels[] = {"name",      model->name,      "role",   model->role,
+                                      "precision", model->precision, "device", model->device};
+        for (size_t k = 0; k < sizeof labels / sizeof *labels; k += 2) {
+            frt_buf_printf(p->out, "%s%s=\"", k == 0 ? "frt_model_info{" : ",", labels[k]);
+            for (const char *c = labels[k + 1]; c != NULL && *c != '\0'; c++) /* a pack may be anybody's */
+                frt_buf_printf(p->out, *c == '\n' ? "\\n" : *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+            frt_buf_append_char(p->out, '"');
+        }
+        frt_buf_append_text(p->out, "} 1\n");
+    }
+}
+
+void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_buf *out)
+{
+    const struct page page = {out, open}, *p = &page;
+    const struct frt_metrics_counts counts = frt_metrics_counts_get(metrics);
+    struct frt_process_reading reading = frt_process_read();
     struct frt_worker_pool_stats s = {0};
     if (metrics->pool != NULL)
         s = frt_worker_pool_stats_get(metrics->pool);
-    head(out, "frt_build_info", "gauge", "Always 1; the version is a label.");
+    head(p, "frt_build_info", "gauge", "Always 1; the version is a label.");
     frt_buf_printf(out, "frt_build_info{version=\"%s\"} 1\n", frt_version());
-    one(out, "frt_uptime_seconds", "gauge", "Time since start.",
+    one(p, "frt_uptime_seconds", "gauge", "Time since start.",
         (double)(metrics->clock->monotonic_ns(metrics->clock) - metrics->start_ns) / 1e9);
-    one(out, "process_cpu_seconds_total", "counter", "CPU time used.", p.cpu_seconds);
-    one(out, "process_resident_memory_bytes", "gauge", "Resident memory.", (double)p.rss_bytes);
-    one(out, "process_open_fds", "gauge", "Open file descriptors.", p.open_files);
-    one(out, "process_threads", "gauge", "Threads.", p.threads);
-    one(out, "frt_requests_total", "counter", "Requests received.", (double)atomic_load(&metrics->total));
-    one(out, "frt_requests_in_flight", "gauge", "Requests being worked on.", atomic_load(&metrics->in_flight));
-    one(out, "frt_request_errors_total", "counter", "Answers of status 400 or above.",
-        (double)atomic_load(&metrics->errors));
-    one(out, "frt_requests_rejected_total", "counter", "Requests turned away unworked.",
-        (double)atomic_load(&metrics->rejected));
-    one(out, "frt_workers", "gauge", "Worker threads.", s.limit);
-    one(out, "frt_workers_busy", "gauge", "Workers at work.", s.busy);
-    one(out, "frt_queue_length", "gauge", "Requests waiting for a worker.", s.queued);
-    one(out, "frt_queue_limit", "gauge", "Requests that may wait.", s.queue_limit);
-    routes(out, metrics);
-    stages(out, metrics);
-    stage_states(out, metrics);
-    caches(out, metrics);
-    batches(out, metrics);
+    one(p, "process_cpu_seconds_total", "counter", "CPU time used.", reading.cpu_seconds);
+    one(p, "process_resident_memory_bytes", "gauge", "Resident memory.", (double)reading.rss_bytes);
+    one(p, "process_resident_memory_max_bytes", "gauge", "Most resident memory so far.",
+        (double)reading.peak_rss_bytes);
+    one(p, "process_open_fds", "gauge", "Open file descriptors.", reading.open_files);
+    one(p, "process_threads", "gauge", "Threads.", reading.threads);
+    one(p, "frt_requests_total", "counter", "Requests received.", (double)counts.total);
+    one(p, "frt_requests_in_flight", "gauge", "Requests being worked on.", (double)counts.in_flight);
+    one(p, "frt_request_errors_total", "counter", "Answers of status 400 or above.", (double)counts.errors);
+    one(p, "frt_requests_rejected_total", "counter", "Requests turned away unworked.", (double)counts.rejected);
+    one(p, "frt_workers", "gauge", "Worker threads.", s.limit);
+    one(p, "frt_workers_busy", "gauge", "Workers at work.", s.busy);
+    one(p, "frt_queue_length", "gauge", "Requests waiting for a worker.", s.queued);
+    one(p, "frt_queue_limit", "gauge", "Requests that may wait.", s.queue_limit);
+    routes(p, metrics);
+    stages(p, metrics);
+    stage_states(p, metrics);
+    caches(p, metrics);
+    batches(p, metrics);
+    indexes(p, metrics);
+    gpu(p, metrics);
+    models(p, metrics);
 }

@@ -128,6 +128,13 @@ await withService(process.argv[2], async (url) => {
         conforms(schemaOf("/v1/embed", "post"), answer.body);
       }
     }],
+    ["timelines conform, of answers and of problems", async () => {
+      const trace = { "X-FRT-Trace": "1" };
+      const answer = await route("post", "/v1/embed", 200, { body: photo, query: "?max_faces=2", headers: trace });
+      check(answer.trace.some((step) => step.name === "embedding-cache" && step.note), JSON.stringify(answer.trace));
+      const refused = await route("post", "/v1/detect", 415, { body: Buffer.from("no image"), headers: trace });
+      check(Array.isArray(refused.trace), JSON.stringify(refused));
+    }],
     ["verify conforms, with photos and with embeddings", async () => {
       const form = new FormData();
       form.append("image1", new Blob([photo]));

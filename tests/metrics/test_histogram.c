@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -41,6 +42,7 @@ static void percentiles_within_a_thirty_second(void **state)
     for (int shape = 0; shape < 4; shape++) {
         uint32_t seed = 11;
         double sum = 0;
+        memset(&window, 0, sizeof window);
         frt_window_init(&window, &test_clock);
         for (int i = 0; i < N; i++) {
             double u = random_unit(&seed);
@@ -96,8 +98,12 @@ static void a_minute_passes(void **state)
     }
     now_ns += INT64_C(61) * 1000000000;
     assert_int_equal(frt_window_summary(&window).count, 0);
-    assert_int_equal(frt_histogram_count_below(&window.all, 1e6), 200); /* since the start: everything */
-    assert_in_range(frt_histogram_count_below(&window.all, 100), 95, 101);
+    static struct frt_totals all;
+    frt_window_add_all(&window, &all);
+    assert_int_equal(all.count, 200); /* since the start: everything */
+    assert_int_equal(frt_totals_below(&all, 1e6), 200);
+    assert_in_range(frt_totals_below(&all, 100), 95, 101);
+    assert_int_equal(all.sum_us, 199000 * 100);
     now_ns += INT64_C(100000) * 1000000000; /* a slot's old content never comes back */
     frt_window_record(&window, 5);
     assert_int_equal(frt_window_summary(&window).count, 1);
@@ -124,6 +130,58 @@ static void recorders_race(void **state)
     for (int i = 0; i < 4; i++)
         (void)pthread_join(threads[i], NULL);
     assert_int_equal(frt_window_summary(&window).count, 80001);
+    struct frt_totals all = {0};
+    frt_window_add_all(&window, &all);
+    assert_int_equal(all.count, 80001);
+    assert_int_equal(all.sum_us, 4 * UINT64_C(200) * 4950 * 1000);
+}
+
+/* What came between two readings. */
+static void between_two_readings(void **state)
+{
+    static struct frt_window window;
+    static struct frt_totals first, second;
+    (void)state;
+    frt_window_init(&window, &test_clock);
+    for (int i = 0; i < 100; i++)
+        frt_window_record(&window, 500);
+    frt_window_add_all(&window, &first);
+    struct frt_summary none = frt_totals_summary(&first, &first);
+    assert_int_equal(none.count, 0);
+    assert_float_equal(none.p99_ms, 0, 0);
+    for (int i = 1; i <= 100; i++)
+        frt_window_record(&window, i);
+    frt_window_add_all(&window, &second);
+    struct frt_summary s = frt_totals_summary(&second, &first);
+    assert_int_equal(s.count, 100);
+    assert_float_equal(s.avg_ms, 50.5, 0.001);
+    assert_true(s.p50_ms >= 50 && s.p50_ms <= 50 * 33.0 / 32);
+    assert_true(s.p99_ms >= 99 && s.p99_ms <= 99 * 33.0 / 32);
+    assert_true(s.max_ms >= 100 && s.max_ms <= 100 * 33.0 / 32);
+    s = frt_totals_summary(&second, NULL);
+    assert_int_equal(s.count, 200);
+    assert_float_equal(s.max_ms, 500, 0.001);
+}
+
+static void *tell_shard(void *arg)
+{
+    *(unsigned *)arg = frt_metrics_shard();
+    return NULL;
+}
+
+static void threads_take_turns(void **state)
+{
+    unsigned shards[FRT_METRICS_SHARDS], seen = 0;
+    (void)state;
+    assert_int_equal(frt_metrics_shard(), frt_metrics_shard());
+    for (int i = 0; i < FRT_METRICS_SHARDS; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, tell_shard, &shards[i]), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_true(shards[i] < FRT_METRICS_SHARDS);
+        seen |= 1U << shards[i];
+    }
+    assert_int_equal(seen, (1U << FRT_METRICS_SHARDS) - 1);
 }
 
 int main(void)
@@ -133,6 +191,8 @@ int main(void)
         cmocka_unit_test(odd_values),
         cmocka_unit_test(a_minute_passes),
         cmocka_unit_test(recorders_race),
+        cmocka_unit_test(between_two_readings),
+        cmocka_unit_test(threads_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

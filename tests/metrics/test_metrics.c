@@ -20,7 +20,7 @@ static struct frt_metrics *make(void)
              unused = frt_metrics_add_route(m, "GET /unused");
     assert_int_equal(detect, 0);
     assert_int_equal(unused, 1);
-    m->models[0] = (struct frt_metrics_model){"face_recognition", "embedder"};
+    m->models[0] = (struct frt_metrics_model){"face_recognition", "embedder", "fp32", "cpu"};
     m->n_models = 1;
     const int codes[] = {200, 200, 404, 503, 499};
     for (size_t i = 0; i < 5; i++) {
@@ -58,9 +58,16 @@ static void read_batches(void *arg, struct frt_metrics_batch_state *out)
     *out = (struct frt_metrics_batch_state){4, 10};
 }
 
+static void read_indexes(void *arg, struct frt_metrics_index_state *out)
+{
+    (void)arg;
+    *out = (struct frt_metrics_index_state){2, 3, 40, 5000};
+}
+
 static void connect(struct frt_metrics *m)
 {
-    const struct frt_metrics_sources sources = {&source_arg, read_stage, read_caches, read_batches};
+    const struct frt_metrics_sources sources = {&source_arg, read_stage, read_caches, read_batches,
+                                                read_indexes};
     frt_metrics_set_sources(m, &sources);
 }
 
@@ -100,6 +107,9 @@ static void json_adds_up(void **state)
         assert_int_equal((int)number(frt_json_get(frt_json_get(stages, taken_once[i]), "time_ms"), "count"), 1);
     const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
     assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
+    assert_string_equal(frt_json_text(frt_json_get(model, "precision")), "fp32");
+    assert_string_equal(frt_json_text(frt_json_get(model, "device")), "cpu");
+    assert_true(frt_json_is_null(frt_json_get(root, "gpu")));
     frt_json_free(json);
     frt_buf_deinit(&out);
     frt_metrics_free(m);
@@ -117,7 +127,7 @@ static void sources_as_json(void **state)
     const struct frt_json_value *root = frt_json_root(json);
     assert_null(frt_json_first(frt_json_get(root, "caches"))); /* there, and empty */
     assert_non_null(frt_json_get(root, "caches"));
-    assert_null(frt_json_get(root, "batches"));
+    assert_float_equal(number(frt_json_get(root, "batches"), "mean_size"), 0, 0); /* none was made */
     frt_json_free(json);
     frt_buf_clear(&out);
     connect(m);
@@ -179,31 +189,71 @@ static bool good_line(const char *line)
     return end != p && *end == '\0';
 }
 
+static char *rendered(struct frt_metrics *m, bool open)
+{
+    struct frt_buf out;
+    frt_buf_init(&out, 1 << 20);
+    frt_metrics_prometheus(m, open, &out);
+    assert_int_equal(frt_buf_status(&out), FRT_OK);
+    assert_int_equal(out.data[out.size - 1], '\n');
+    char *text = strndup(out.data, out.size);
+    assert_non_null(text);
+    frt_buf_deinit(&out);
+    return text;
+}
+
 static void prometheus_text(void **state)
 {
     (void)state;
     struct frt_metrics *m = make();
-    struct frt_buf out;
-    frt_buf_init(&out, 1 << 20);
     connect(m);
-    frt_metrics_prometheus(m, &out);
-    assert_int_equal(frt_buf_status(&out), FRT_OK);
-    char *text = strndup(out.data, out.size);
-    assert_non_null(text);
-    assert_int_equal(text[out.size - 1], '\n');
-    assert_non_null(strstr(text, "frt_requests_total 6\n"));
-    assert_non_null(strstr(text, "frt_requests_rejected_total 1\n"));
+    m->models[0].precision = "8 \"bits\"\\";
+    char *text = rendered(m, false);
+    assert_non_null(strstr(text, "\nfrt_requests_total 6\n"));
+    assert_non_null(strstr(text, "\nfrt_requests_in_flight 1\n"));
+    assert_non_null(strstr(text, "\nfrt_request_errors_total 3\n"));
+    assert_non_null(strstr(text, "\nfrt_requests_rejected_total 1\n"));
+    assert_non_null(
+        strstr(text, "frt_request_duration_seconds_bucket{route=\"POST /v1/detect\",le=\"0.0025\"} 2\n"));
+    assert_non_null(strstr(text, "frt_request_duration_seconds_count{route=\"POST /v1/detect\"} 4\n"));
+    assert_non_null(strstr(text, "frt_responses_total{route=\"POST /v1/detect\",class=\"2xx\"} 2\n"));
     assert_non_null(strstr(text, "le=\"+Inf\""));
     assert_non_null(strstr(text, "frt_stage_limit{stage=\"store\"} 13\n"));
     assert_non_null(strstr(text, "frt_cache_hits_total{cache=\"embedding\"} 5\n"));
     assert_non_null(strstr(text, "frt_cache_capacity_bytes{cache=\"embedding\"} 10\n"));
     assert_non_null(strstr(text, "frt_batch_items_total 10\n"));
+    assert_non_null(strstr(text, "\nfrt_index_builds_total 3\n"));
+    assert_non_null(strstr(text, "\nfrt_index_build_seconds_total 5\n"));
+    assert_non_null(strstr(text, "precision=\"8 \\\"bits\\\"\\\\\",device=\"cpu\"} 1\n"));
+    assert_null(strstr(text, "frt_gpu"));
     char *rest = text;
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         if (!good_line(line))
             fail_msg("not the text format: %s", line);
     free(text);
-    frt_buf_deinit(&out);
+    frt_metrics_free(m);
+}
+
+/* OpenMetrics calls a counter's family by its name without _total, and wants bounds as 1.0. */
+static void openmetrics_text(void **state)
+{
+    (void)state;
+    struct frt_metrics *m = make();
+    connect(m);
+    char *text = rendered(m, true);
+    assert_non_null(strstr(text, "# TYPE frt_requests counter\nfrt_requests_total 6\n"));
+    assert_non_null(
+        strstr(text, "# TYPE frt_cache_hits counter\nfrt_cache_hits_total{cache=\"embedding\"} 5\n"));
+    assert_non_null(strstr(text, "# TYPE frt_stage_busy gauge\n"));
+    assert_non_null(strstr(text, "le=\"1.000\"} "));
+    assert_non_null(strstr(text, "le=\"0.0001000\"} "));
+    for (const char *p = text; (p = strstr(p, "_total")) != NULL; p++) {
+        const char *line = p;
+        while (line > text && line[-1] != '\n')
+            line--;
+        assert_int_not_equal(*line, '#');
+    }
+    free(text);
     frt_metrics_free(m);
 }
 
@@ -223,9 +273,8 @@ static void routes_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_adds_up),
-        cmocka_unit_test(sources_as_json),
-        cmocka_unit_test(prometheus_text),
+        cmocka_unit_test(json_adds_up),       cmocka_unit_test(sources_as_json),
+        cmocka_unit_test(prometheus_text),    cmocka_unit_test(openmetrics_text),
         cmocka_unit_test(routes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
