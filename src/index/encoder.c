@@ -104,6 +104,8 @@ size_t frt_prepared_bytes(const struct frt_encoder *encoder)
     return (encoder->row_bytes * sizeof(float) + code + 63) / 64 * 64;
 }
 
+enum { SUMS = 8 };
+
 /* The unit of the two magnitudes unit / 2 and 3 · unit / 2 that come closest to a query's: from the Gaussian
  * optimum (0.9957 deviations; Max, Quantizing for minimum distortion, 1960), each round the best unit for the
  * present split. */
@@ -111,13 +113,31 @@ static float best_unit(const float *q, uint32_t n)
 {
     float unit = 0.9957f / sqrtf((float)n);
     for (int round = 0; round < 6; round++) {
-        float product = 0, norm = 0;
-        for (uint32_t i = 0; i < n; i++) {
-            const float level = fabsf(q[i]) >= unit ? 1.5f : 0.5f;
-            product += level * fabsf(q[i]);
-            norm += level * level;
+        /* the sum of all at level 1/2, and what the big ones add: eight sums, as one would wait for itself */
+        float all[SUMS] = {0}, big[SUMS] = {0};
+        uint32_t n_big[SUMS] = {0}, i = 0;
+        for (; i + SUMS <= n; i += SUMS) {
+            for (uint32_t j = 0; j < SUMS; j++) {
+                const float magnitude = fabsf(q[i + j]);
+                const bool is_big = magnitude >= unit;
+                all[j] += magnitude;
+                big[j] += is_big ? magnitude : 0;
+                n_big[j] += is_big;
+            }
         }
-        unit = product / norm;
+        for (; i < n; i++) {
+            const bool is_big = fabsf(q[i]) >= unit;
+            all[0] += fabsf(q[i]);
+            big[0] += is_big ? fabsf(q[i]) : 0;
+            n_big[0] += is_big;
+        }
+        float product = 0;
+        uint32_t count = 0;
+        for (uint32_t j = 0; j < SUMS; j++) {
+            product += 0.5f * all[j] + big[j];
+            count += n_big[j];
+        }
+        unit = product / (0.25f * (float)n + 2 * (float)count); /* 2.25 = 0.25 + 2 */
     }
     return unit;
 }

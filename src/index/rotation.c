@@ -1,6 +1,7 @@
 #include "index/rotation.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/mem.h"
 
@@ -37,34 +38,106 @@ void frt_rotation_deinit(struct frt_rotation *rotation)
     *rotation = (struct frt_rotation){0};
 }
 
+/* Four numbers at once, which every processor has; the additions and their order are those of the plain
+ * transform, so that a vector's code does not depend on it. */
+enum { LANES = 4 };
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+static lanes load(const float *from)
+{
+    lanes v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static void store(float *to, lanes v)
+{
+    memcpy(to, &v, sizeof v);
+}
+
+/* The first two steps of the transform: four neighbours, in registers. */
+static void transform_four(float *v)
+{
+    const float a = v[0] + v[1], b = v[0] - v[1], c = v[2] + v[3], d = v[2] - v[3];
+    v[0] = a + c;
+    v[1] = b + d;
+    v[2] = a - c;
+    v[3] = b - d;
+}
+
+/* Two steps at once, of distance `half` (a multiple of LANES) and twice that: a number is loaded and stored
+ * once for both. */
+static void two_steps(float *v, uint32_t n, uint32_t half)
+{
+    for (uint32_t i = 0; i < n; i += 4 * half) {
+        for (uint32_t j = i; j < i + half; j += LANES) {
+            const lanes p = load(v + j), q = load(v + j + half);
+            const lanes r = load(v + j + 2 * half), s = load(v + j + 3 * half);
+            const lanes a = p + q, b = p - q, c = r + s, d = r - s;
+            store(v + j, a + c);
+            store(v + j + half, b + d);
+            store(v + j + 2 * half, a - c);
+            store(v + j + 3 * half, b - d);
+        }
+    }
+}
+
 /* Unscaled, in place; n a power of two. */
 static void walsh_hadamard(float *v, uint32_t n)
 {
-    for (uint32_t half = 1; half < n; half *= 2) {
+    uint32_t half = 1;
+    if (n >= LANES) {
+        for (uint32_t i = 0; i < n; i += LANES)
+            transform_four(v + i);
+        half = LANES;
+    }
+    for (; half >= LANES && 2 * half < n; half *= 4)
+        two_steps(v, n, half);
+    for (; half < n; half *= 2) {
         for (uint32_t i = 0; i < n; i += 2 * half) {
-            float *a = v + i, *b = v + i + half;
-            for (uint32_t j = 0; j < half; j++) {
-                const float x = a[j], y = b[j];
-                a[j] = x + y;
-                b[j] = x - y;
+            uint32_t j = i;
+            for (; half >= LANES && j < i + half; j += LANES) {
+                const lanes x = load(v + j), y = load(v + j + half);
+                store(v + j, x + y);
+                store(v + j + half, x - y);
+            }
+            for (; j < i + half; j++) {
+                const float x = v[j], y = v[j + half];
+                v[j] = x + y;
+                v[j + half] = x - y;
             }
         }
     }
+}
+
+static void multiply(float *v, const float *by, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(v + i, load(v + i) * load(by + i));
+    for (; i < n; i++)
+        v[i] *= by[i];
+}
+
+static void scale_all(float *v, float by, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(v + i, load(v + i) * by);
+    for (; i < n; i++)
+        v[i] *= by;
 }
 
 void frt_rotation_apply(const struct frt_rotation *rotation, const float *vector, float *out)
 {
     const uint32_t dim = rotation->dim, block = rotation->block;
     const float scale = 1 / sqrtf((float)block);
-    for (uint32_t i = 0; i < dim; i++)
-        out[i] = vector[i];
+    if (out != vector)
+        memcpy(out, vector, dim * sizeof *out);
     for (uint32_t r = 0; r < FRT_ROTATION_ROUNDS; r++) {
-        const float *signs = rotation->signs + (size_t)r * dim;
         float *part = r % 2 == 0 ? out : out + (dim - block);
-        for (uint32_t i = 0; i < dim; i++)
-            out[i] *= signs[i];
+        multiply(out, rotation->signs + (size_t)r * dim, dim);
         walsh_hadamard(part, block);
-        for (uint32_t i = 0; i < block; i++)
-            part[i] *= scale;
+        scale_all(part, scale, block);
     }
 }
