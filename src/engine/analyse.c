@@ -25,6 +25,7 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/trace.h"
+#include "engine/at_hand.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
 #include "engine/photo.h"
@@ -634,12 +635,11 @@ static enum frt_status get_embedded(struct work *w, struct frt_error *err)
 
 /* ------------------------------------------------------------ the whole */
 
-static enum frt_status answer(struct work *w, struct frt_faces **out, struct frt_error *err)
+/* From what is known of the photo to what its owner is told. */
+static enum frt_status hand_out(struct work *w, struct frt_faces **out, struct frt_error *err)
 {
     struct frt_faces *faces = NULL;
-    enum frt_status status = w->embed ? get_embedded(w, err) : get_photo(w, err);
-    if (status != FRT_OK)
-        return status;
+    enum frt_status status = FRT_OK;
     const struct frt_detection *found = w->embed ? w->embedded->found : w->photo->found;
     size_t n = wanted(w, w->embed ? w->embedded->n : w->photo->n), dim = w->embed ? w->pack->info.dim : 0;
     status = frt_faces_new(n, dim, &faces, err);
@@ -663,6 +663,12 @@ static enum frt_status answer(struct work *w, struct frt_faces **out, struct frt
     }
     *out = faces;
     return FRT_OK;
+}
+
+static enum frt_status answer(struct work *w, struct frt_faces **out, struct frt_error *err)
+{
+    enum frt_status status = w->embed ? get_embedded(w, err) : get_photo(w, err);
+    return status == FRT_OK ? hand_out(w, out, err) : status;
 }
 
 static void work_deinit(struct work *w)
@@ -711,6 +717,35 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
     }
     work_deinit(&w);
     return status;
+}
+
+bool frt_embed_at_hand(const struct frt_pack *pack, const void *photo, size_t size,
+                       const struct frt_detect_options *options, struct frt_faces **out)
+{
+    struct work w = {.pack = pack, .options = *options, .embed = true};
+    struct frt_cache *cache = pack->context->embedding_cache;
+    struct frt_error why;
+    struct frt_faces *faces = NULL;
+    int64_t start = frt_now_ns();
+    if (cache == NULL || options->attributes != 0 || size > FRT_AT_HAND_BYTES ||
+        check_options(&w.options, &why) != FRT_OK)
+        return false;
+    frt_photo_key_of(pack, photo, size, &w.options, &w.key);
+    if (!frt_cache_peek(cache, &w.key, &w.embedded_loan))
+        return false;
+    bool enough = embedded_suffices(&w, w.embedded_loan.value);
+    frt_cache_return(cache, &w.embedded_loan);
+    if (!enough || !frt_cache_get(cache, &w.key, &w.embedded_loan))
+        return false;
+    w.embedded = w.embedded_loan.value;
+    w.timing.cached = FRT_CACHED_EMBEDDING;
+    if (embedded_suffices(&w, w.embedded) && hand_out(&w, &faces, &why) == FRT_OK) {
+        faces->timing = w.timing;
+        faces->timing.total_ms = frt_elapsed_ms(start);
+        *out = faces;
+    }
+    work_deinit(&w);
+    return faces != NULL;
 }
 
 enum frt_status frt_detect(const struct frt_pack *pack, const struct frt_image *image,

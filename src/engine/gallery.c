@@ -1,4 +1,4 @@
-#include "engine/gallery_state.h"
+#include "engine/gallery_subjects.h"
 
 #include <errno.h>
 #include <math.h>
@@ -80,6 +80,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     }
     if (status == FRT_OK)
         status = indexes_new(&o->index_cache, &gallery->indexes, err);
+    if (status == FRT_OK)
+        status = gallery_subjects_new(&gallery->subjects, err);
     if (status == FRT_OK) {
         frt_store_id(gallery->store, gallery->store_id);
         status = gallery_keeper_new(gallery, o->background, &gallery->keeper, err);
@@ -99,6 +101,7 @@ void frt_gallery_close(struct frt_gallery *gallery)
     gallery_keeper_free(gallery->keeper);
     gallery->keeper = NULL;
     gallery_entries_free(gallery);
+    frt_cache_free(gallery->subjects);
     frt_store_close(gallery->store);
     (void)pthread_mutex_destroy(&gallery->enroll_lock);
     (void)pthread_mutex_destroy(&gallery->lock);

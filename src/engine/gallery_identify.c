@@ -1,11 +1,12 @@
 /*
  * Who is this?
  *
- *     embeddings ─ index: candidates, best first ─ store: their rows and exact embeddings ─ exact cosine
+ *     embeddings ─ index: candidates, best first ─ subjects: their rows and exact embeddings ─ exact cosine
  *                ─ one per subject (unless every face is wanted) ─ thresholds ─ matches, or unknown
  *
- * The index says where to look; what is answered is computed from the store's own embeddings, so a similarity
- * is exact, a face that was deleted a moment ago is not named, and a renamed subject has its new name.
+ * The index says where to look; what is answered is computed from the store's own embeddings, remembered by
+ * gallery_subjects.h as long as nothing in the collection has changed: a similarity is exact, a face that was
+ * deleted is not named, and a renamed subject has its new name.
  *
  * The index is asked for more than top_k, as several faces may be of one subject; when they all were, it is
  * asked again for four times as many.
@@ -20,17 +21,19 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/trace.h"
+#include "engine/at_hand.h"
 #include "engine/faces.h"
-#include "engine/gallery_state.h"
+#include "engine/gallery_subjects.h"
 #include "engine/pack.h"
 #include "simd/dot.h"
 
 enum {
     DEFAULT_TOP_K = 5,
     MAX_TOP_K = 1000,
-    FIRST_EXTRA = 8,      /* candidates beyond twice top_k */
-    MAX_FUSED_FACES = 64, /* of one subject, its first ones */
+    FIRST_EXTRA = 8, /* candidates beyond twice top_k */
     MAX_FUSED_SUBJECTS = 32,
+    MAX_BORROWED = 2 * MAX_FUSED_SUBJECTS, /* further hits are read by key: nobody asks for their other faces */
+    AT_HAND_VECTORS = 16384,               /* × queries: the largest search that takes well under a ms */
     MAX_FACES = 1000
 };
 
@@ -57,9 +60,10 @@ void frt_identified_deinit(struct frt_identified *identified)
     *identified = (struct frt_identified){0};
 }
 
-/* A row of the store and how similar it is. */
+/* A row of the store, whose it is, and how similar it is. */
 struct candidate {
     const struct frt_store_face *row;
+    const struct gallery_subject *subject; /* NULL: nothing to fuse */
     float similarity;
 };
 
@@ -82,6 +86,7 @@ struct asking {
     float default_threshold;
     uint32_t top_k, dim;
     bool fused;
+    bool at_hand; /* from memory alone, or FRT_EUNAVAILABLE */
 };
 
 static float threshold_of(const struct asking *ask, const struct frt_store_face *row)
@@ -109,75 +114,126 @@ static float least_score(const struct asking *ask)
     return least > -1 ? least : -1;
 }
 
-/* Rows of hits with exact similarities, most similar first. Several of a subject are one unless every face
- * counts. */
-static enum frt_status rank(const struct asking *ask, const float *query, const struct frt_index_hit *hits,
-                            size_t n, struct frt_store_page **page, struct candidate **out, size_t *n_out,
-                            struct frt_error *err)
+/* Who the hits of one query are: rows of borrowed subjects, and of faces beyond a subject's remembered ones. */
+struct gathered {
+    struct {
+        uint32_t group;
+        struct gallery_subject_loan borrowed;
+    } * subjects;
+    size_t n_subjects;
+    struct frt_store_page *page;
+    struct candidate *list;
+    size_t n;
+};
+
+static void gathered_deinit(const struct asking *ask, struct gathered *g)
+{
+    for (size_t i = 0; i < g->n_subjects; i++)
+        gallery_subject_return(ask->gallery, &g->subjects[i].borrowed);
+    frt_free(g->subjects);
+    frt_free(g->list);
+    frt_store_page_free(g->page);
+}
+
+static enum frt_status borrow(const struct asking *ask, struct gathered *g, uint32_t group,
+                              const struct gallery_subject **out, struct frt_error *err)
+{
+    size_t i = g->n_subjects;
+    while (i > 0 && g->subjects[i - 1].group != group)
+        i--;
+    if (i == 0) {
+        i = g->n_subjects + 1;
+        g->subjects[i - 1].group = group;
+        enum frt_status status = gallery_subject_get(ask->gallery, ask->collection, group, ask->at_hand,
+                                                     &g->subjects[i - 1].borrowed, err);
+        if (status != FRT_OK)
+            return status;
+        g->n_subjects = i;
+    }
+    *out = g->subjects[i - 1].borrowed.subject;
+    return FRT_OK;
+}
+
+/* Hits that no subject has among its first faces, from the store. */
+static enum frt_status gather_rest(const struct asking *ask, const uint64_t *keys, size_t n, struct gathered *g,
+                                   struct frt_error *err)
+{
+    size_t rows = 0;
+    if (n == 0)
+        return FRT_OK;
+    if (ask->at_hand)
+        return frt_fail(err, FRT_EUNAVAILABLE, "a face is not at hand");
+    enum frt_status status =
+        frt_store_faces_by_key(ask->gallery->store, ask->collection->key, keys, n, true, &g->page, err);
+    if (status != FRT_OK)
+        return status;
+    const struct frt_store_face *faces = frt_store_page_faces(g->page, &rows);
+    for (size_t i = 0; i < rows; i++) {
+        struct candidate *candidate = &g->list[g->n++];
+        *candidate = (struct candidate){.row = &faces[i]};
+        for (size_t j = 0; j < g->n_subjects && candidate->subject == NULL; j++) {
+            const struct gallery_subject *subject = g->subjects[j].borrowed.subject;
+            if (subject->n > 0 && subject->faces[0].subject_key == faces[i].subject_key)
+                candidate->subject = subject;
+        }
+    }
+    return FRT_OK;
+}
+
+/* The hits' rows, in no order. */
+static enum frt_status gather(const struct asking *ask, const struct frt_index_hit *hits, size_t n,
+                              struct gathered *g, struct frt_error *err)
 {
     uint64_t *keys = frt_alloc_array(n + 1, sizeof *keys);
-    struct candidate *list = frt_alloc_array(n + 1, sizeof *list);
-    size_t rows = 0, kept = 0;
+    size_t missing = 0;
     enum frt_status status = FRT_OK;
-    if (keys == NULL || list == NULL) {
+    g->subjects = frt_alloc_array(n + 1, sizeof *g->subjects); /* one a hit at most, fused ones included */
+    g->list = frt_alloc_array(n + 1, sizeof *g->list);
+    if (keys == NULL || g->subjects == NULL || g->list == NULL)
         status = frt_fail_nomem(err, "candidates");
-        goto done;
+    for (size_t i = 0; i < n && status == FRT_OK; i++) {
+        const struct gallery_subject *subject = NULL;
+        if (g->n_subjects < MAX_BORROWED)
+            status = borrow(ask, g, hits[i].group, &subject, err);
+        const struct frt_store_face *face = subject != NULL ? gallery_subject_face(subject, hits[i].key) : NULL;
+        if (face != NULL)
+            g->list[g->n++] = (struct candidate){.row = face, .subject = subject};
+        else
+            keys[missing++] = hits[i].key;
     }
-    for (size_t i = 0; i < n; i++)
-        keys[i] = hits[i].key;
-    status = frt_store_faces_by_key(ask->gallery->store, ask->collection->key, keys, n, true, page, err);
-    if (status != FRT_OK)
-        goto done;
-    const struct frt_store_face *faces = frt_store_page_faces(*page, &rows);
-    for (size_t i = 0; i < rows; i++)
-        list[i] = (struct candidate){&faces[i], frt_dot_f32(query, faces[i].embedding, ask->dim)};
-    qsort(list, rows, sizeof *list, most_similar_first);
-    for (size_t i = 0; i < rows; i++) {
-        bool again = false;
-        for (size_t j = 0; !ask->options->every_face && j < kept && !again; j++)
-            again = list[j].row->subject_key == list[i].row->subject_key;
-        if (!again)
-            list[kept++] = list[i];
-    }
-    *out = list;
-    *n_out = kept;
-    list = NULL;
-done:
+    if (status == FRT_OK)
+        status = gather_rest(ask, keys, missing, g, err);
     frt_free(keys);
-    frt_free(list);
     return status;
 }
 
-/* Similarity to the normalised mean of a subject's faces. */
-static enum frt_status fuse(const struct asking *ask, const float *query, struct candidate *candidate,
-                            struct frt_error *err)
+/* Exact similarities, most similar first. Several faces of a subject are one unless every face counts. */
+static void rank(const struct asking *ask, const float *query, struct gathered *g)
 {
-    struct frt_store_page *page = NULL;
-    size_t n = 0;
-    float *mean = NULL;
-    enum frt_status status =
-        frt_store_faces_list(ask->gallery->store, ask->collection->name, candidate->row->subject, 0,
-                             MAX_FUSED_FACES, true, &page, err);
-    if (status == FRT_ESUBJECT_NOT_FOUND || status == FRT_ECOLLECTION_NOT_FOUND)
-        return FRT_OK; /* renamed or deleted this moment: the best face stands */
-    if (status != FRT_OK)
-        return status;
-    const struct frt_store_face *faces = frt_store_page_faces(page, &n);
-    mean = frt_alloc_zero(ask->dim, sizeof *mean);
-    if (mean == NULL) {
-        status = frt_fail_nomem(err, "a template");
-        goto done;
+    size_t kept = 0;
+    for (size_t i = 0; i < g->n; i++)
+        g->list[i].similarity = frt_dot_f32(query, g->list[i].row->embedding, ask->dim);
+    qsort(g->list, g->n, sizeof *g->list, most_similar_first);
+    for (size_t i = 0; i < g->n; i++) {
+        bool again = false;
+        for (size_t j = 0; !ask->options->every_face && j < kept && !again; j++)
+            again = g->list[j].row->subject_key == g->list[i].row->subject_key;
+        if (!again)
+            g->list[kept++] = g->list[i];
     }
-    for (size_t i = 0; i < n; i++) {
-        for (uint32_t j = 0; j < ask->dim; j++)
-            mean[j] += faces[i].embedding[j];
-    }
-    const float norm = sqrtf(frt_dot_f32(mean, mean, ask->dim));
-    if (n > 1 && norm > 0)
-        candidate->similarity = frt_dot_f32(query, mean, ask->dim) / norm;
-done:
-    frt_free(mean);
-    frt_store_page_free(page);
+    g->n = kept;
+}
+
+/* Similarity to the normalised mean of a subject's faces. */
+static enum frt_status fuse(const struct asking *ask, const float *query, struct gathered *g,
+                            struct candidate *candidate, struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    if (candidate->subject == NULL)
+        status = borrow(ask, g, (uint32_t)candidate->row->subject_key, &candidate->subject, err);
+    if (status == FRT_OK && candidate->subject->fused != NULL &&
+        candidate->subject->faces[0].subject_key == candidate->row->subject_key)
+        candidate->similarity = frt_dot_f32(query, candidate->subject->fused, ask->dim);
     return status;
 }
 
@@ -215,22 +271,21 @@ static enum frt_status answer(const struct asking *ask, const float *query, cons
                               size_t n, bool complete, bool *more, struct frt_identified_face *out,
                               struct frt_error *err)
 {
-    struct frt_store_page *page = NULL;
-    struct candidate *list = NULL;
-    size_t n_list = 0;
-    enum frt_status status = rank(ask, query, hits, n, &page, &list, &n_list, err);
-    *more = status == FRT_OK && !complete && n_list < ask->top_k;
+    struct gathered g = {0};
+    enum frt_status status = gather(ask, hits, n, &g, err);
+    if (status == FRT_OK)
+        rank(ask, query, &g);
+    *more = status == FRT_OK && !complete && g.n < ask->top_k;
     if (status == FRT_OK && !*more) {
-        const size_t fused = ask->fused ? (n_list < MAX_FUSED_SUBJECTS ? n_list : MAX_FUSED_SUBJECTS) : 0;
+        const size_t fused = ask->fused ? (g.n < MAX_FUSED_SUBJECTS ? g.n : MAX_FUSED_SUBJECTS) : 0;
         for (size_t i = 0; i < fused && status == FRT_OK; i++)
-            status = fuse(ask, query, &list[i], err);
-        if (fused > 0 && status == FRT_OK)
-            qsort(list, n_list, sizeof *list, most_similar_first);
+            status = fuse(ask, query, &g, &g.list[i], err);
+        if (fused > 0)
+            qsort(g.list, g.n, sizeof *g.list, most_similar_first);
         if (status == FRT_OK)
-            status = write_matches(ask, list, n_list, out, err);
+            status = write_matches(ask, g.list, g.n, out, err);
     }
-    frt_free(list);
-    frt_store_page_free(page);
+    gathered_deinit(ask, &g);
     return status;
 }
 
@@ -252,8 +307,11 @@ static enum frt_status ask_all(struct asking *ask, const float *queries, size_t 
     }
     for (size_t first = 0; first < n && status == FRT_OK; first += FRT_INDEX_MAX_QUERIES) {
         const size_t count = n - first < FRT_INDEX_MAX_QUERIES ? n - first : FRT_INDEX_MAX_QUERIES;
-        const struct frt_index_query query = {
-            .vectors = queries + first * ask->dim, .n = count, .k = k, .min_score = least};
+        const struct frt_index_query query = {.vectors = queries + first * ask->dim,
+                                              .n = count,
+                                              .k = k,
+                                              .min_score = least,
+                                              .one_thread = ask->at_hand};
         int span = frt_trace_begin("search");
         status = frt_index_search(ask->index->index, &query, hits, n_hits, err);
         frt_trace_end(span, NULL);
@@ -261,6 +319,8 @@ static enum frt_status ask_all(struct asking *ask, const float *queries, size_t 
             const float *one = query.vectors + i * ask->dim;
             bool more = false;
             status = answer(ask, one, hits + i * k, n_hits[i], n_hits[i] < k, &more, &out[first + i], err);
+            if (more && ask->at_hand)
+                status = frt_fail(err, FRT_EUNAVAILABLE, "a wider search is needed");
             for (uint32_t wider = 4 * k; more && status == FRT_OK; wider *= 4) {
                 const uint32_t now = wider < FRT_INDEX_MAX_K ? wider : FRT_INDEX_MAX_K;
                 const struct frt_index_query again = {.vectors = one, .n = 1, .k = now, .min_score = least};
@@ -326,11 +386,21 @@ static float default_threshold_of(const struct frt_store_collection *row, float 
     return options->least_default != 0 ? fmaxf(own, options->least_default) : own;
 }
 
+/* The index, if it is in memory, has all that the row tells of, and is small. */
+static enum frt_status index_at_hand(struct asking *ask, size_t n, struct frt_error *err)
+{
+    ask->entry = gallery_entry_find(ask->gallery, ask->collection->key);
+    ask->index = ask->entry != NULL ? gallery_index_at_hand(ask->entry, ask->collection->seq) : NULL;
+    if (ask->index != NULL && n * frt_index_stats_get(ask->index->index).vectors <= AT_HAND_VECTORS)
+        return FRT_OK;
+    return frt_fail(err, FRT_EUNAVAILABLE, "the index is not at hand");
+}
+
 /* With the collection's row, so that what follows sees one state of it. */
 static enum frt_status identify(struct frt_gallery *gallery, const struct frt_store_collection *row,
                                 const float *embeddings, size_t n, float default_threshold,
-                                const struct frt_identify_options *options, struct frt_identified *out,
-                                struct frt_error *err)
+                                const struct frt_identify_options *options, bool at_hand,
+                                struct frt_identified *out, struct frt_error *err)
 {
     struct asking ask = {.gallery = gallery,
                          .collection = row,
@@ -338,13 +408,17 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
                          .default_threshold = default_threshold_of(row, default_threshold, options),
                          .top_k = options->top_k == 0 ? DEFAULT_TOP_K : options->top_k,
                          .dim = row->dim,
-                         .fused = options->score != FRT_SCORE_BEST && !options->every_face};
+                         .fused = options->score != FRT_SCORE_BEST && !options->every_face,
+                         .at_hand = at_hand};
     const int64_t start = frt_now_ns();
     enum frt_status status = FRT_OK;
     if (row->faces == 0 || n == 0)
         return FRT_OK; /* nobody is known */
-    status = gallery_entry_get(gallery, row->key, row->dim, &ask.entry, err);
-    if (status == FRT_OK)
+    if (at_hand)
+        status = index_at_hand(&ask, n, err);
+    else
+        status = gallery_entry_get(gallery, row->key, row->dim, &ask.entry, err);
+    if (status == FRT_OK && !at_hand)
         status = gallery_index_get(gallery, ask.entry, row->seq, &ask.index, &out->load_ms, err);
     if (status == FRT_OK)
         status = ask_all(&ask, embeddings, n, out->faces, err);
@@ -388,13 +462,44 @@ enum frt_status frt_identify_embeddings(struct frt_gallery *gallery, const char 
     if (status == FRT_OK)
         status = faces_new(n, &found, err);
     if (status == FRT_OK)
-        status = identify(gallery, &row, embeddings, n, default_threshold, o, &found, err);
+        status = identify(gallery, &row, embeddings, n, default_threshold, o, false, &found, err);
     frt_store_page_free(page);
     if (status != FRT_OK) {
         frt_identified_deinit(&found);
         return status;
     }
     found.total_ms = frt_elapsed_ms(start);
+    *out = found;
+    return FRT_OK;
+}
+
+static struct frt_detect_options detect_options(const struct frt_identify_options *o)
+{
+    return (struct frt_detect_options){.max_faces = o->max_faces == 0 ? 1 : o->max_faces,
+                                       .min_confidence = o->min_confidence,
+                                       .deadline_ms = o->deadline_ms,
+                                       .cancelled = o->cancelled,
+                                       .cancelled_arg = o->cancelled_arg};
+}
+
+/* From the faces of a photo and the collection's row, as it stands now, to the answer. */
+static enum frt_status identify_faces(struct frt_gallery *gallery, const struct frt_pack *pack,
+                                      const struct frt_store_collection *row, const struct frt_faces *faces,
+                                      const struct frt_identify_options *o, bool at_hand,
+                                      struct frt_identified *out, struct frt_error *err)
+{
+    struct frt_identified found = {0};
+    enum frt_status status = faces_new(faces->n, &found, err);
+    if (status == FRT_OK)
+        status = identify(gallery, row, faces->embeddings, faces->n, pack->info.default_threshold, o, at_hand,
+                          &found, err);
+    if (status != FRT_OK) {
+        frt_identified_deinit(&found);
+        return status;
+    }
+    found.image_timing = faces->timing;
+    for (size_t i = 0; i < faces->n; i++)
+        found.faces[i].face = faces->faces[i];
     *out = found;
     return FRT_OK;
 }
@@ -407,11 +512,7 @@ enum frt_status frt_identify(struct frt_gallery *gallery, const struct frt_pack 
     struct frt_identify_options own = options != NULL ? *options : defaults;
     own.pack = pack;
     const struct frt_identify_options *o = &own;
-    const struct frt_detect_options detect = {.max_faces = o->max_faces == 0 ? 1 : o->max_faces,
-                                              .min_confidence = o->min_confidence,
-                                              .deadline_ms = o->deadline_ms,
-                                              .cancelled = o->cancelled,
-                                              .cancelled_arg = o->cancelled_arg};
+    const struct frt_detect_options detect = detect_options(o);
     struct frt_identified found = {0};
     struct frt_store_page *page = NULL;
     struct frt_store_collection row;
@@ -429,22 +530,40 @@ enum frt_status frt_identify(struct frt_gallery *gallery, const struct frt_pack 
     if (status == FRT_OK) /* and again: the answer is that of now, not of before the photo was looked at */
         status = gallery_collection(gallery, collection, &page, &row, err);
     if (status == FRT_OK)
-        status = faces_new(faces->n, &found, err);
-    if (status == FRT_OK)
-        status =
-            identify(gallery, &row, faces->embeddings, faces->n, pack->info.default_threshold, o, &found, err);
-    if (status == FRT_OK) {
-        found.image_timing = faces->timing;
-        for (size_t i = 0; i < faces->n; i++)
-            found.faces[i].face = faces->faces[i];
-    }
+        status = identify_faces(gallery, pack, &row, faces, o, false, &found, err);
     frt_store_page_free(page);
     frt_faces_free(faces);
-    if (status != FRT_OK) {
-        frt_identified_deinit(&found);
+    if (status != FRT_OK)
         return status;
-    }
     found.total_ms = frt_elapsed_ms(start);
     *out = found;
     return FRT_OK;
+}
+
+bool frt_identify_at_hand(struct frt_gallery *gallery, const struct frt_pack *pack, const char *collection,
+                          const void *photo, size_t size, const struct frt_identify_options *options,
+                          struct frt_identified *out)
+{
+    struct frt_identify_options own = *options;
+    own.pack = pack;
+    const struct frt_detect_options detect = detect_options(&own);
+    struct frt_error why; /* whoever is told of it asks again, with time, and is told what is wrong */
+    struct frt_store_page *page = NULL;
+    struct frt_store_collection row;
+    struct frt_faces *faces = NULL;
+    const int64_t start = frt_now_ns();
+    if (!frt_embed_at_hand(pack, photo, size, &detect, &faces))
+        return false;
+    enum frt_status status = check_options(&own, &why);
+    if (status == FRT_OK)
+        status = frt_store_collection_glance(gallery->store, collection, &page, &row, &why);
+    if (status == FRT_OK)
+        status = check_model(&row, frt_pack_model(pack), pack->info.dim, &why);
+    if (status == FRT_OK)
+        status = identify_faces(gallery, pack, &row, faces, &own, true, out, &why);
+    if (status == FRT_OK)
+        out->total_ms = frt_elapsed_ms(start);
+    frt_store_page_free(page);
+    frt_faces_free(faces);
+    return status == FRT_OK;
 }

@@ -462,6 +462,20 @@ enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_en
     return FRT_OK;
 }
 
+struct gallery_index *gallery_index_at_hand(struct gallery_entry *entry, uint64_t seq)
+{
+    const struct frt_cache_key key = cache_key(entry);
+    struct frt_cache_loan used = {0};
+    struct gallery_index *index = gallery_index_peek(entry);
+    if (index != NULL && behind(index, seq)) {
+        gallery_index_release(index);
+        index = NULL;
+    }
+    if (index != NULL && frt_cache_get(entry->gallery->indexes, &key, &used))
+        frt_cache_return(entry->gallery->indexes, &used);
+    return index;
+}
+
 void gallery_index_follow(struct frt_gallery *gallery, uint64_t key, uint64_t seq)
 {
     struct gallery_entry *entry = gallery_entry_find(gallery, key);

@@ -5,6 +5,7 @@
  *     gallery_index.c     store → index: load, follow, save, rebuild
  *     gallery_keeper.c    the background thread: jobs, maintenance, snapshots, self-checks
  *     gallery_enroll.c    gallery_identify.c         gallery_ndjson.c     import, export
+ *     gallery_subjects.c  what searches remember of subjects
  *
  * An index follows its collection: before it is used, the changes since its sequence number are applied.
  * Whoever needs them applies them (one at a time a collection: its turn), so that a face is found as soon as
@@ -73,6 +74,7 @@ struct gallery_counts {
 };
 
 struct gallery_keeper; /* gallery_keeper.c */
+struct frt_cache;
 
 struct frt_gallery {
     struct frt_store *store;
@@ -87,6 +89,7 @@ struct frt_gallery {
     struct frt_cache *indexes; /* of struct gallery_index, by the collection's key */
     struct gallery_keeper *keeper;
     struct gallery_counts counts;
+    struct frt_cache *subjects; /* gallery_subjects.h */
 };
 
 /** Wait for a turn at most GALLERY_WAIT_MS. Errors: FRT_EOVERLOADED. */
@@ -110,6 +113,8 @@ size_t gallery_entries(struct frt_gallery *gallery, struct gallery_entry **out, 
 FRT_NODISCARD enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry,
                                                 uint64_t seq, struct gallery_index **out, double *load_ms,
                                                 struct frt_error *err);
+/** As gallery_index_get, if the index is loaded and has every change already; else NULL. A reference. */
+struct gallery_index *gallery_index_at_hand(struct gallery_entry *entry, uint64_t seq);
 /** The present index, whatever it has; NULL when none is loaded. No use of it as the cache counts. A reference.
  */
 struct gallery_index *gallery_index_peek(struct gallery_entry *entry);

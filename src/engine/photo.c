@@ -42,14 +42,20 @@ size_t frt_embedded_bytes(const struct frt_embedded *embedded, size_t dim)
 bool frt_photo_key(const struct frt_pack *pack, const struct frt_image *image,
                    const struct frt_detect_options *options, struct frt_cache_key *out)
 {
+    size_t size = 0;
+    const void *bytes = frt_image_bytes(image, &size);
+    if (bytes != NULL)
+        frt_photo_key_of(pack, bytes, size, options, out);
+    return bytes != NULL;
+}
+
+void frt_photo_key_of(const struct frt_pack *pack, const void *bytes, size_t size,
+                      const struct frt_detect_options *options, struct frt_cache_key *out)
+{
     struct {
         char pack_id[FRT_SHA256_HEX_SIZE], detector[FRT_SPEC_NAME_MAX];
         char min_confidence[sizeof(float)], min_size_px[sizeof(float)], opening[sizeof(uint64_t)], as_published;
     } asked; /* of char, so that no padding is hashed */
-    size_t size = 0;
-    const void *bytes = frt_image_bytes(image, &size);
-    if (bytes == NULL)
-        return false;
     memset(&asked, 0, sizeof asked);
     memcpy(asked.pack_id, pack->manifest->id, sizeof asked.pack_id);
     memcpy(asked.detector, pack->detector_name, strnlen(pack->detector_name, sizeof asked.detector));
@@ -60,5 +66,4 @@ bool frt_photo_key(const struct frt_pack *pack, const struct frt_image *image,
     static_assert(sizeof out->bytes == FRT_SHA256_BYTES, "a key is a SHA-256");
     /* what was asked first: it has a fixed length, so no two questions run into one text */
     frt_sha256_two(&asked, sizeof asked, bytes, size, out->bytes);
-    return true;
 }

@@ -43,5 +43,8 @@ size_t frt_embedded_bytes(const struct frt_embedded *embedded, size_t dim);
  *  caller handed over, which are not cached. */
 bool frt_photo_key(const struct frt_pack *pack, const struct frt_image *image,
                    const struct frt_detect_options *options, struct frt_cache_key *out);
+/** As frt_photo_key, of the encoded bytes, whether they are an image or not. */
+void frt_photo_key_of(const struct frt_pack *pack, const void *bytes, size_t size,
+                      const struct frt_detect_options *options, struct frt_cache_key *out);
 
 #endif

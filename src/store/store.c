@@ -258,6 +258,16 @@ enum frt_status store_reader(struct frt_store *store, struct db **out, struct fr
     return FRT_OK;
 }
 
+struct db *store_reader_at_once(struct frt_store *store)
+{
+    (void)pthread_mutex_lock(&store->pool_lock);
+    struct db *db = store->n_idle > 0 ? store->idle[--store->n_idle] : NULL;
+    (void)pthread_mutex_unlock(&store->pool_lock);
+    if (db != NULL)
+        began(db, "store-read");
+    return db;
+}
+
 void store_reader_done(struct frt_store *store, struct db *db)
 {
     ended(store, db);

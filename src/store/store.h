@@ -107,6 +107,11 @@ FRT_NODISCARD enum frt_status frt_store_collection_patch(struct frt_store *store
 FRT_NODISCARD enum frt_status frt_store_collection_get(struct frt_store *store, const char *name,
                                                        struct frt_store_page **page,
                                                        struct frt_store_collection *out, struct frt_error *err);
+/** As frt_store_collection_get, but it waits for nobody: FRT_EOVERLOADED when no connection is free. */
+FRT_NODISCARD enum frt_status frt_store_collection_glance(struct frt_store *store, const char *name,
+                                                          struct frt_store_page **page,
+                                                          struct frt_store_collection *out,
+                                                          struct frt_error *err);
 /** Collections whose name is greater than `after` ("" = from the start), by name (bytes), at most `limit`. */
 FRT_NODISCARD enum frt_status frt_store_collection_list(struct frt_store *store, const char *after,
                                                         size_t limit, struct frt_store_page **page,
@@ -177,6 +182,16 @@ FRT_NODISCARD enum frt_status frt_store_face_get(struct frt_store *store, const 
 FRT_NODISCARD enum frt_status frt_store_faces_by_key(struct frt_store *store, uint64_t collection_key,
                                                      const uint64_t *keys, size_t n, bool embedding,
                                                      struct frt_store_page **page, struct frt_error *err);
+
+/**
+ * The first faces of a subject, with embeddings, in order of key, at most `limit`; none when there is no such
+ * subject (any more).
+ * row  of the collection, as it was read.
+ */
+FRT_NODISCARD enum frt_status frt_store_faces_of(struct frt_store *store,
+                                                 const struct frt_store_collection *row, uint64_t subject_key,
+                                                 size_t limit, struct frt_store_page **page,
+                                                 struct frt_error *err);
 
 /** Faces in order of key, those with key > after, at most `limit`; subject NULL = all.
  *  Errors: FRT_ECOLLECTION_NOT_FOUND, FRT_ESUBJECT_NOT_FOUND. */

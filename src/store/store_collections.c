@@ -105,15 +105,13 @@ static enum frt_status read_row(struct frt_store_page *page, struct db_stmt *stm
     return FRT_OK;
 }
 
-static enum frt_status read_rows(struct frt_store *store, const char *sql, const char *name, size_t limit,
-                                 struct frt_store_page **out, struct frt_error *err)
+/* CONSUMES db. */
+static enum frt_status read_rows(struct frt_store *store, struct db *db, const char *sql, const char *name,
+                                 size_t limit, struct frt_store_page **out, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     struct frt_store_page *page = NULL;
     enum frt_status status = store_page_new(STORE_COLLECTIONS, &page, err);
-    if (status == FRT_OK)
-        status = store_reader(store, &db, err);
     if (status == FRT_OK)
         status = db_use(db, sql, &stmt, err);
     if (status == FRT_OK) {
@@ -127,8 +125,7 @@ static enum frt_status read_rows(struct frt_store *store, const char *sql, const
         status = read_row(page, stmt, err);
     }
     db_done(stmt);
-    if (db != NULL)
-        store_reader_done(store, db);
+    store_reader_done(store, db);
     if (status != FRT_OK) {
         frt_store_page_free(page);
         return status;
@@ -137,14 +134,15 @@ static enum frt_status read_rows(struct frt_store *store, const char *sql, const
     return FRT_OK;
 }
 
-enum frt_status frt_store_collection_get(struct frt_store *store, const char *name,
-                                         struct frt_store_page **page, struct frt_store_collection *out,
-                                         struct frt_error *err)
+/* CONSUMES db. */
+static enum frt_status get(struct frt_store *store, struct db *db, const char *name,
+                           struct frt_store_page **page, struct frt_store_collection *out,
+                           struct frt_error *err)
 {
     struct frt_store_page *found = NULL;
     size_t n = 0;
     enum frt_status status =
-        read_rows(store, "SELECT " COLUMNS "WHERE name = ?1 LIMIT ?2", name, 1, &found, err);
+        read_rows(store, db, "SELECT " COLUMNS "WHERE name = ?1 LIMIT ?2", name, 1, &found, err);
     if (status != FRT_OK)
         return status;
     const struct frt_store_collection *rows = store_page_rows(found, &n);
@@ -157,16 +155,36 @@ enum frt_status frt_store_collection_get(struct frt_store *store, const char *na
     return FRT_OK;
 }
 
+enum frt_status frt_store_collection_get(struct frt_store *store, const char *name,
+                                         struct frt_store_page **page, struct frt_store_collection *out,
+                                         struct frt_error *err)
+{
+    struct db *db = NULL;
+    enum frt_status status = store_reader(store, &db, err);
+    return status == FRT_OK ? get(store, db, name, page, out, err) : status;
+}
+
+enum frt_status frt_store_collection_glance(struct frt_store *store, const char *name,
+                                            struct frt_store_page **page, struct frt_store_collection *out,
+                                            struct frt_error *err)
+{
+    struct db *db = store_reader_at_once(store);
+    return db != NULL ? get(store, db, name, page, out, err)
+                      : frt_fail(err, FRT_EOVERLOADED, "no connection to the database is free");
+}
+
 enum frt_status frt_store_collection_list(struct frt_store *store, const char *after, size_t limit,
                                           struct frt_store_page **page,
                                           const struct frt_store_collection **rows, size_t *n,
                                           struct frt_error *err)
 {
-    enum frt_status status =
-        limit == 0 || limit > FRT_STORE_PAGE_MAX
-            ? frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX)
-            : read_rows(store, "SELECT " COLUMNS "WHERE name > ?1 ORDER BY name LIMIT ?2", after, limit, page,
-                        err);
+    struct db *db = NULL;
+    if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
+        return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
+    enum frt_status status = store_reader(store, &db, err);
+    if (status == FRT_OK)
+        status = read_rows(store, db, "SELECT " COLUMNS "WHERE name > ?1 ORDER BY name LIMIT ?2", after, limit,
+                           page, err);
     if (status == FRT_OK)
         *rows = store_page_rows(*page, n);
     return status;
@@ -199,4 +217,18 @@ enum frt_status store_collection_find(struct db *db, const char *name, struct st
     if (status == FRT_OK)
         *out = facts;
     return status;
+}
+
+enum frt_status store_collection_touch(struct db *db, uint64_t collection, struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    uint64_t seq = 0;
+    enum frt_status status = store_take_seqs(db, 1, &seq, err);
+    if (status == FRT_OK)
+        status = db_use(db, "UPDATE collections SET seq = ?2 WHERE key = ?1", &stmt, err);
+    if (status != FRT_OK)
+        return status;
+    db_bind_int(stmt, 1, (int64_t)collection);
+    db_bind_int(stmt, 2, (int64_t)seq);
+    return db_run(stmt, err);
 }

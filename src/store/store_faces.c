@@ -252,6 +252,8 @@ static enum frt_status set_thresholds(struct db *db, uint64_t collection, const 
             status = db_run(stmt, err);
         }
     }
+    if (status == FRT_OK && n > 0)
+        status = store_collection_touch(db, collection, err);
     return status;
 }
 
@@ -433,6 +435,37 @@ enum frt_status frt_store_faces_by_key(struct frt_store *store, uint64_t collect
         }
         db_done(stmt);
     }
+    if (db != NULL)
+        store_reader_done(store, db);
+    if (status != FRT_OK) {
+        frt_store_page_free(found);
+        return status;
+    }
+    *page = found;
+    return FRT_OK;
+}
+
+enum frt_status frt_store_faces_of(struct frt_store *store, const struct frt_store_collection *row,
+                                   uint64_t subject_key, size_t limit, struct frt_store_page **page,
+                                   struct frt_error *err)
+{
+    struct db *db = NULL;
+    struct db_stmt *stmt = NULL;
+    struct frt_store_page *found = NULL;
+    enum frt_status status = store_page_new(STORE_FACES, &found, err);
+    if (status == FRT_OK)
+        status = store_reader(store, &db, err);
+    if (status == FRT_OK)
+        status = db_use(
+            db, "SELECT " FACE_COLUMNS "WHERE f.subject = ?1 AND +f.collection = ?2 ORDER BY f.key LIMIT ?3",
+            &stmt, err);
+    if (status == FRT_OK) {
+        db_bind_int(stmt, 1, (int64_t)subject_key);
+        db_bind_int(stmt, 2, (int64_t)row->key);
+        db_bind_int(stmt, 3, (int64_t)limit);
+        status = read_faces(stmt, row->dim, true, found, err);
+    }
+    db_done(stmt);
     if (db != NULL)
         store_reader_done(store, db);
     if (status != FRT_OK) {

@@ -44,6 +44,8 @@ struct frt_store {
 
 /** A reader, waiting at most the busy time. Give it back with store_reader_done. */
 FRT_NODISCARD enum frt_status store_reader(struct frt_store *store, struct db **out, struct frt_error *err);
+/** A reader that is free this moment; NULL when none is. */
+struct db *store_reader_at_once(struct frt_store *store);
 void store_reader_done(struct frt_store *store, struct db *db);
 
 /** The turn to write, and a transaction. */
@@ -97,6 +99,9 @@ FRT_NODISCARD enum frt_status store_collection_find(struct db *db, const char *n
 /** Key of a subject. Errors: FRT_ESUBJECT_NOT_FOUND. */
 FRT_NODISCARD enum frt_status store_subject_find(struct db *db, uint64_t collection, const char *name,
                                                  uint64_t *key, struct frt_error *err);
+/** Something of a collection's faces or subjects has changed that the index does not need to know, but whoever
+ *  remembers rows does: its seq moves on. In a transaction. */
+FRT_NODISCARD enum frt_status store_collection_touch(struct db *db, uint64_t collection, struct frt_error *err);
 /** Delete faces that `select` (with ?1 = which) lists as (key, subject), note the deletions, keep the counts.
  */
 FRT_NODISCARD enum frt_status store_delete_faces(struct db *db, uint64_t collection, const char *select,

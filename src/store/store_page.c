@@ -3,7 +3,7 @@
 #include "core/mem.h"
 #include "store/store_internal.h"
 
-enum { BLOCK_BYTES = 65536 };
+enum { FIRST_BYTES = 4096 - 64, BLOCK_BYTES = 65536 }; /* most pages are a few rows */
 
 struct block {
     struct block *next;
@@ -86,7 +86,8 @@ static void *take(struct frt_store_page *page, size_t size)
     const size_t rounded = (size + 15) / 16 * 16;
     struct block *block = page->blocks;
     if (block == NULL || block->size - block->used < rounded) {
-        const size_t room = rounded > BLOCK_BYTES ? rounded : BLOCK_BYTES;
+        const size_t usual = block == NULL ? FIRST_BYTES : BLOCK_BYTES,
+                     room = rounded > usual ? rounded : usual;
         block = frt_alloc(sizeof *block + room);
         if (block == NULL)
             return NULL;

@@ -93,6 +93,8 @@ static enum frt_status rename_subject(struct db *db, const char *collection, con
         db_bind_text(stmt, 2, to);
         status = db_run(stmt, err);
     }
+    if (status == FRT_OK)
+        status = store_collection_touch(db, facts.key, err);
     if (status == FRT_ECONFLICT)
         status =
             frt_fail(err, FRT_ECONFLICT, "subject '%.256s' is in collection '%.128s' already", to, collection);
