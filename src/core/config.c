@@ -101,6 +101,11 @@ static const struct frt_config_key settings[] = {
     {"index_cache_ttl", "FRT_INDEX_CACHE_TTL", NULL, "TIME", "2h",
      "How long an index is held after its last use; units ms, s, min, h; ms when none is given.",
      FIELD(index_cache_ttl_ms), 1, 604800000, FRT_CONFIG_DURATION_MS},
+    {"http_threads", "FRT_HTTP_THREADS", NULL, "N", "0",
+     "Threads that read requests, write answers, and answer what is in memory already; 0 = one per core, at "
+     "most "
+     "4.",
+     FIELD(http_threads), 0, 256, FRT_CONFIG_WHOLE},
     {"connections", "FRT_CONNECTIONS", NULL, "N", "1000", "Connections open at once.", FIELD(connections), 1,
      100000, FRT_CONFIG_WHOLE},
     {"token_lifetime", "FRT_TOKEN_LIFETIME", NULL, "TIME", "8h",

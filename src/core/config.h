@@ -29,6 +29,7 @@ struct frt_config {
     uint32_t workers, detection_workers, recognition_workers, image_workers, store_workers, cores;
     uint32_t queue;                                     /* requests waiting at most */
     uint32_t threads;                                   /* of one inference; OMP_NUM_THREADS; 0 = cores */
+    uint32_t http_threads;                              /* 0 = one per core, at most 4 */
     uint32_t connections;                               /* open at most */
     uint32_t embedding_cache, image_cache, index_cache; /* entries; 0 = none */
     uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes;

@@ -3,6 +3,7 @@
  * service, its first log line and `frt doctor` say the same.
  *
  *     workers = min(32, 4 × cores)             requests in progress; most of them wait
+ *     http_threads = min(4, cores)             read, write, answer from memory
  *     image 16, detect and recognize min(8, cores)   stages (core/stage.h); together at most `cores` compute
  *     store 20                                 reads and writes of the database
  *     threads                                  of one inference (engine/context.h)
@@ -18,7 +19,7 @@
 
 struct frt_sizes {
     struct frt_cores found;
-    uint32_t workers, threads;
+    uint32_t workers, http_threads, threads;
     struct frt_stage_limits stages;
 };
 

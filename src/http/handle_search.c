@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include "core/trace.h"
 #include "engine/answer_gallery.h"
+#include "engine/at_hand.h"
 #include "http/handler.h"
 
 enum { MAX_TOP_K = 1000, MAX_FACES = 1000 };
@@ -86,6 +87,40 @@ static enum frt_status by_image(struct http_service *service, struct http_fields
     return status;
 }
 
+/* What is asked, and that it makes sense. *embedding: by one, not by a photo. */
+static enum frt_status read_asked(const struct http_request *request, struct http_fields *fields,
+                                  struct frt_identify_options *options, bool *embedding, struct frt_error *err)
+{
+    enum frt_status status = http_fields_init(fields, request, names, NULL, err);
+    if (status == FRT_OK && fields->input.request == NULL)
+        status = frt_fail(err, FRT_EBAD_REQUEST, "the body is empty; send an image or an embedding");
+    if (status == FRT_OK) {
+        *embedding = http_field_has(fields, "embedding");
+        if (*embedding && (fields->input.kind == HTTP_INPUT_RAW || http_input_has(&fields->input, "image")))
+            status = frt_fail(err, FRT_EBAD_REQUEST, "both 'image' and 'embedding' are given; one is right");
+    }
+    return status == FRT_OK ? read_options(fields, options, err) : status;
+}
+
+/* CONSUMES identified. */
+static void write_answer(struct http_service *service, const struct http_request *request,
+                         struct http_response *response, const struct frt_identify_options *options,
+                         bool embedding, struct frt_identified *identified)
+{
+    struct frt_json_writer w;
+    if (!embedding)
+        frt_metrics_stages(service->metrics, &identified->image_timing);
+    response->timing = identified->image_timing;
+    int span = frt_trace_begin("write");
+    frt_json_writer_init(&w, &response->body, false);
+    frt_json_object(&w);
+    frt_answer_identified(&w, identified, options->candidates);
+    frt_json_end(&w);
+    frt_trace_end(span, NULL);
+    frt_identified_deinit(identified);
+    http_finish(response, request);
+}
+
 void http_handle_search(struct http_service *service, struct http_request *request,
                         struct http_response *response)
 {
@@ -93,35 +128,39 @@ void http_handle_search(struct http_service *service, struct http_request *reque
     struct http_fields fields = {0};
     struct frt_identify_options options;
     struct frt_identified identified = {0};
-    struct frt_json_writer w;
     bool embedding = false;
-    enum frt_status status = http_fields_init(&fields, request, names, NULL, &err);
-    if (status == FRT_OK && fields.input.request == NULL)
-        status = frt_fail(&err, FRT_EBAD_REQUEST, "the body is empty; send an image or an embedding");
-    if (status == FRT_OK) {
-        embedding = http_field_has(&fields, "embedding");
-        if (embedding && (fields.input.kind == HTTP_INPUT_RAW || http_input_has(&fields.input, "image")))
-            status = frt_fail(&err, FRT_EBAD_REQUEST, "both 'image' and 'embedding' are given; one is right");
-    }
-    if (status == FRT_OK)
-        status = read_options(&fields, &options, &err);
+    enum frt_status status = read_asked(request, &fields, &options, &embedding, &err);
     if (status == FRT_OK)
         status = embedding ? by_embedding(service, &fields, &options, &identified, &err)
                            : by_image(service, &fields, &options, &identified, &err);
-    if (status == FRT_OK) {
-        if (!embedding)
-            frt_metrics_stages(service->metrics, &identified.image_timing);
-        response->timing = identified.image_timing;
-        int span = frt_trace_begin("write");
-        frt_json_writer_init(&w, &response->body, false);
-        frt_json_object(&w);
-        frt_answer_identified(&w, &identified, options.candidates);
-        frt_json_end(&w);
-        frt_trace_end(span, NULL);
-        frt_identified_deinit(&identified);
-        http_finish(response, request);
-    } else {
+    if (status == FRT_OK)
+        write_answer(service, request, response, &options, embedding, &identified);
+    else
         http_fail(response, request, status, &err);
-    }
     http_fields_deinit(&fields);
+}
+
+bool http_search_at_once(struct http_service *service, struct http_request *request,
+                         struct http_response *response)
+{
+    struct frt_error why = {0}; /* http_handle_search tells of it */
+    struct http_fields fields = {0};
+    struct frt_identify_options options;
+    struct frt_identified identified = {0};
+    const char *data = NULL;
+    char *owned = NULL;
+    size_t size = 0;
+    bool embedding = false, done = false;
+    /* a photo in base64 is a third larger than itself */
+    if (request->body_size > 2 * FRT_AT_HAND_BYTES)
+        return false;
+    if (read_asked(request, &fields, &options, &embedding, &why) == FRT_OK && !embedding &&
+        http_input_image(&fields.input, "image", &data, &size, &owned, &why) == FRT_OK)
+        done = frt_identify_at_hand(service->gallery, atomic_load(&service->pack), request->params[0], data,
+                                    size, &options, &identified);
+    if (done)
+        write_answer(service, request, response, &options, false, &identified);
+    frt_free(owned);
+    http_fields_deinit(&fields);
+    return done;
 }

@@ -89,9 +89,10 @@ static void log_sizes(const struct frt_sizes *sizes)
 {
     char cores[128];
     frt_log(FRT_LOG_INFO, "sizes", FRT_LOG_STR("cores", frt_sizes_cores_text(sizes, cores, sizeof cores)),
-            FRT_LOG_INT("workers", sizes->workers), FRT_LOG_INT("image", sizes->stages.image),
-            FRT_LOG_INT("detect", sizes->stages.detect), FRT_LOG_INT("recognize", sizes->stages.recognize),
-            FRT_LOG_INT("store", sizes->stages.store), FRT_LOG_INT("threads", sizes->threads), FRT_LOG_END);
+            FRT_LOG_INT("workers", sizes->workers), FRT_LOG_INT("http_threads", sizes->http_threads),
+            FRT_LOG_INT("image", sizes->stages.image), FRT_LOG_INT("detect", sizes->stages.detect),
+            FRT_LOG_INT("recognize", sizes->stages.recognize), FRT_LOG_INT("store", sizes->stages.store),
+            FRT_LOG_INT("threads", sizes->threads), FRT_LOG_END);
 }
 
 /* Everything but the models, which take a while. */
@@ -101,6 +102,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
     struct frt_sizes sizes;
     frt_sizes_decide(config, &sizes);
     log_sizes(&sizes);
+    service->http_threads = sizes.http_threads;
     const struct frt_context_options context = {
         .threads = config->threads,
         .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,

@@ -1,8 +1,9 @@
 /*
  * server.h over libmicrohttpd, the only file that includes its header.
  *
- * One HTTP thread (epoll) runs every callback here; workers touch an exchange only while its
- * connection is suspended. An exchange is one request and its answer; a client is one connection.
+ * A few HTTP threads (epoll), each with connections of its own, run every callback here; workers touch an
+ * exchange only while its connection is suspended. An exchange is one request and its answer; a client is one
+ * connection.
  *
  * Hand-over: the HTTP thread suspends the connection and submits a job; the worker does it, sets `worked`
  * (release) and resumes; the HTTP thread sees `worked` (acquire) and with it all that the worker wrote. The
@@ -10,7 +11,6 @@
  * read buffer meanwhile) and for a page of a streamed answer.
  */
 #include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +23,10 @@
 #include "core/crypto.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/worker_pool.h"
 #include "http/answer_timeline.h"
 #include "http/auth.h"
+#include "http/client_list.h"
 #include "http/listen_address.h"
 #include "http/server.h"
 
@@ -40,22 +42,11 @@ enum {
 /* Bodies of all requests together: what 25 of the largest allowed ones take. */
 #define ALL_BODIES_BYTES (UINT64_C(512) << 20)
 
-enum phase { PHASE_WAITING = 0, PHASE_READING, PHASE_WORKING, PHASE_WRITING };
-
-/* One connection; in the server's list, whose lock guards phase and since_ns. */
-struct client {
-    struct client *next, *previous;
-    int fd;
-    enum phase phase;
-    int64_t since_ns;
-};
-
 struct http_server {
     struct http_service *service;
     struct MHD_Daemon *daemon;
     char url[300];
-    pthread_mutex_t lock;
-    struct client *clients;
+    struct http_client_list clients;
     uint32_t unknown_route; /* metrics number for what no route takes */
     atomic_uint in_flight;
     atomic_bool cancel;
@@ -65,7 +56,7 @@ struct http_server {
 struct exchange {
     struct http_server *server;
     struct MHD_Connection *connection;
-    struct client *client;
+    struct http_client *client;
     const struct http_route *route; /* NULL: none fits */
     struct http_request request;
     struct http_response response;
@@ -89,54 +80,30 @@ struct exchange {
 
 /* -------------------------------------------------------------- clients */
 
-static void set_phase(struct http_server *server, struct client *client, enum phase phase)
-{
-    (void)pthread_mutex_lock(&server->lock);
-    client->phase = phase;
-    client->since_ns = frt_now_ns();
-    (void)pthread_mutex_unlock(&server->lock);
-}
-
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct http_server *server = arg;
-    struct client *client = *context;
-    (void)pthread_mutex_lock(&server->lock);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        client = frt_alloc_zero(1, sizeof *client);
-        if (client != NULL) {
-            client->fd = info == NULL ? -1 : info->connect_fd;
-            client->since_ns = frt_now_ns();
-            client->next = server->clients;
-            if (client->next != NULL)
-                client->next->previous = client;
-            server->clients = client;
-        }
-        *context = client; /* without one, requests of this connection are refused */
-    } else if (client != NULL) {
-        if (client->next != NULL)
-            client->next->previous = client->previous;
-        if (client->previous != NULL)
-            client->previous->next = client->next;
-        else
-            server->clients = client->next;
-        frt_free(client);
+        /* without one, requests of this connection are refused */
+        *context = http_client_add(&server->clients, info == NULL ? -1 : info->connect_fd);
+    } else if (*context != NULL) {
+        http_client_remove(&server->clients, *context);
         *context = NULL;
     }
-    (void)pthread_mutex_unlock(&server->lock);
+}
+
+static void set_phase(const struct exchange *x, enum http_phase phase)
+{
+    http_client_phase(x->client, phase, frt_now_ns());
 }
 
 void http_server_reap(struct http_server *server)
 {
-    int64_t limit_ns = (int64_t)server->service->config->request_timeout_ms * 1000000, now = frt_now_ns();
-    (void)pthread_mutex_lock(&server->lock);
-    for (struct client *c = server->clients; c != NULL; c = c->next)
-        if (c->phase != PHASE_WORKING && c->fd >= 0 && now - c->since_ns > limit_ns)
-            (void)shutdown(c->fd, SHUT_RDWR); /* the HTTP thread sees the end and cleans up */
-    (void)pthread_mutex_unlock(&server->lock);
+    http_client_list_reap(&server->clients, frt_now_ns(),
+                          (int64_t)server->service->config->request_timeout_ms * 1000000);
 }
 
 /* ------------------------------------------------------------ exchanges */
@@ -229,7 +196,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *con
     struct http_server *server = arg;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct client *client = info == NULL ? NULL : info->socket_context;
+    struct http_client *client = info == NULL ? NULL : info->socket_context;
     struct exchange *x = client == NULL ? NULL : frt_alloc_zero(1, sizeof *x);
     if (x == NULL)
         return NULL;
@@ -269,7 +236,7 @@ static void begin(struct exchange *x, const char *method, const char *version)
         x->body.max = PIECE_BYTES;
     atomic_fetch_add(&server->in_flight, 1);
     frt_metrics_began(server->service->metrics);
-    set_phase(server, x->client, PHASE_READING);
+    set_phase(x, HTTP_PHASE_READING);
 }
 
 static bool streams(const struct exchange *x)
@@ -278,12 +245,12 @@ static bool streams(const struct exchange *x)
 }
 
 /* Bytes of a stream have moved: its phase begins anew with every PROGRESS_BYTES. */
-static void moved(struct exchange *x, enum phase phase, size_t size)
+static void moved(struct exchange *x, enum http_phase phase, size_t size)
 {
     x->progress += size;
     if (x->progress >= PROGRESS_BYTES) {
         x->progress = 0;
-        set_phase(x->server, x->client, phase);
+        set_phase(x, phase);
     }
 }
 
@@ -331,7 +298,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     log_exchange(x, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     atomic_fetch_sub(&server->body_bytes, x->reserved);
     atomic_fetch_sub(&server->in_flight, 1);
-    set_phase(server, x->client, PHASE_WAITING);
+    set_phase(x, HTTP_PHASE_WAITING);
 release:
     if (x->request.state != NULL && x->request.state_free != NULL)
         x->request.state_free(x->request.state);
@@ -358,7 +325,7 @@ static ssize_t read_page(void *arg, uint64_t position, char *out, size_t size)
         if (!atomic_load_explicit(&x->worked, memory_order_acquire))
             return 0; /* still asleep */
         x->working = false;
-        set_phase(x->server, x->client, PHASE_WRITING);
+        set_phase(x, HTTP_PHASE_WRITING);
     }
     if (x->page == PAGE_FAILED)
         return MHD_CONTENT_READER_END_WITH_ERROR;
@@ -367,7 +334,7 @@ static ssize_t read_page(void *arg, uint64_t position, char *out, size_t size)
         memcpy(out, x->response.body.data + x->page_at, n);
         x->page_at += n;
         x->sent += n;
-        moved(x, PHASE_WRITING, n);
+        moved(x, HTTP_PHASE_WRITING, n);
         return (ssize_t)n;
     }
     if (x->page == PAGE_LAST)
@@ -393,7 +360,7 @@ static struct MHD_Response *make_response(struct exchange *x)
 static enum MHD_Result send_answer(struct exchange *x)
 {
     char seconds[32], steps[HTTP_SERVER_TIMING_SIZE];
-    set_phase(x->server, x->client, PHASE_WRITING);
+    set_phase(x, HTTP_PHASE_WRITING);
     x->ms = frt_elapsed_ms(x->start_ns);
     struct MHD_Response *response = make_response(x);
     if (response == NULL)
@@ -521,7 +488,7 @@ static void submit(struct exchange *x, void (*run)(void *arg, bool late))
         x->request.deadline_ms = frt_now_ns() / 1000000 + service->config->request_timeout_ms;
     x->working = true;
     atomic_store(&x->worked, false);
-    set_phase(x->server, x->client, PHASE_WORKING);
+    set_phase(x, HTTP_PHASE_WORKING);
     MHD_suspend_connection(x->connection);
     struct frt_worker_job job = {.run = run, .arg = x, .deadline_ms = x->request.deadline_ms};
     enum frt_status status = frt_worker_pool_submit(service->pools[x->route->pool], job, &err);
@@ -585,7 +552,7 @@ static bool take_piece(struct exchange *x)
         return false;
     x->working = false;
     x->progress = 0;
-    set_phase(x->server, x->client, PHASE_READING);
+    set_phase(x, HTTP_PHASE_READING);
     frt_buf_clear(&x->body);
     if (x->response.status >= 400)
         x->refused = true;
@@ -610,7 +577,7 @@ static enum MHD_Result on_body(struct exchange *x, const char *data, size_t *siz
     else if (!stream && (x->drained += *size) > x->server->service->config->max_body_bytes)
         return MHD_NO; /* it was told no long ago */
     if (stream)
-        moved(x, PHASE_READING, *size);
+        moved(x, HTTP_PHASE_READING, *size);
     *size = 0;
     return MHD_YES;
 }
@@ -622,9 +589,13 @@ static enum MHD_Result dispatch(struct exchange *x)
     x->request.more = false;
     x->answered = true;
     http_timeline_received(&x->request);
-    if (x->route->pool == HTTP_HERE) {
-        http_timeline_run(&x->request);
+    bool here = x->route->pool == HTTP_HERE;
+    http_timeline_run(&x->request);
+    if (here)
         x->route->handle(x->server->service, &x->request, &x->response);
+    else if (x->route->at_once != NULL)
+        here = x->route->at_once(x->server->service, &x->request, &x->response);
+    if (here) {
         http_timeline_ran(&x->request, &x->response);
         return send_answer(x);
     }
@@ -673,7 +644,7 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     enum frt_status status;
     bool credentials = false;
     server->service = service;
-    (void)pthread_mutex_init(&server->lock, NULL);
+    http_client_list_init(&server->clients);
     status = http_listen_is_loopback(service->config->listen, &service->loopback, err);
     if (status == FRT_OK)
         status = frt_access_configured(service->access, &credentials, err);
@@ -696,10 +667,10 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
         goto fail;
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)service->config->connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_target,
-        server, MHD_OPTION_END);
+        MHD_OPTION_THREAD_POOL_SIZE, service->http_threads, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)service->config->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         (void)close(fd);
         status = frt_fail(err, FRT_EUNAVAILABLE, "the HTTP server could not be started");
@@ -733,6 +704,6 @@ void http_server_stop(struct http_server *server)
         return;
     if (server->daemon != NULL)
         MHD_stop_daemon(server->daemon);
-    (void)pthread_mutex_destroy(&server->lock);
+    http_client_list_deinit(&server->clients);
     frt_free(server);
 }

@@ -38,6 +38,7 @@ struct http_service {
     bool loopback;                   /* listens on loopback only */
     _Atomic(struct frt_pack *) pack; /* NULL until loaded */
     atomic_int state;                /* enum http_state */
+    uint32_t http_threads;           /* >= 1 */
     struct frt_metrics *metrics;
     struct frt_worker_pool *pools[HTTP_POOLS]; /* [HTTP_HERE] is NULL */
 };
@@ -58,6 +59,9 @@ struct http_route {
     enum http_pool pool;
     uint32_t flags;
     enum frt_role role; /* least role, where there are credentials */
+    /* Answers if everything that takes is in memory (engine/at_hand.h); false: `handle` is to, on its pool.
+     * Called on the HTTP thread, between requests of others: it never waits. NULL = always `handle`. */
+    bool (*at_once)(struct http_service *service, struct http_request *request, struct http_response *response);
 };
 
 /** The routes; *n of them. */
@@ -97,6 +101,7 @@ void http_handle_subject_list(struct http_service *, struct http_request *, stru
 void http_handle_subject_patch(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_subject_delete(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_search(struct http_service *, struct http_request *, struct http_response *);
+bool http_search_at_once(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_import(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_export(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_rebuild(struct http_service *, struct http_request *, struct http_response *);

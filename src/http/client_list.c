@@ -1,0 +1,64 @@
+#include "http/client_list.h"
+
+#include <sys/socket.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+
+void http_client_list_init(struct http_client_list *list)
+{
+    *list = (struct http_client_list){.first = NULL};
+    (void)pthread_mutex_init(&list->lock, NULL);
+}
+
+void http_client_list_deinit(struct http_client_list *list)
+{
+    (void)pthread_mutex_destroy(&list->lock);
+}
+
+struct http_client *http_client_add(struct http_client_list *list, int fd)
+{
+    struct http_client *client = frt_alloc_zero(1, sizeof *client);
+    if (client == NULL)
+        return NULL;
+    client->fd = fd;
+    atomic_init(&client->since_ns, frt_now_ns());
+    (void)pthread_mutex_lock(&list->lock);
+    client->next = list->first;
+    if (client->next != NULL)
+        client->next->previous = client;
+    list->first = client;
+    (void)pthread_mutex_unlock(&list->lock);
+    return client;
+}
+
+void http_client_remove(struct http_client_list *list, struct http_client *client)
+{
+    (void)pthread_mutex_lock(&list->lock);
+    if (client->next != NULL)
+        client->next->previous = client->previous;
+    if (client->previous != NULL)
+        client->previous->next = client->next;
+    else
+        list->first = client->next;
+    (void)pthread_mutex_unlock(&list->lock);
+    frt_free(client);
+}
+
+void http_client_phase(struct http_client *client, enum http_phase phase, int64_t now_ns)
+{
+    /* The time first: who sees the new phase (release, acquire) sees a time that is not older. The other way
+     * round a connection that has been worked on for long would look as if it had been written to for long. */
+    atomic_store_explicit(&client->since_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&client->phase, (int)phase, memory_order_release);
+}
+
+void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns)
+{
+    (void)pthread_mutex_lock(&list->lock);
+    for (const struct http_client *c = list->first; c != NULL; c = c->next)
+        if (atomic_load_explicit(&c->phase, memory_order_acquire) != HTTP_PHASE_WORKING && c->fd >= 0 &&
+            now_ns - atomic_load_explicit(&c->since_ns, memory_order_relaxed) > limit_ns)
+            (void)shutdown(c->fd, SHUT_RDWR);
+    (void)pthread_mutex_unlock(&list->lock);
+}

@@ -1,0 +1,42 @@
+/*
+ * The open connections and what each is at, so that one that sits in a phase too long can be cut off.
+ *
+ * Threading: internally locked (who comes and goes, and the look at all); a connection's phase is atomic and
+ * set by its own thread without a lock, as that happens several times a request.
+ */
+#ifndef FRT_HTTP_CLIENT_LIST_H
+#define FRT_HTTP_CLIENT_LIST_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/status.h"
+
+enum http_phase { HTTP_PHASE_WAITING = 0, HTTP_PHASE_READING, HTTP_PHASE_WORKING, HTTP_PHASE_WRITING };
+
+/* One connection. */
+struct http_client {
+    struct http_client *next, *previous; /* guarded by the list's lock */
+    int fd;
+    _Atomic int phase; /* enum http_phase */
+    _Atomic int64_t since_ns;
+};
+
+struct http_client_list {
+    pthread_mutex_t lock;
+    struct http_client *first;
+};
+
+void http_client_list_init(struct http_client_list *list);
+void http_client_list_deinit(struct http_client_list *list);
+
+/** A connection has come; NULL without memory. */
+struct http_client *http_client_add(struct http_client_list *list, int fd);
+/** It has gone: frees. */
+void http_client_remove(struct http_client_list *list, struct http_client *client);
+void http_client_phase(struct http_client *client, enum http_phase phase, int64_t now_ns);
+/** Shut down those that sit in a phase other than working for longer than the limit: their thread sees the end
+ *  and cleans up. */
+void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns);
+
+#endif
