@@ -88,6 +88,28 @@ static void enroll(const struct load_service *service)
     load_batch_free(&batch);
 }
 
+/* Both must do the work they are timed for: of probes whose person was enrolled, who is named? */
+static void check_names(const struct load_service *service, const char *who)
+{
+    size_t asked = 0, named = 0;
+    for (size_t i = 0; i < bench.photos.n_probes && asked < 12; i++) {
+        const struct load_photo *probe = &bench.photos.probes[i];
+        for (size_t j = 0; j < bench.photos.n_people; j++)
+            if (strcmp(bench.photos.people[j].person, probe->person) == 0) {
+                asked++;
+                named +=
+                    load_service_names(service, load_search_target, probe->data, probe->size, probe->person)
+                        ? 1
+                        : 0;
+            }
+    }
+    (void)fprintf(stderr, "bench: %s names %zu of %zu people right\n", who, named, asked);
+    if (named * 4 < asked * 3) {
+        (void)fprintf(stderr, "bench: that is no work worth timing\n");
+        exit(1);
+    }
+}
+
 static bool is_wanted(const char *name, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
@@ -120,13 +142,16 @@ static void prepare(bool wants_peer)
                   load_photos_mean_kb(bench.photos.hot_100k, LOAD_HOT));
     load_service_start(&bench.ours, &bench.place, NULL, LOAD_ANY_CORE);
     enroll(&bench.ours);
+    check_names(&bench.ours, "ours");
     if (peer != NULL && strcmp(peer, "none") == 0)
         (void)snprintf(bench.why_no_peer, sizeof bench.why_no_peer, "LOAD_PEER=none");
     else if (wants_peer)
         bench.has_peer =
             load_service_start_peer(&bench.peer, &bench.place, bench.why_no_peer, sizeof bench.why_no_peer);
-    if (bench.has_peer)
+    if (bench.has_peer) {
         enroll(&bench.peer);
+        check_names(&bench.peer, "the stand-in");
+    }
 }
 
 int main(int argc, char **argv)

@@ -150,42 +150,56 @@ void load_case_cold(struct load_bench *bench)
 
 /* ----------------------------------------------------------------- hot-search */
 
+/* Each photo once, so that all are in the cache. */
+static void prime(struct load_bench *bench, const struct load_service *service, const struct load_batch *batch)
+{
+    struct load_options options = {.count = batch->n};
+    load_bench_run(bench, service, batch, &options);
+}
+
 static void hot(struct load_bench *bench, const struct load_photo *photos, const char *prefix, double target)
 {
     static struct load_batch batch;
-    static const uint32_t connections[] = {4, 16};
-    struct measured ours[2], peer[2];
-    size_t best = 0;
+    static const uint32_t connections[] = {1, 4, 16};
+    enum { N = sizeof connections / sizeof *connections };
+    struct measured ours[N], peer[N];
+    size_t best = 0, best_peer = 0;
     char name[64];
     memset(ours, 0, sizeof ours);
     memset(peer, 0, sizeof peer);
     load_batch_add(&batch, photos, LOAD_HOT, load_search_target, false);
+    prime(bench, &bench->ours, &batch);
+    if (bench->has_peer)
+        prime(bench, &bench->peer, &batch);
     for (int round = 0; round < bench->rounds; round++)
-        for (size_t i = 0; i < 2; i++) {
+        for (size_t i = 0; i < N; i++) {
             if (bench->has_peer)
                 measure(bench, &bench->peer, &batch, connections[i], &peer[i]);
             measure(bench, &bench->ours, &batch, connections[i], &ours[i]);
         }
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < N; i++) {
+        const char *wished = i > 0 ? "target" : NULL; /* one connection is the baseline */
         best = median(&ours[i].rate) > median(&ours[best].rate) ? i : best;
+        best_peer = median(&peer[i].rate) > median(&peer[best_peer].rate) ? i : best_peer;
         (void)snprintf(name, sizeof name, "throughput, %u connections", connections[i]);
-        figure(prefix, name, "requests/s", median(&ours[i].rate), "target", target, 1, 0);
-        (void)snprintf(name, sizeof name, "p99, %u connections", connections[i]);
-        figure(prefix, name, "ms", median(&ours[i].p99_ms), "target", 2, 0, 1);
+        figure(prefix, name, "requests/s", median(&ours[i].rate), wished, target, 1, 0);
         (void)snprintf(name, sizeof name, "p50, %u connections", connections[i]);
         figure(prefix, name, "ms", median(&ours[i].p50_ms), NULL, 0, 0, 0);
+        (void)snprintf(name, sizeof name, "p99, %u connections", connections[i]);
+        figure(prefix, name, "ms", median(&ours[i].p99_ms), wished, 2, 0, 1);
         if (median(&ours[i].unanswered) > 0)
             figure(prefix, "answers that were no 200", "", median(&ours[i].unanswered), NULL, 0, 0, 0);
     }
-    figure(prefix, "service CPU", "us/request", median(&ours[best].cpu_us), NULL, 0, 0, 0);
     figure(prefix, "generator CPU", "us/request", median(&ours[best].client_cpu_us), NULL, 0, 0, 0);
     if (bench->has_peer) {
-        double a = median(&peer[0].rate), b = median(&peer[1].rate);
-        figure(prefix, "best throughput", "requests/s", median(&ours[best].rate), "standin", a > b ? a : b, 0,
-               0);
+        figure(prefix, "p50, 1 connection", "ms", median(&ours[0].p50_ms), "standin", median(&peer[0].p50_ms),
+               0, 0);
+        figure(prefix, "best throughput", "requests/s", median(&ours[best].rate), "standin",
+               median(&peer[best_peer].rate), 0, 0);
         figure(prefix, "service CPU", "us/request", median(&ours[best].cpu_us), "standin",
-               median(&peer[a > b ? 0 : 1].cpu_us), 0, 0);
+               median(&peer[best_peer].cpu_us), 0, 0);
     } else {
+        figure(prefix, "service CPU", "us/request", median(&ours[best].cpu_us), NULL, 0, 0, 0);
         load_figure_skip(bench, prefix);
     }
     load_batch_free(&batch);

@@ -286,14 +286,15 @@ struct load_reading load_service_read(const struct load_service *service)
     return reading;
 }
 
-int load_service_ask(const struct load_service *service, const char *method, const char *target,
-                     const void *body, size_t size)
+/* The answer whole, NUL-terminated, as far as it fits; its status. */
+static int ask(const struct load_service *service, const char *method, const char *target, const void *body,
+               size_t size, char *answer, size_t capacity)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)service->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 30};
-    char head[400], answer[512] = "";
+    char head[400];
     int status = 0;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -311,10 +312,26 @@ int load_service_ask(const struct load_service *service, const char *method, con
                 break;
             sent += (size_t)part;
         }
-        ssize_t got = recv(fd, answer, sizeof answer - 1, MSG_WAITALL);
+        ssize_t got = recv(fd, answer, capacity - 1, MSG_WAITALL);
+        answer[got > 0 ? got : 0] = '\0';
         if (got > 12 && strncmp(answer, "HTTP/1.", 7) == 0)
             status = atoi(answer + 9);
     }
     (void)close(fd);
     return status;
+}
+
+int load_service_ask(const struct load_service *service, const char *method, const char *target,
+                     const void *body, size_t size)
+{
+    char answer[512];
+    return ask(service, method, target, body, size, answer, sizeof answer);
+}
+
+bool load_service_names(const struct load_service *service, const char *target, const void *photo, size_t size,
+                        const char *name)
+{
+    char answer[16384];
+    return ask(service, "POST", target, photo, size, answer, sizeof answer) == 200 &&
+           strstr(answer, name) != NULL;
 }

@@ -50,5 +50,8 @@ struct load_reading load_service_read(const struct load_service *service);
 /** One request on a connection of its own; its status, 0 when there was no answer within 30 s. */
 int load_service_ask(const struct load_service *service, const char *method, const char *target,
                      const void *body, size_t size);
+/** Search for a photo: whether the answer is 200 and holds the name. */
+bool load_service_names(const struct load_service *service, const char *target, const void *photo, size_t size,
+                        const char *name);
 
 #endif
