@@ -382,10 +382,10 @@ static void bench_index(void)
             again[snapshot][i] = load_ms(gallery, 77 * i);
         frt_gallery_close(gallery); /* writes the snapshot */
     }
-    print("index-first-from-store", "ms", first[0], NULL, 0);
-    print("index-again", "ms", bench_median(again[0], REPEATS), "first, from store", first[0]);
-    print("index-first-from-snapshot", "ms", first[1], NULL, 0);
-    print("index-again", "ms", bench_median(again[1], REPEATS), "first, from snapshot", first[1]);
+    print("index-first-from-store", "us", first[0] * 1000, NULL, 0);
+    print("index-again", "us", bench_median(again[0], REPEATS) * 1000, "first, from store", first[0] * 1000);
+    print("index-first-from-snapshot", "us", first[1] * 1000, NULL, 0);
+    print("index-again", "us", bench_median(again[1], REPEATS) * 1000, "first, from snapshot", first[1] * 1000);
     (void)unlink(gallery_path);
     (void)unlink("build/bench-cache/frt.db.index/1.frtx");
 }

@@ -23,7 +23,9 @@ struct policy {
     uint32_t capacity, n_keys, resident;
     struct node *nodes; /* [n_keys + LISTS]: the last ones are the lists' rings */
     uint32_t size[LISTS];
-    uint32_t hand; /* sieve: whom it looks at next; n_keys = the oldest */
+    uint32_t small; /* s3fifo: keys on trial at most */
+    uint8_t worth;  /* s3fifo: hits on trial that are worth a place in the main queue */
+    uint32_t hand;  /* sieve: whom it looks at next; n_keys = the oldest */
     _Atomic uint8_t *sketch;
     uint32_t sketch_mask;
     _Atomic uint32_t counted;
@@ -33,7 +35,7 @@ struct policy {
 
 const char *policy_name(enum policy_kind kind)
 {
-    static const char *const names[POLICY_COUNT] = {"lru", "sieve", "s3fifo", "w-tinylfu"};
+    static const char *const names[POLICY_COUNT] = {"lru", "sieve", "s3fifo", "s3fifo-30", "w-tinylfu"};
     return names[kind];
 }
 
@@ -55,6 +57,8 @@ struct policy *policy_new(enum policy_kind kind, uint32_t capacity, uint32_t n_k
     if (p == NULL)
         return NULL;
     *p = (struct policy){.kind = kind, .capacity = capacity, .n_keys = n_keys, .hand = n_keys};
+    p->small = kind == POLICY_S3FIFO_30 ? capacity * 3 / 10 : capacity / 10;
+    p->worth = kind == POLICY_S3FIFO_30 ? 1 : 2;
     p->nodes = calloc((size_t)n_keys + LISTS, sizeof *p->nodes);
     p->sketch = calloc((size_t)width * SKETCH_ROWS, sizeof *p->sketch);
     p->sketch_mask = width - 1;
@@ -150,9 +154,9 @@ static void sieve_evict(struct policy *p)
 static void s3_evict(struct policy *p)
 {
     for (;;) {
-        const bool small = p->size[0] > p->capacity / 10 || p->size[1] == 0;
+        const bool small = p->size[0] > p->small || p->size[1] == 0;
         const uint32_t key = oldest(p, small ? 0 : 1);
-        if (small && mark_of(p, key) > 1) {
+        if (small && mark_of(p, key) >= p->worth) {
             move(p, 1, key);
             set_mark(p, key, 0);
         } else if (small) {
@@ -266,7 +270,8 @@ static void miss(struct policy *p, uint32_t key)
         set_mark(p, key, 0);
         set_in(p, key, true);
         break;
-    case POLICY_S3FIFO: {
+    case POLICY_S3FIFO:
+    case POLICY_S3FIFO_30: {
         const bool known = p->nodes[key].on_list; /* among those thrown out of the small queue */
         if (known)
             take(p, key);
@@ -286,7 +291,7 @@ static void hit(struct policy *p, uint32_t key)
 {
     if (p->kind == POLICY_SIEVE && mark_of(p, key) == 0)
         set_mark(p, key, 1);
-    else if (p->kind == POLICY_S3FIFO && mark_of(p, key) < 3)
+    else if ((p->kind == POLICY_S3FIFO || p->kind == POLICY_S3FIFO_30) && mark_of(p, key) < 3)
         set_mark(p, key, (uint8_t)(mark_of(p, key) + 1));
 }
 

@@ -7,6 +7,7 @@
  *                throws out the first without
  *     s3fifo     Yang et al., SOSP 2023: a small queue on trial (a tenth), a main queue, and a list of who was
  *                thrown out of the small one; a hit counts to three
+ *     s3fifo-30  the same with three tenths on trial, and a place in the main queue for the first hit
  *     w-tinylfu  Einziger, Friedman, Manes 2017: a window of a hundredth, then a segmented LRU that lets in
  * only whoever was asked for more often than who would have to go (count-min sketch of bytes to 15, halved
  * every ten capacities)
@@ -16,7 +17,7 @@
  *
  * Threading: policy_access from any number of threads. A key's place is guarded by one of STRIPES locks, the
  * lists by one lock; lists before stripe. lru takes the lists' lock for everything; w-tinylfu moves a key that
- * was hit only when the lists' lock is free (as its authors' program does in batches); the other two never
+ * was hit only when the lists' lock is free (as its authors' program does in batches); the others never
  * touch the lists on a hit.
  */
 #ifndef BENCH_POLICIES_POLICY_H
@@ -26,7 +27,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum policy_kind { POLICY_LRU = 0, POLICY_SIEVE, POLICY_S3FIFO, POLICY_WTINYLFU, POLICY_COUNT };
+enum policy_kind {
+    POLICY_LRU = 0,
+    POLICY_SIEVE,
+    POLICY_S3FIFO,
+    POLICY_S3FIFO_30,
+    POLICY_WTINYLFU,
+    POLICY_COUNT
+};
 
 struct policy;
 

@@ -158,3 +158,11 @@ size_t frt_context_cache_stats(const struct frt_context *context, struct frt_cac
             out[n++] = frt_cache_stats_get(caches[i]);
     return n;
 }
+
+void frt_context_expire(const struct frt_context *context)
+{
+    if (context->embedding_cache != NULL)
+        frt_cache_expire(context->embedding_cache);
+    if (context->image_cache != NULL)
+        frt_cache_expire(context->image_cache);
+}

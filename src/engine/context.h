@@ -40,5 +40,7 @@ void frt_context_settle_width(const struct frt_context *context);
 
 /** Figures of its caches: fills out[0..max), returns how many. */
 size_t frt_context_cache_stats(const struct frt_context *context, struct frt_cache_stats *out, size_t max);
+/** Let what is too old leave the caches now, though nobody asks them anything. Cheap. */
+void frt_context_expire(const struct frt_context *context);
 
 #endif

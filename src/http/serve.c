@@ -160,10 +160,12 @@ static void close_parts(struct http_service *service)
     frt_metrics_free(service->metrics);
 }
 
-static void run(struct http_server *server, struct http_summary *summary, const sigset_t *signals)
+static void run(const struct http_service *service, struct http_server *server, struct http_summary *summary,
+                const sigset_t *signals)
 {
     while (wait_signal(signals, TICK_MS) == 0) {
         http_server_reap(server);
+        frt_context_expire(service->context); /* an idle service gives memory back, too */
         http_summary_tick(summary);
     }
 }
@@ -231,7 +233,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
                                                   : "open, loopback only: no credentials are configured"),
                 FRT_LOG_END);
         look_for_gpu(service.metrics);
-        run(server, summary, &signals);
+        run(&service, server, summary, &signals);
         drain(&service, server, &signals);
         http_summary_last(summary);
     }

@@ -86,14 +86,15 @@ static uint32_t plain_sieve(uint32_t capacity)
     return hits;
 }
 
-static void plain_s3_evict(struct queue *small, struct queue *all, struct queue *ghost, uint32_t capacity)
+static void plain_s3_evict(struct queue *small, struct queue *all, struct queue *ghost, uint32_t capacity,
+                           uint32_t on_trial, uint32_t worth)
 {
     for (;;) {
-        const bool from_small = small->n > capacity / 10 || all->n == 0;
+        const bool from_small = small->n > on_trial || all->n == 0;
         struct queue *q = from_small ? small : all;
         const uint32_t key = q->list[0].key, mark = q->list[0].mark;
         take(q, 0);
-        if (from_small && mark > 1) {
+        if (from_small && mark >= worth) {
             push(all, key, 0);
         } else if (from_small) {
             push(ghost, key, 0);
@@ -108,7 +109,7 @@ static void plain_s3_evict(struct queue *small, struct queue *all, struct queue 
     }
 }
 
-static uint32_t plain_s3fifo(uint32_t capacity)
+static uint32_t plain_s3fifo(uint32_t capacity, uint32_t on_trial, uint32_t worth)
 {
     static struct queue small, all, ghost;
     uint32_t hits = 0;
@@ -125,7 +126,7 @@ static uint32_t plain_s3fifo(uint32_t capacity)
         if (known)
             take(&ghost, find(&ghost, keys[i]));
         if (small.n + all.n == capacity)
-            plain_s3_evict(&small, &all, &ghost, capacity);
+            plain_s3_evict(&small, &all, &ghost, capacity, on_trial, worth);
         push(known ? &all : &small, keys[i], 0);
     }
     return hits;
@@ -155,7 +156,10 @@ static void they_hit_as_often_as_plain_ones(void **state)
         for (size_t c = 0; c < 2; c++) {
             assert_int_equal(hits_of(POLICY_LRU, capacities[c], n_keys), plain_lru(capacities[c]));
             assert_int_equal(hits_of(POLICY_SIEVE, capacities[c], n_keys), plain_sieve(capacities[c]));
-            assert_int_equal(hits_of(POLICY_S3FIFO, capacities[c], n_keys), plain_s3fifo(capacities[c]));
+            assert_int_equal(hits_of(POLICY_S3FIFO, capacities[c], n_keys),
+                             plain_s3fifo(capacities[c], capacities[c] / 10, 2));
+            assert_int_equal(hits_of(POLICY_S3FIFO_30, capacities[c], n_keys),
+                             plain_s3fifo(capacities[c], capacities[c] * 3 / 10, 1));
         }
     }
 }
