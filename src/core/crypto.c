@@ -140,6 +140,17 @@ void frt_hmac_sha256(const void *key, size_t key_size, const void *message, size
     sodium_memzero(&state, sizeof state);
 }
 
+uint64_t frt_short_hash(const uint8_t key[FRT_SHORT_HASH_KEY_BYTES], const void *bytes, size_t size)
+{
+    static_assert(FRT_SHORT_HASH_KEY_BYTES == crypto_shorthash_KEYBYTES, "SipHash's key");
+    uint64_t out;
+    static_assert(sizeof out == crypto_shorthash_BYTES, "SipHash's result");
+    uint8_t hash[crypto_shorthash_BYTES];
+    (void)crypto_shorthash(hash, bytes, size, key);
+    memcpy(&out, hash, sizeof out);
+    return out;
+}
+
 bool frt_equal_secrets(const void *a, const void *b, size_t size)
 {
     return sodium_memcmp(a, b, size) == 0;

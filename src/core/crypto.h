@@ -34,6 +34,10 @@ void frt_base64url_encode(const void *bytes, size_t size, char *out);
 void frt_hmac_sha256(const void *key, size_t key_size, const void *message, size_t size,
                      uint8_t out[FRT_HMAC_BYTES]);
 
+#define FRT_SHORT_HASH_KEY_BYTES 16
+/** SipHash-2-4: for tables whose keys somebody else chooses. Source: Aumasson and Bernstein, 2012. */
+uint64_t frt_short_hash(const uint8_t key[FRT_SHORT_HASH_KEY_BYTES], const void *bytes, size_t size);
+
 /** Are the bytes equal? Takes as long when they are not. */
 bool frt_equal_secrets(const void *a, const void *b, size_t size);
 /** Overwrite with zeros, whatever the optimiser thinks. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -217,6 +218,164 @@ static void a_job_past_its_deadline_is_told(void **state)
     gate_deinit(&gate);
 }
 
+static void one_client_leaves_room_for_others(void **state)
+{
+    (void)state;
+    struct frt_worker_pool *pool = NULL;
+    struct frt_error err = {0};
+    struct gate gate;
+    struct frt_worker_refusal refusal = {0};
+    gate_init(&gate);
+    assert_int_equal(frt_worker_pool_new(1, 10, &pool, &err), FRT_OK);
+    struct frt_worker_job greedy = {.run = wait_at_gate, .arg = &gate, .client = 7, .refusal = &refusal};
+    struct frt_worker_job other = greedy;
+    assert_int_equal(frt_worker_pool_submit(pool, greedy, &err), FRT_OK);
+    wait_for_jobs_at_gate(&gate, 1); /* what is worked on counts no more */
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(frt_worker_pool_ask(pool, &greedy, &err), FRT_OK);
+        assert_int_equal(frt_worker_pool_submit(pool, greedy, &err), FRT_OK);
+    }
+    assert_int_equal(frt_worker_pool_submit(pool, greedy, &err), FRT_EOVERLOADED);
+    assert_true(refusal.own_share);
+    refusal.own_share = false;
+    assert_int_equal(frt_worker_pool_ask(pool, &greedy, &err), FRT_EOVERLOADED);
+    assert_true(refusal.own_share);
+    for (uint64_t i = 0; i < 2; i++) {
+        other.client = 7 + 32 * (i + 1); /* beside him in the table */
+        assert_int_equal(frt_worker_pool_submit(pool, other, &err), FRT_OK);
+    }
+    assert_int_equal(frt_worker_pool_submit(pool, other, &err), FRT_EOVERLOADED);
+    assert_false(refusal.own_share); /* full for everybody */
+    assert_int_equal(frt_worker_pool_submit(pool, greedy, &err), FRT_EOVERLOADED);
+    assert_true(refusal.own_share);
+    struct frt_worker_pool_stats s = frt_worker_pool_stats_get(pool);
+    assert_int_equal(s.rejected, 4);
+    assert_int_equal(s.rejected_share, 3);
+    gate_open(&gate);
+    while (frt_worker_pool_stats_get(pool).done < 11)
+        (void)sched_yield();
+    assert_int_equal(frt_worker_pool_submit(pool, greedy, &err), FRT_OK); /* his share is free again */
+    frt_worker_pool_free(pool);
+    gate_deinit(&gate);
+}
+
+static void bulk_gives_way_but_never_starves(void **state)
+{
+    (void)state;
+    struct frt_worker_pool *pool = NULL;
+    struct gate gate, notes;
+    struct numbered jobs[30];
+    struct frt_worker_refusal refusal = {0};
+    gate_init(&gate);
+    gate_init(&notes);
+    assert_int_equal(frt_worker_pool_new(1, 30, &pool, NULL), FRT_OK);
+    assert_int_equal(
+        frt_worker_pool_submit(pool, (struct frt_worker_job){.run = wait_at_gate, .arg = &gate}, NULL), FRT_OK);
+    wait_for_jobs_at_gate(&gate, 1);
+    for (unsigned i = 0; i < 30; i++)
+        jobs[i] = (struct numbered){.gate = &notes, .number = i};
+    for (unsigned i = 0; i < 15; i++) { /* 0 to 14: bulk, half of the queue */
+        struct frt_worker_job job = {.run = note_number, .arg = &jobs[i], .bulk = true, .refusal = &refusal};
+        assert_int_equal(frt_worker_pool_submit(pool, job, NULL), FRT_OK);
+    }
+    assert_int_equal(
+        frt_worker_pool_submit(
+            pool,
+            (struct frt_worker_job){.run = note_number, .arg = &jobs[0], .bulk = true, .refusal = &refusal},
+            NULL),
+        FRT_EOVERLOADED);
+    assert_false(refusal.own_share);
+    for (unsigned i = 15; i < 30; i++) { /* interactive: later, and first */
+        struct frt_worker_job job = {.run = note_number, .arg = &jobs[i]};
+        assert_int_equal(frt_worker_pool_submit(pool, job, NULL), FRT_OK);
+    }
+    gate_open(&gate);
+    frt_worker_pool_free(pool);
+    assert_int_equal(notes.run, 30);
+    unsigned bulk = 0, interactive = 15;
+    for (unsigned i = 0; i < 30; i++) { /* each in its order; bulk one turn in eight while both wait */
+        if (notes.order[i] < 15)
+            assert_int_equal(notes.order[i], bulk++);
+        else
+            assert_int_equal(notes.order[i], interactive++);
+        if (i < 16)
+            assert_int_equal(bulk, (i + 2) / 8); /* the gate's own turn is counted */
+    }
+    gate_deinit(&gate);
+    gate_deinit(&notes);
+}
+
+static void nap(void *arg, bool late)
+{
+    const struct timespec t = {.tv_nsec = 20000000};
+    (void)arg;
+    (void)late;
+    (void)nanosleep(&t, NULL);
+}
+
+static void who_would_come_too_late_is_not_let_in(void **state)
+{
+    (void)state;
+    struct frt_worker_pool *pool = NULL;
+    struct frt_error err = {0};
+    struct gate gate;
+    struct frt_worker_refusal refusal = {0};
+    gate_init(&gate);
+    assert_int_equal(frt_worker_pool_new(1, 1000, &pool, NULL), FRT_OK);
+    assert_int_equal(frt_worker_pool_submit(pool, (struct frt_worker_job){.run = nap}, NULL), FRT_OK);
+    while (frt_worker_pool_stats_get(pool).done < 1)
+        (void)sched_yield();
+    const double mean_ms = frt_worker_pool_stats_get(pool).mean_ms; /* at least the 20 ms of the nap */
+    assert_true(mean_ms >= 20);
+    struct frt_worker_job job = {.run = wait_at_gate, .arg = &gate};
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(frt_worker_pool_submit(pool, job, NULL), FRT_OK);
+    job.refusal = &refusal;
+    job.deadline_ms = frt_now_ns() / 1000000 + 5000; /* 500 at 20 ms and more: not before 10 s */
+    assert_int_equal(frt_worker_pool_submit(pool, job, &err), FRT_EOVERLOADED);
+    assert_false(refusal.own_share);
+    assert_true(refusal.retry_ms >= 499 * 20);
+    job.deadline_ms = frt_now_ns() / 1000000 + (int64_t)(mean_ms * 1000) + 60000;
+    assert_int_equal(frt_worker_pool_submit(pool, job, &err), FRT_OK);
+    gate_open(&gate);
+    frt_worker_pool_free(pool);
+    gate_deinit(&gate);
+}
+
+/* Shares are exact whatever comes and goes. */
+static void shares_of_many_clients(void **state)
+{
+    enum { QUEUE = 20, STEPS = 3000 };
+    (void)state;
+    uint64_t seed = 9;
+    for (int step = 0; step < STEPS / QUEUE; step++) {
+        struct frt_worker_pool *pool = NULL;
+        struct gate gate;
+        unsigned waiting[8] = {0}, queued = 0;
+        gate_init(&gate);
+        assert_int_equal(frt_worker_pool_new(1, QUEUE, &pool, NULL), FRT_OK);
+        struct frt_worker_job job = {.run = wait_at_gate, .arg = &gate};
+        assert_int_equal(frt_worker_pool_submit(pool, job, NULL), FRT_OK);
+        wait_for_jobs_at_gate(&gate, 1);
+        for (int i = 0; i < 2 * QUEUE; i++) {
+            struct frt_worker_refusal refusal = {0};
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407U;
+            const unsigned who = seed >> 60 < 12 ? 3 : (unsigned)(seed >> 40) % 8;
+            job.client = 1 + 64 * who; /* all at one place of the table */
+            job.refusal = &refusal;
+            const bool fits = queued < QUEUE && waiting[who] < 16;
+            assert_int_equal(frt_worker_pool_submit(pool, job, NULL), fits ? FRT_OK : FRT_EOVERLOADED);
+            assert_int_equal(refusal.own_share, waiting[who] >= 16);
+            waiting[who] += fits;
+            queued += fits;
+        }
+        gate_open(&gate);
+        frt_worker_pool_free(pool);
+        assert_int_equal(gate.run, queued + 1);
+        gate_deinit(&gate);
+    }
+}
+
 enum { SUBMITTERS = 4, EACH = 2000 };
 
 struct submitter {
@@ -296,6 +455,10 @@ int main(void)
         cmocka_unit_test(freeing_runs_what_waits_in_order),
         cmocka_unit_test(a_pool_that_is_freed_takes_no_new_jobs),
         cmocka_unit_test(a_job_past_its_deadline_is_told),
+        cmocka_unit_test(one_client_leaves_room_for_others),
+        cmocka_unit_test(bulk_gives_way_but_never_starves),
+        cmocka_unit_test(who_would_come_too_late_is_not_let_in),
+        cmocka_unit_test(shares_of_many_clients),
         cmocka_unit_test(every_job_that_was_taken_runs_once),
         cmocka_unit_test(lost_memory_leaves_nothing_behind),
     };
