@@ -197,6 +197,7 @@ struct frt_enroll_options {
     int64_t deadline_ms; /* on the monotonic clock; 0 = none */
     bool (*cancelled)(void *arg);
     void *cancelled_arg;
+    bool bulk; /* lets others go first where work waits for a place */
 };
 
 struct frt_enroll_rejection {
@@ -283,6 +284,7 @@ struct frt_identify_options {
     int64_t deadline_ms;
     bool (*cancelled)(void *arg);
     void *cancelled_arg;
+    bool bulk; /* as in frt_enroll_options */
 };
 
 struct frt_match {

@@ -137,7 +137,8 @@ static enum frt_status consider_photo(struct enrolling *e, const struct frt_pack
                                               .max_faces = o->on_multiple == FRT_MULTIPLE_LARGEST ? 1 : 0,
                                               .deadline_ms = o->deadline_ms,
                                               .cancelled = o->cancelled,
-                                              .cancelled_arg = o->cancelled_arg};
+                                              .cancelled_arg = o->cancelled_arg,
+                                              .bulk = o->bulk};
     struct frt_error why = {0};
     enum frt_status status = frt_embed(pack, image, &detect, faces, &why);
     if (status == FRT_EBAD_IMAGE)

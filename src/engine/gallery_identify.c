@@ -479,7 +479,8 @@ static struct frt_detect_options detect_options(const struct frt_identify_option
                                        .min_confidence = o->min_confidence,
                                        .deadline_ms = o->deadline_ms,
                                        .cancelled = o->cancelled,
-                                       .cancelled_arg = o->cancelled_arg};
+                                       .cancelled_arg = o->cancelled_arg,
+                                       .bulk = o->bulk};
 }
 
 /* From the faces of a photo and the collection's row, as it stands now, to the answer. */

@@ -40,6 +40,18 @@ void http_timeline_run(struct http_request *request)
     (void)frt_trace_attach(&timeline->trace);
 }
 
+void http_timeline_try(struct http_request *request)
+{
+    if (request->timeline != NULL)
+        (void)frt_trace_attach(&request->timeline->trace);
+}
+
+void http_timeline_tried(struct http_request *request)
+{
+    if (request->timeline != NULL)
+        (void)frt_trace_attach(NULL);
+}
+
 /* Puts the member behind the last one of the object that the body is. */
 static void splice(struct frt_buf *body, const struct frt_trace *trace)
 {

@@ -21,6 +21,9 @@ void http_timeline_begin(struct http_request *request, const char *asked, int64_
 void http_timeline_received(struct http_request *request);
 /** This thread works on the request from now on, until http_timeline_ran. */
 void http_timeline_run(struct http_request *request);
+/** This thread tries to answer at once, until http_timeline_ran, or http_timeline_tried when it could not. */
+void http_timeline_try(struct http_request *request);
+void http_timeline_tried(struct http_request *request);
 /** The handler is done. Adds the member "trace". */
 void http_timeline_ran(struct http_request *request, struct http_response *response);
 /** Value of Server-Timing; false: there is none. */

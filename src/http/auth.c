@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/admission.h"
 #include "http/listen_address.h"
 
 /* Size of the authority without the port that its scheme implies. */
@@ -129,5 +130,7 @@ bool http_auth_route(struct http_service *service, struct http_request *request,
         status = FRT_EFORBIDDEN;
     }
     request->role = caller.role;
+    if (status == FRT_OK)
+        request->client = http_client_number(service, caller.name, strlen(caller.name));
     return status == FRT_OK;
 }

@@ -5,6 +5,9 @@
 #include "core/clock.h"
 #include "core/mem.h"
 
+#define LOOK_FROM_NS (INT64_C(100) * 1000000)
+#define LOOK_UNTIL_NS (INT64_C(1600) * 1000000)
+
 void http_client_list_init(struct http_client_list *list)
 {
     *list = (struct http_client_list){.first = NULL};
@@ -53,12 +56,25 @@ void http_client_phase(struct http_client *client, enum http_phase phase, int64_
     atomic_store_explicit(&client->phase, (int)phase, memory_order_release);
 }
 
+/* A client that has hung up, and everything it sent has been read. */
+static bool is_over(const struct http_client *client, int64_t in_phase_ns)
+{
+    char byte;
+    return in_phase_ns > LOOK_FROM_NS && in_phase_ns < LOOK_UNTIL_NS &&
+           recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns)
 {
     (void)pthread_mutex_lock(&list->lock);
-    for (const struct http_client *c = list->first; c != NULL; c = c->next)
-        if (atomic_load_explicit(&c->phase, memory_order_acquire) != HTTP_PHASE_WORKING && c->fd >= 0 &&
-            now_ns - atomic_load_explicit(&c->since_ns, memory_order_relaxed) > limit_ns)
+    for (const struct http_client *c = list->first; c != NULL; c = c->next) {
+        const int phase = atomic_load_explicit(&c->phase, memory_order_acquire);
+        const int64_t in_phase_ns = now_ns - atomic_load_explicit(&c->since_ns, memory_order_relaxed);
+        if (phase == HTTP_PHASE_WORKING || c->fd < 0)
+            continue;
+        /* while it is written to, an end of what it sends is its right */
+        if (in_phase_ns > limit_ns || (phase != HTTP_PHASE_WRITING && is_over(c, in_phase_ns)))
             (void)shutdown(c->fd, SHUT_RDWR);
+    }
     (void)pthread_mutex_unlock(&list->lock);
 }

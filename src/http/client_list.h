@@ -35,8 +35,14 @@ struct http_client *http_client_add(struct http_client_list *list, int fd);
 /** It has gone: frees. */
 void http_client_remove(struct http_client_list *list, struct http_client *client);
 void http_client_phase(struct http_client *client, enum http_phase phase, int64_t now_ns);
-/** Shut down those that sit in a phase other than working for longer than the limit: their thread sees the end
- *  and cleans up. */
+/**
+ * Shut down those that sit in a phase other than working for longer than the limit, and those whose client has
+ * hung up: their thread sees the end and cleans up.
+ *
+ * The latter for what came in one piece with the end of the connection: the library reads the piece, and
+ * nothing ever tells it again that there is an end to be read. Looked for soon after a phase has begun only, so
+ * that thousands of idle connections cost nothing.
+ */
 void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns);
 
 #endif

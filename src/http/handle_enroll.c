@@ -24,7 +24,8 @@ static enum frt_status read_enroll(struct http_fields *fields, struct frt_enroll
     static const char *const liveness[] = {"off", "require", NULL};
     struct frt_enroll_options o = {.deadline_ms = fields->request->deadline_ms,
                                    .cancelled = fields->request->cancelled,
-                                   .cancelled_arg = fields->request->cancelled_arg};
+                                   .cancelled_arg = fields->request->cancelled_arg,
+                                   .bulk = fields->request->bulk};
     int on_multiple = FRT_MULTIPLE_REJECT, on_duplicate = FRT_DUPLICATE_ALLOW, live = 0;
     double min_quality = 0, min_confidence = 0;
     enum frt_status status = http_field_need_text(fields, "subject", SUBJECT_MAX, &o.subject, err);

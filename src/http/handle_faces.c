@@ -51,7 +51,8 @@ static enum frt_status read_query(const struct http_request *request, bool embed
 {
     struct options o = {.detect = {.deadline_ms = request->deadline_ms,
                                    .cancelled = request->cancelled,
-                                   .cancelled_arg = request->cancelled_arg}};
+                                   .cancelled_arg = request->cancelled_arg,
+                                   .bulk = request->bulk}};
     enum frt_status status = FRT_OK;
     for (size_t i = 0; status == FRT_OK && i < request->n_query; i++) {
         const struct http_param *p = &request->query[i];
@@ -202,7 +203,8 @@ static enum frt_status side(struct http_service *service, const struct http_inpu
     struct frt_detect_options options = {.max_faces = 1,
                                          .deadline_ms = input->request->deadline_ms,
                                          .cancelled = input->request->cancelled,
-                                         .cancelled_arg = input->request->cancelled_arg};
+                                         .cancelled_arg = input->request->cancelled_arg,
+                                         .bulk = input->request->bulk};
     uint32_t dim = frt_pack_info_get(atomic_load(&service->pack))->dim;
     if (http_input_has(input, embedding_name))
         return http_input_embedding(input, embedding_name, embedding, dim, err);

@@ -119,7 +119,8 @@ static enum frt_status look_at(struct call *call, const char *name, bool embed, 
                                          .attributes = attributes,
                                          .deadline_ms = call->request->deadline_ms,
                                          .cancelled = call->request->cancelled,
-                                         .cancelled_arg = call->request->cancelled_arg};
+                                         .cancelled_arg = call->request->cancelled_arg,
+                                         .bulk = call->request->bulk};
     const struct frt_pack *pack = atomic_load(&call->service->pack);
     enum frt_status status = open_photo(call, name, out);
     if (status == FRT_OK)
@@ -394,7 +395,8 @@ void http_handle_older_add(struct http_service *service, struct http_request *re
                                          .older_rules = true,
                                          .deadline_ms = request->deadline_ms,
                                          .cancelled = request->cancelled,
-                                         .cancelled_arg = request->cancelled_arg};
+                                         .cancelled_arg = request->cancelled_arg,
+                                         .bulk = request->bulk};
     const char *name = NULL;
     enum frt_status status = begin(&call, names);
     if (status == FRT_OK)
@@ -469,7 +471,8 @@ void http_handle_older_find(struct http_service *service, struct http_request *r
                                            .least_default = (float)(1 - 2 * face_distance),
                                            .deadline_ms = request->deadline_ms,
                                            .cancelled = request->cancelled,
-                                           .cancelled_arg = request->cancelled_arg};
+                                           .cancelled_arg = request->cancelled_arg,
+                                           .bulk = request->bulk};
     const char *name = NULL;
     size_t n_passing = 0;
     enum frt_status status = begin(&call, names);

@@ -19,7 +19,8 @@ static enum frt_status read_options(struct http_fields *fields, struct frt_ident
     static const char *const scores[] = {"default", "best", "fused", NULL};
     struct frt_identify_options o = {.deadline_ms = fields->request->deadline_ms,
                                      .cancelled = fields->request->cancelled,
-                                     .cancelled_arg = fields->request->cancelled_arg};
+                                     .cancelled_arg = fields->request->cancelled_arg,
+                                     .bulk = fields->request->bulk};
     double threshold = (double)NAN, confidence = 0;
     bool unique = true;
     int score = 0;
@@ -151,8 +152,7 @@ bool http_search_at_once(struct http_service *service, struct http_request *requ
     char *owned = NULL;
     size_t size = 0;
     bool embedding = false, done = false;
-    /* a photo in base64 is a third larger than itself */
-    if (request->body_size > 2 * FRT_AT_HAND_BYTES)
+    if (request->body_size > HTTP_AT_ONCE_BYTES)
         return false;
     if (read_asked(request, &fields, &options, &embedding, &why) == FRT_OK && !embedding &&
         http_input_image(&fields.input, "image", &data, &size, &owned, &why) == FRT_OK)

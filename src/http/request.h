@@ -31,6 +31,8 @@ struct http_request {
     const char *content_type, *accept, *host, *origin, *authorization, *api_key;
     uint8_t peer[HTTP_PEER_BYTES]; /* the client's address: IPv6, or IPv4 within it; of IPv6 the /64 */
     enum frt_role role;            /* the caller's */
+    uint64_t client;               /* admission.h: the user or key, else the address */
+    bool bulk;                     /* X-FRT-Priority: bulk: gives way to others */
     char id[HTTP_REQUEST_ID_MAX + 1];
     char *body; /* owned by the transport; handlers may decode in place */
     size_t body_size;

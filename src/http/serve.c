@@ -102,6 +102,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
     struct frt_sizes sizes;
     frt_sizes_decide(config, &sizes);
     log_sizes(&sizes);
+    frt_random_bytes(service->client_key, sizeof service->client_key);
     service->http_threads = sizes.http_threads;
     const struct frt_context_options context = {
         .threads = config->threads,

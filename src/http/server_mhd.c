@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
+#include "http/admission.h"
 #include "http/answer_timeline.h"
 #include "http/auth.h"
 #include "http/client_list.h"
@@ -224,6 +226,9 @@ static void begin(struct exchange *x, const char *method, const char *version)
     x->request.authorization = header(connection, "Authorization");
     x->request.api_key = header(connection, "X-API-Key");
     read_peer(connection, x->request.peer);
+    x->request.client = http_client_number(server->service, x->request.peer, sizeof x->request.peer);
+    const char *priority = header(connection, "X-FRT-Priority");
+    x->request.bulk = priority != NULL && strcasecmp(priority, "bulk") == 0; /* other words: as without */
     make_id(header(connection, "X-Request-Id"), x->request.id);
     http_timeline_begin(&x->request, header(connection, "X-FRT-Trace"), x->start_ns);
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query, &x->request);
@@ -394,6 +399,20 @@ static void refuse(struct exchange *x, enum frt_status status, const char *detai
     x->refused = true;
 }
 
+/* Is the queue too full for this request? Then that is its answer. */
+static bool no_room(struct exchange *x)
+{
+    struct frt_error err = {0};
+    struct frt_worker_refusal refusal = {0};
+    const struct frt_worker_job job = http_job_of(x->route, &x->request, &refusal);
+    enum frt_status status = frt_worker_pool_ask(x->server->service->pools[x->route->pool], &job, &err);
+    if (status == FRT_EOVERLOADED) {
+        http_overloaded(&x->response, &x->request, &refusal, err.text);
+        x->refused = true;
+    }
+    return x->refused;
+}
+
 /* Everything that can be said before the body is read. */
 static void check_early(struct exchange *x, const char *method)
 {
@@ -436,6 +455,9 @@ static void check_early(struct exchange *x, const char *method)
         refuse(x, FRT_EBODY_TOO_LARGE, text);
     } else if ((x->route->flags & HTTP_MODELS) != 0 && atomic_load(&service->state) == HTTP_STARTING) {
         refuse(x, FRT_EUNAVAILABLE, "the models are being loaded; /readyz tells when they are");
+    } else if (x->route->pool == HTTP_WORKERS && (x->route->at_once == NULL || length > HTTP_AT_ONCE_BYTES)) {
+        /* where an answer may be in memory it is looked for first, when the body is there */
+        (void)no_room(x);
     }
     /* answered at once; what else the client sends is not read */
     if (x->refused && (length > DRAIN_BYTES || header(x->connection, "Expect") != NULL ||
@@ -490,11 +512,16 @@ static void submit(struct exchange *x, void (*run)(void *arg, bool late))
     atomic_store(&x->worked, false);
     set_phase(x, HTTP_PHASE_WORKING);
     MHD_suspend_connection(x->connection);
-    struct frt_worker_job job = {.run = run, .arg = x, .deadline_ms = x->request.deadline_ms};
+    struct frt_worker_refusal refusal = {0};
+    struct frt_worker_job job = http_job_of(x->route, &x->request, &refusal);
+    job.run = run;
+    job.arg = x;
     enum frt_status status = frt_worker_pool_submit(service->pools[x->route->pool], job, &err);
     if (status != FRT_OK) {
         if (x->paged)
             x->page = PAGE_FAILED;
+        else if (status == FRT_EOVERLOADED)
+            http_overloaded(&x->response, &x->request, &refusal, err.text);
         else
             http_problem(&x->response, &x->request, status, err.text);
         hand_back(x);
@@ -512,6 +539,8 @@ static void run_handler(void *arg, bool late)
         http_problem(&x->response, &x->request, FRT_ECANCELLED, "the client hung up");
     else
         x->route->handle(service, &x->request, &x->response);
+    if (x->response.rejected)
+        http_retry_after(&x->response, service->pools[x->route->pool]);
     http_timeline_ran(&x->request, &x->response);
     hand_back(x);
 }
@@ -590,15 +619,21 @@ static enum MHD_Result dispatch(struct exchange *x)
     x->answered = true;
     http_timeline_received(&x->request);
     bool here = x->route->pool == HTTP_HERE;
-    http_timeline_run(&x->request);
-    if (here)
+    if (here) {
+        http_timeline_run(&x->request);
         x->route->handle(x->server->service, &x->request, &x->response);
-    else if (x->route->at_once != NULL)
+    } else if (x->route->at_once != NULL) {
+        http_timeline_try(&x->request);
         here = x->route->at_once(x->server->service, &x->request, &x->response);
+        if (!here)
+            http_timeline_tried(&x->request);
+    }
     if (here) {
         http_timeline_ran(&x->request, &x->response);
         return send_answer(x);
     }
+    if (no_room(x)) /* without a way to a worker and back */
+        return send_answer(x);
     submit(x, run_handler);
     return MHD_YES;
 }

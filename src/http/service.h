@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "core/config.h"
+#include "core/crypto.h"
 #include "engine/access.h"
 #include "engine/pack_locate.h"
 #include "frt/gallery.h"
@@ -35,13 +36,17 @@ struct http_service {
     struct frt_access *access;
     struct http_login_limit *logins;
     char database[FRT_LOCATE_PATH_MAX];
-    bool loopback;                   /* listens on loopback only */
-    _Atomic(struct frt_pack *) pack; /* NULL until loaded */
-    atomic_int state;                /* enum http_state */
-    uint32_t http_threads;           /* >= 1 */
+    uint8_t client_key[FRT_SHORT_HASH_KEY_BYTES]; /* of http_client_number; random */
+    bool loopback;                                /* listens on loopback only */
+    _Atomic(struct frt_pack *) pack;              /* NULL until loaded */
+    atomic_int state;                             /* enum http_state */
+    uint32_t http_threads;                        /* >= 1 */
     struct frt_metrics *metrics;
     struct frt_worker_pool *pools[HTTP_POOLS]; /* [HTTP_HERE] is NULL */
 };
+
+/* Larger bodies are not tried at once: what they hold is not remembered, or takes long to be looked for. */
+enum { HTTP_AT_ONCE_BYTES = 512 * 1024 };
 
 enum http_route_flag {
     HTTP_BODY = 1 << 0,    /* takes a body, handed over whole */
