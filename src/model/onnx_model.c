@@ -289,10 +289,42 @@ static Onnx__AttributeProto *attribute_new(struct frt_onnx_model *model, const c
     return attribute;
 }
 
+/* By way of its bytes: whatever kind it is of. */
+static Onnx__AttributeProto *attribute_copy(struct frt_onnx_model *model, const Onnx__AttributeProto *from)
+{
+    Onnx__AttributeProto *copy = NULL;
+    const size_t size = onnx__attribute_proto__get_packed_size(from);
+    uint8_t *bytes = frt_alloc(size > 0 ? size : 1);
+    if (bytes != NULL)
+        copy =
+            onnx__attribute_proto__unpack(&model->allocator, onnx__attribute_proto__pack(from, bytes), bytes);
+    frt_free(bytes);
+    return copy;
+}
+
+static bool copy_attributes(struct frt_onnx_model *model, const Onnx__NodeProto *from, int64_t group,
+                            Onnx__NodeProto *node)
+{
+    node->attribute = take(model, (from->n_attribute + 1) * sizeof *node->attribute);
+    if (node->attribute == NULL)
+        return false;
+    for (size_t i = 0; i < from->n_attribute; i++) {
+        Onnx__AttributeProto *attribute = attribute_copy(model, from->attribute[i]);
+        if (attribute == NULL)
+            return false;
+        if (strcmp(text(attribute->name), "group") == 0)
+            attribute->i = group;
+        node->attribute[node->n_attribute++] = attribute;
+    }
+    return true;
+}
+
 /* Attributes of a 1 × 1 convolution in `group` groups, or the slope of a leaky relu. */
 static bool write_attributes(struct frt_onnx_model *model, const struct frt_onnx_new_node *from,
-                             Onnx__NodeProto *node)
+                             const Onnx__NodeProto *before, Onnx__NodeProto *node)
 {
+    if (from->like)
+        return copy_attributes(model, before, from->group, node);
     const size_t n = from->group > 0 ? 2 : from->has_alpha ? 1 : 0;
     if (n == 0)
         return true;
@@ -357,13 +389,14 @@ static void node_free(struct frt_onnx_model *model, Onnx__NodeProto *node)
         onnx__node_proto__free_unpacked(node, &model->allocator);
 }
 
-static Onnx__NodeProto *node_new(struct frt_onnx_model *model, const struct frt_onnx_new_node *from)
+static Onnx__NodeProto *node_new(struct frt_onnx_model *model, const struct frt_onnx_new_node *from,
+                                 const Onnx__NodeProto *before)
 {
     Onnx__NodeProto *node = take(model, sizeof *node);
     if (node == NULL)
         return NULL;
     onnx__node_proto__init(node);
-    if (write_values(model, from, node) && write_attributes(model, from, node))
+    if (write_values(model, from, node) && write_attributes(model, from, before, node))
         return node;
     node_free(model, node);
     return NULL;
@@ -378,7 +411,7 @@ enum frt_status frt_onnx_model_replace(struct frt_onnx_model *model, uint32_t no
     uint32_t made = 0;
     if (list != NULL)
         graph->node = list;
-    while (list != NULL && made < n && (fresh[made] = node_new(model, &with[made])) != NULL)
+    while (list != NULL && made < n && (fresh[made] = node_new(model, &with[made], graph->node[node])) != NULL)
         made++;
     if (made < n) {
         for (uint32_t i = 0; i < made; i++)

@@ -65,7 +65,8 @@ struct frt_onnx_new_node {
     const char *op;
     const char *inputs[FRT_ONNX_MODEL_NEW_INPUTS]; /* NULL from the first that is not there */
     const char *output;
-    int64_t group; /* of a Conv of 1 × 1; 0 = no such attribute */
+    int64_t group; /* of a Conv: its groups; 0 = no such attribute */
+    bool like;     /* with the attributes of the one that is replaced, but for `group`; else a Conv is 1 × 1 */
     float alpha;   /* of a LeakyRelu */
     bool has_alpha;
 };

@@ -60,7 +60,7 @@ static enum frt_status replace_by_leaky(struct frt_onnx_model *model, uint32_t n
     return frt_onnx_model_replace(model, node, &leaky, 1, err);
 }
 
-/* The names of what takes the PReLU's place. */
+/* The names of what takes a node's place. */
 struct names {
     char x[NAME], y[NAME], positive[NAME + 16], left[NAME + 16], right[NAME + 16], a[NAME + 16], b[NAME + 16];
 };
@@ -102,7 +102,8 @@ static enum frt_status replace_by_parts(struct frt_onnx_model *model, uint32_t n
     return frt_onnx_model_replace(model, node, parts, sizeof parts / sizeof *parts, err);
 }
 
-/* A convolution of nobody else's whose weights can be multiplied by 1 − a, each of which is positive. */
+/* A convolution or normalisation of nobody else's whose weights can be multiplied by 1 − a, each of which is
+ * positive: inputs 1 and 2 in both, of which a convolution may lack the second. */
 static bool can_fold(const struct frt_onnx_model *model, uint32_t node, const float *slopes, int64_t channels,
                      uint32_t *maker)
 {
@@ -110,7 +111,10 @@ static bool can_fold(const struct frt_onnx_model *model, uint32_t node, const fl
     const float *data;
     const char *x = frt_onnx_model_input(model, node, 0);
     if (frt_onnx_model_readers(model, x) != 1 || !frt_onnx_model_maker(model, x, maker) ||
-        strcmp(frt_onnx_model_op(model, *maker), "Conv") != 0)
+        !(strcmp(frt_onnx_model_op(model, *maker), "Conv") == 0 ||
+          (strcmp(frt_onnx_model_op(model, *maker), "BatchNormalization") == 0 &&
+           frt_onnx_model_weights(model, frt_onnx_model_input(model, *maker, 1), &shape, &data) &&
+           frt_onnx_shape_size(&shape) == channels)))
         return false;
     for (int64_t i = 0; i < channels; i++)
         if (!(slopes[i] <= FOLDED_SLOPE))
@@ -120,7 +124,7 @@ static bool can_fold(const struct frt_onnx_model *model, uint32_t node, const fl
            (frt_onnx_model_weights(model, bias, &shape, &data) && frt_onnx_shape_size(&shape) == channels);
 }
 
-/* Input `i` of a convolution, times 1 − a for each of its output channels, under a name of its own. */
+/* Input `i` of the maker, times 1 − a for each of its output channels, under a name of its own. */
 static enum frt_status scale_weights(struct frt_onnx_model *model, uint32_t node, uint32_t i, const char *name,
                                      const float *slopes, int64_t channels, struct frt_error *err)
 {
@@ -255,6 +259,64 @@ static enum frt_status widen(struct frt_onnx_model *model, uint32_t node, const 
     return status;
 }
 
+/* Groups of two in and two out: what an output takes of the input of its own number, and what of the other one
+ * of the pair: y = depthwise(x) + depthwise(x with its pairs swapped). The swap is a 1 × 1 convolution of zeros
+ * and ones; the additions become part of the second one. A third of the arithmetic of a wide group. */
+static enum frt_status split_pairs(struct frt_onnx_model *model, uint32_t node,
+                                   const struct frt_onnx_shape *shape, const float *weights,
+                                   const struct grouped *g, struct frt_error *err)
+{
+    const struct frt_onnx_shape swap_shape = {.n_dims = 4, .dims = {g->outputs, WIDE, 1, 1}};
+    struct frt_onnx_shape half = *shape;
+    char bias[NAME];
+    struct names n;
+    name_parts(model, node, &n);
+    (void)snprintf(bias, sizeof bias, "%s", frt_onnx_model_input(model, node, 2));
+    half.dims[1] = 1;
+    float *own = frt_alloc_array((size_t)(g->outputs * g->taps), sizeof *own);
+    float *other = frt_alloc_array((size_t)(g->outputs * g->taps), sizeof *other);
+    float *swap = frt_alloc_zero((size_t)(g->outputs * WIDE), sizeof *swap);
+    enum frt_status status = FRT_OK;
+    if (own == NULL || other == NULL || swap == NULL) {
+        status = frt_fail_nomem(err, "weights of pairs");
+        goto done;
+    }
+    for (int64_t o = 0; o < g->outputs; o++) {
+        const float *of = weights + o * 2 * g->taps;
+        memcpy(own + o * g->taps, of + o % 2 * g->taps, (size_t)g->taps * sizeof *own);
+        memcpy(other + o * g->taps, of + (1 - o % 2) * g->taps, (size_t)g->taps * sizeof *other);
+        swap[o * WIDE + (o ^ 1) % WIDE] = 1;
+    }
+    char other_name[NAME + 20];
+    (void)snprintf(other_name, sizeof other_name, "%s/frt_other", n.y);
+    status = frt_onnx_model_add_weights(model, n.a, &half, own, err);
+    if (status == FRT_OK)
+        status = frt_onnx_model_add_weights(model, other_name, &half, other, err);
+    if (status == FRT_OK)
+        status = frt_onnx_model_add_weights(model, n.b, &swap_shape, swap, err);
+    if (status == FRT_OK) {
+        const struct frt_onnx_new_node parts[] = {
+            {.op = "Conv", .inputs = {n.x, n.b}, .output = n.positive, .group = g->outputs / WIDE},
+            {.op = "Conv",
+             .inputs = {n.x, n.a, bias[0] != '\0' ? bias : NULL},
+             .output = n.left,
+             .like = true,
+             .group = g->outputs},
+            {.op = "Conv",
+             .inputs = {n.positive, other_name},
+             .output = n.right,
+             .like = true,
+             .group = g->outputs},
+            {.op = "Add", .inputs = {n.left, n.right}, .output = n.y}};
+        status = frt_onnx_model_replace(model, node, parts, sizeof parts / sizeof *parts, err);
+    }
+done:
+    frt_free(own);
+    frt_free(other);
+    frt_free(swap);
+    return status;
+}
+
 enum frt_status frt_rewrite_widen_groups(struct frt_onnx_model *model, struct frt_rewrite_report *report,
                                          struct frt_error *err)
 {
@@ -265,7 +327,11 @@ enum frt_status frt_rewrite_widen_groups(struct frt_onnx_model *model, struct fr
         const float *weights;
         if (!is_narrow(model, i, &shape, &weights, &g) || strlen(frt_onnx_model_output(model, i, 0)) >= NAME)
             continue;
-        status = widen(model, i, &shape, weights, &g, err);
+        status = g.inputs_a_group == 2 && g.outputs == 2 * g.groups &&
+                         strlen(frt_onnx_model_input(model, i, 0)) < NAME &&
+                         strlen(frt_onnx_model_input(model, i, 2)) < NAME
+                     ? split_pairs(model, i, &shape, weights, &g, err)
+                     : widen(model, i, &shape, weights, &g, err);
         report->groups++;
     }
     return status;

@@ -9,7 +9,8 @@
  * same for all channels → LeakyRelu, which becomes part of the convolution before it.
  *
  * widen_groups: grouped convolutions of fewer than 16 channels a group → groups of 16, zeros added: the runtime
- * has no fast kernel for the narrow ones.
+ * has no fast kernel for the narrow ones. Groups of two in and two out → two depthwise convolutions, one over
+ * the channels with the pairs swapped.
  *
  * What does not fit a pass exactly stays as it is. Measured: docs/design/inference.md.
  *

@@ -115,6 +115,27 @@ static struct file shared_file(void)
     return file_of(g, frt_onnx_node_add(g, &sum));
 }
 
+/* A normalisation between convolution and PReLU. */
+static struct file normalised_file(void)
+{
+    int x;
+    struct frt_onnx_graph *g = graph_new(&x);
+    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+    int c = conv(g, x, w, CHANNELS, 1, 1);
+    int scale = weights(g, "scale", SHAPE(CHANNELS), 1), shift = weights(g, "shift", SHAPE(CHANNELS), 1);
+    int mean = weights(g, "mean", SHAPE(CHANNELS), 1), variance = FRT_ONNX_NONE;
+    float *to = frt_onnx_const_space(g, "variance", &SHAPE(CHANNELS), &variance);
+    for (int i = 0; to != NULL && i < CHANNELS; i++)
+        to[i] = 0.5F + (float)i / CHANNELS;
+    const struct frt_onnx_node node = {.op = "BatchNormalization",
+                                       .n_inputs = 5,
+                                       .inputs = {c, scale, shift, mean, variance},
+                                       .outputs = {frt_onnx_shape_of(g, c)}};
+    int n = frt_onnx_node_add(g, &node);
+    int a = weights(g, "a", SHAPE(CHANNELS, 1, 1), 0.9F);
+    return file_of(g, prelu(g, n, a));
+}
+
 static size_t run(const void *bytes, size_t size, int64_t batch, int64_t side, float *out)
 {
     struct frt_session *session = NULL;
@@ -187,8 +208,10 @@ static void prelus_become_convolutions(void **state)
     (void)state;
     /* slopes from -3 to 3: negative ones, and ones over 1, are as exact as the usual ones, which are folded */
     const struct frt_onnx_shape shapes[] = {SHAPE(CHANNELS, 1, 1), SHAPE(1, CHANNELS, 1, 1)};
-    for (size_t i = 0; i < 5; i++) {
-        struct file file = i < 4 ? prelu_file(shapes[i % 2], i < 2 ? 3.0F : 0.9F) : shared_file();
+    for (size_t i = 0; i < 6; i++) {
+        struct file file = i < 4    ? prelu_file(shapes[i % 2], i < 2 ? 3.0F : 0.9F)
+                           : i == 4 ? shared_file()
+                                    : normalised_file();
         assert_true(frt_rewrite_pays(file.bytes, file.size));
         struct frt_rewrite_report r = pass(&file, frt_rewrite_split_prelu);
         assert_int_equal(r.prelus, 1);
@@ -210,14 +233,15 @@ static void one_slope_becomes_leaky(void **state)
 static void narrow_groups_become_wide(void **state)
 {
     (void)state;
-    const int64_t per_group[] = {2, 4, 8};
-    for (size_t i = 0; i < 3; i++) {
+    const int64_t per_group[] = {2, 4, 8, 2};
+    for (size_t i = 0; i < 4; i++) {
         int x;
         struct frt_onnx_graph *g = graph_new(&x);
         int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
         int c = conv(g, x, w, CHANNELS, 1, 1);
-        int v = weights(g, "v", SHAPE(CHANNELS, per_group[i], 3, 3), 0.5F);
-        struct file file = file_of(g, conv(g, c, v, CHANNELS, CHANNELS / per_group[i], 1));
+        const int64_t outputs = i == 3 ? 2 * CHANNELS : CHANNELS; /* two in, four out: no pairs */
+        int v = weights(g, "v", SHAPE(outputs, per_group[i], 3, 3), 0.5F);
+        struct file file = file_of(g, conv(g, c, v, outputs, CHANNELS / per_group[i], 1));
         assert_int_equal(pass(&file, frt_rewrite_widen_groups).groups, 1);
         frt_free(file.bytes);
     }
