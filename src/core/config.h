@@ -27,6 +27,7 @@ struct frt_config {
     uint32_t request_timeout_ms;
     /* how much at once: 0 = the default of docs/config.md */
     uint32_t workers, detection_workers, recognition_workers, image_workers, store_workers, cores;
+    uint32_t recognition_batch; /* faces of several requests in one inference; 0 = measure */
     uint32_t queue;                                     /* requests waiting at most */
     uint32_t threads;                                   /* of one inference; OMP_NUM_THREADS; 0 = cores */
     uint32_t http_threads;                              /* 0 = one per core, at most 4 */

@@ -31,6 +31,8 @@ struct frt_stages {
     pthread_mutex_t lock; /* guards everything below */
     struct stage stages[FRT_STAGE_COUNT];
     uint32_t cores, cores_busy, queue;
+    void (*free_core)(void *arg); /* set while nobody is inside */
+    void *free_core_arg;
 };
 
 static bool computes(enum frt_stage stage)
@@ -205,7 +207,12 @@ void frt_stage_leave(struct frt_stages *stages, enum frt_stage which)
     stages->stages[which].busy--;
     stages->cores_busy -= computes(which);
     grant_locked(stages);
+    bool free_core = computes(which) && stages->cores_busy < stages->cores;
+    void (*tell)(void *arg) = free_core ? stages->free_core : NULL;
+    void *arg = stages->free_core_arg;
     (void)pthread_mutex_unlock(&stages->lock);
+    if (tell != NULL)
+        tell(arg);
 }
 
 struct frt_stage_stats frt_stage_stats_get(struct frt_stages *stages, enum frt_stage which)
@@ -228,5 +235,15 @@ void frt_stages_cores(struct frt_stages *stages, uint32_t *busy, uint32_t *cores
     (void)pthread_mutex_lock(&stages->lock);
     *busy = stages->cores_busy;
     *cores = stages->cores;
+    (void)pthread_mutex_unlock(&stages->lock);
+}
+
+void frt_stages_on_free_core(struct frt_stages *stages, void (*free_core)(void *arg), void *arg)
+{
+    if (stages == NULL)
+        return;
+    (void)pthread_mutex_lock(&stages->lock);
+    stages->free_core = free_core;
+    stages->free_core_arg = arg;
     (void)pthread_mutex_unlock(&stages->lock);
 }

@@ -67,6 +67,10 @@ struct frt_stage_stats frt_stage_stats_get(struct frt_stages *stages, enum frt_s
 /** Cores held by all compute stages now, of how many; both 0 when stages is NULL. */
 void frt_stages_cores(struct frt_stages *stages, uint32_t *busy, uint32_t *cores);
 
+/** Call `free_core` whenever somebody left a compute stage and nobody took his core, from his thread and
+ * outside the lock; NULL: no more. One at a time; set while nobody is inside. stages NULL: nothing happens. */
+void frt_stages_on_free_core(struct frt_stages *stages, void (*free_core)(void *arg), void *arg);
+
 /** "image", "detect", "recognize", "store". */
 const char *frt_stage_name(enum frt_stage stage);
 

@@ -97,15 +97,19 @@ static enum frt_status check_alive(const struct work *w, struct frt_error *err)
 
 /* ---------------------------------------------------------------- stages */
 
+static struct frt_stage_wait wait_of(const struct work *w)
+{
+    return (struct frt_stage_wait){.priority = w->options.bulk ? FRT_PRIORITY_BULK : FRT_PRIORITY_INTERACTIVE,
+                                   .deadline_ms = w->options.deadline_ms,
+                                   .cancelled = w->options.cancelled,
+                                   .cancelled_arg = w->options.cancelled_arg};
+}
+
 static enum frt_status enter(struct work *w, enum frt_stage stage, struct frt_error *err)
 {
     static const char *const waits[FRT_STAGE_COUNT] = {"image-wait", "detect-wait", "recognize-wait",
                                                        "store-wait"};
-    const struct frt_stage_wait wait = {.priority =
-                                            w->options.bulk ? FRT_PRIORITY_BULK : FRT_PRIORITY_INTERACTIVE,
-                                        .deadline_ms = w->options.deadline_ms,
-                                        .cancelled = w->options.cancelled,
-                                        .cancelled_arg = w->options.cancelled_arg};
+    const struct frt_stage_wait wait = wait_of(w);
     enum frt_status status = check_alive(w, err);
     if (status != FRT_OK || w->pack->context->stages == NULL)
         return status;
@@ -371,15 +375,23 @@ static enum frt_status align_some(struct work *w, const struct frt_detection *fo
 static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n, float *out,
                                   struct frt_error *err)
 {
-    enum frt_status status = enter(w, FRT_STAGE_RECOGNIZE, err);
+    enum frt_status status = check_alive(w, err);
     if (status != FRT_OK)
         return status;
+    if (w->pack->batcher != NULL) {
+        struct frt_batch_times times = {0};
+        const struct frt_stage_wait wait = wait_of(w);
+        status = frt_batcher_run(w->pack->batcher, chips, n, &wait, out, &times, err);
+        w->timing.wait_ms += times.wait_ms;
+        w->timing.embed_ms += times.run_ms;
+        w->timing.inference_ms += times.inference_ms;
+        return status;
+    }
     int64_t start = frt_now_ns();
     int span = frt_trace_begin("embed");
     status = frt_embedder_run(w->pack->embedder, chips, n, out, &w->timing.inference_ms, err);
     frt_trace_end(span, NULL);
     w->timing.embed_ms += frt_elapsed_ms(start);
-    frt_stage_leave(w->pack->context->stages, FRT_STAGE_RECOGNIZE);
     return status;
 }
 

@@ -209,6 +209,8 @@ enum frt_status frt_pack_open(struct frt_context *context, const char *path,
     pack->info.id = pack->manifest->id;
     pack->info.licence = strictest_licence(pack->manifest);
     status = open_models(pack, options, err);
+    if (status == FRT_OK)
+        status = frt_pack_batches_new(pack, err);
     if (status == FRT_OK && options != NULL && options->preload)
         status = preload(pack, err);
     if (status != FRT_OK)
@@ -224,6 +226,7 @@ void frt_pack_free(struct frt_pack *pack)
 {
     if (pack == NULL)
         return;
+    frt_pack_batches_free(pack);
     for (uint32_t i = 0; i < FRT_PACK_MAX_MODELS; i++)
         frt_face_net_free(pack->face_nets[i]);
     frt_embedder_free(pack->embedder);

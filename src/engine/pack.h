@@ -14,7 +14,9 @@
 #define FRT_ENGINE_PACK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "engine/batcher.h"
 #include "engine/context.h"
 #include "model/pack_files.h"
 #include "vision/detector.h"
@@ -39,6 +41,11 @@ struct frt_pack {
     const char *detector_name;         /* of the manifest */
     struct frt_landmarker *landmarker; /* NULL when the pack has none */
     struct frt_embedder *embedder;     /* NULL when the pack has none */
+
+    struct frt_batcher *batcher; /* of the embedder; NULL without one and without stages */
+    pthread_t measurer;          /* of batches, while `measuring` */
+    bool measuring;
+    atomic_bool stop_measuring;
 
     pthread_mutex_t lazy_lock;
     struct frt_face_net *face_nets[FRT_PACK_MAX_MODELS]; /* by model number */
@@ -67,5 +74,12 @@ bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, struct frt_pac
 FRT_NODISCARD enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_role role,
                                                  const struct frt_face_net *nets[FRT_PACK_MAX_NETS], size_t *n,
                                                  struct frt_error *err);
+
+/* pack_batches.c: called when the pack is opened and freed. */
+FRT_NODISCARD enum frt_status frt_pack_batches_new(struct frt_pack *pack, struct frt_error *err);
+void frt_pack_batches_free(struct frt_pack *pack);
+/** Put faces of several requests into one inference: `faces` at most; 0 = measure in the background what is
+ * best (engine/batch_tune.h). Once, by the pack's owner. Without stages nothing happens. */
+void frt_pack_batches_start(struct frt_pack *pack, uint32_t faces);
 
 #endif

@@ -2,11 +2,24 @@
 
 #include "engine/context.h"
 #include "engine/gallery_figures.h"
+#include "engine/pack.h"
+
+static struct frt_batcher_stats batches_of(struct http_service *service)
+{
+    struct frt_pack *pack = atomic_load(&service->pack);
+    return frt_batcher_stats_get(pack == NULL ? NULL : pack->batcher);
+}
+
+static void read_batches(void *arg, struct frt_metrics_batch_state *out)
+{
+    struct frt_batcher_stats b = batches_of(arg);
+    *out = (struct frt_metrics_batch_state){.count = b.count, .items = b.items};
+}
 
 /* The store has its own places, its connections: a stage in all but the code. */
 static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage_state *out)
 {
-    const struct http_service *service = arg;
+    struct http_service *service = arg;
     if (stage == FRT_STAGE_STORE) {
         struct frt_gallery_figures f;
         frt_gallery_figures_get(service->gallery, &f);
@@ -17,6 +30,11 @@ static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage
         return;
     }
     struct frt_stage_stats s = frt_stage_stats_get(service->context->stages, stage);
+    if (stage == FRT_STAGE_RECOGNIZE) { /* of those who wait to be taken along, one asks for a place */
+        struct frt_batcher_stats b = batches_of(service);
+        s.queued += b.waiting;
+        s.rejected += b.rejected;
+    }
     *out = (struct frt_metrics_stage_state){
         .limit = s.limit, .busy = s.busy, .queued = s.queued, .rejected = s.rejected};
 }
@@ -64,8 +82,11 @@ static void store_used(void *arg, double ms)
 
 void http_metrics_connect(struct http_service *service)
 {
-    const struct frt_metrics_sources sources = {
-        .arg = service, .stage = read_stage, .caches = read_caches, .indexes = read_indexes};
+    const struct frt_metrics_sources sources = {.arg = service,
+                                                .stage = read_stage,
+                                                .caches = read_caches,
+                                                .batches = read_batches,
+                                                .indexes = read_indexes};
     frt_metrics_set_sources(service->metrics, &sources);
     frt_gallery_watch_store(service->gallery, store_used, service->metrics);
 }

@@ -82,6 +82,7 @@ static enum frt_status open_models(struct http_service *service, struct frt_erro
     /* release: a handler that sees the pack sees it whole */
     atomic_store(&service->pack, pack);
     atomic_store(&service->state, HTTP_READY);
+    frt_pack_batches_start(pack, config->recognition_batch);
     return FRT_OK;
 }
 

@@ -407,10 +407,15 @@ static enum frt_status map_row(const struct frt_embedder *e, float *row, uint32_
     return FRT_OK;
 }
 
-enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips, size_t n,
-                                 float *out, double *inference_ms, struct frt_error *err)
+uint32_t frt_embedder_batch(const struct frt_embedder *embedder)
 {
-    const struct frt_embedder *e = embedder;
+    return embedder->batch;
+}
+
+/* `each` chip by its pointer; NULL: one after the other from `chips` on. */
+static enum frt_status run(const struct frt_embedder *e, const uint8_t *const *each, const uint8_t *chips,
+                           size_t n, float *out, double *inference_ms, struct frt_error *err)
+{
     enum frt_status status = FRT_OK;
     float *planes = NULL, *rows = NULL;
     double spent_ms = 0;
@@ -432,7 +437,7 @@ enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint
         for (size_t i = 0; i < count; i++) {
             struct frt_plane_target target = e->input;
             target.data = planes + i * chip_floats;
-            frt_chip_to_planes(chips + (begin + i) * chip_floats, &target);
+            frt_chip_to_planes(each != NULL ? each[begin + i] : chips + (begin + i) * chip_floats, &target);
         }
         status = run_batch(e, planes, count, rows + begin * e->dim, &spent_ms, err);
         if (status == FRT_OK && e->flip_average) {
@@ -452,4 +457,16 @@ done:
     frt_free(planes);
     frt_free(rows);
     return status;
+}
+
+enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips, size_t n,
+                                 float *out, double *inference_ms, struct frt_error *err)
+{
+    return run(embedder, NULL, chips, n, out, inference_ms, err);
+}
+
+enum frt_status frt_embedder_run_each(const struct frt_embedder *embedder, const uint8_t *const *chips,
+                                      size_t n, float *out, double *inference_ms, struct frt_error *err)
+{
+    return run(embedder, chips, NULL, n, out, inference_ms, err);
 }

@@ -49,5 +49,11 @@ FRT_NODISCARD enum frt_status frt_embedder_align(const struct frt_embedder *embe
 FRT_NODISCARD enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips,
                                                size_t n, float *out, double *inference_ms,
                                                struct frt_error *err);
+/** As frt_embedder_run, of chips that lie here and there. */
+FRT_NODISCARD enum frt_status frt_embedder_run_each(const struct frt_embedder *embedder,
+                                                    const uint8_t *const *chips, size_t n, float *out,
+                                                    double *inference_ms, struct frt_error *err);
+/** Most chips in one inference: 1 for a graph that takes one. */
+uint32_t frt_embedder_batch(const struct frt_embedder *embedder);
 
 #endif
