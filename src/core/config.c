@@ -56,8 +56,10 @@ static const struct frt_config_key settings[] = {
      "Recognitions at once; 0 = one per core, at most 8.", FIELD(recognition_workers), 0, 1024,
      FRT_CONFIG_WHOLE},
     {"recognition_batch", "FRT_RECOGNITION_BATCH", NULL, "N", "0",
-     "Faces of several requests in one inference at most; 0 = measured after each start, 1 = never together.",
-     FIELD(recognition_batch), 0, 8, FRT_CONFIG_WHOLE},
+     "Faces of several requests in one inference at most; 0 = measured after each start, 1 = never together; "
+     "more "
+     "than 8 are taken as 8.",
+     FIELD(recognition_batch), 0, 1024, FRT_CONFIG_WHOLE},
     {"image_workers", "FRT_IMAGE_WORKERS", NULL, "N", "16", "Photos decoded or faces aligned at once.",
      FIELD(image_workers), 1, 1024, FRT_CONFIG_WHOLE},
     {"store_workers", "FRT_STORE_WORKERS", NULL, "N", "20", "Reads and writes of the database at once.",
