@@ -169,6 +169,19 @@ static const struct cli_option search_options[] = {
           "Ignore faces the detector is less sure of, 0 to 1. Default: the pack's."),
     END};
 
+static const struct cli_option trace_options[] = {
+    VALUE("collection", 0, "NAME", CLI_COMPLETE_NONE,
+          "Search this collection for the photo's largest face. Default: only its embedding is computed."),
+    VALUE("url", 0, "URL", CLI_COMPLETE_NONE,
+          "Ask the service there, as http://HOST:PORT. Default: this program does the work itself."),
+    VALUE("key-file", 0, "FILE", CLI_COMPLETE_FILE,
+          "The first line of FILE is the key to send to --url. Default: none is sent."),
+    FLAG("warm", 0,
+         "Do it once before, unrecorded: indexes and memory are then there, and caches know the photo."),
+    VALUE("svg", 0, "FILE", CLI_COMPLETE_FILE, "Also write the timeline as SVG. Default: not written."),
+    FLAG("force", 'f', "Replace an --svg file that exists."),
+    END};
+
 static const struct cli_option face_list_options[] = {
     VALUE("subject", 's', "NAME", CLI_COMPLETE_NONE, "Only this subject's faces. Default: everybody's."),
     FLAG("embeddings", 0, "With --json, list the embeddings, too."), END};
@@ -222,6 +235,8 @@ const struct cli_option *const cli_enroll_options[] = {enroll_options,  model_op
                                                        database_option, json_option,   NULL};
 const struct cli_option *const cli_search_options[] = {search_options,  model_options, batch_options,
                                                        database_option, json_option,   NULL};
+const struct cli_option *const cli_trace_options[] = {trace_options, model_options, database_option,
+                                                      json_option, NULL};
 const struct cli_option *const cli_setting_options[] = {setting_options, database_option, json_option, NULL};
 const struct cli_option *const cli_database_options[] = {database_option, json_option, NULL};
 const struct cli_option *const cli_face_list_options[] = {face_list_options, embed_options, database_option,

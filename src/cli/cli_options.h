@@ -19,6 +19,7 @@ extern const struct cli_option *const cli_doctor_options[];
 extern const struct cli_option *const cli_json_options[];
 extern const struct cli_option *const cli_enroll_options[];
 extern const struct cli_option *const cli_search_options[];
+extern const struct cli_option *const cli_trace_options[];
 extern const struct cli_option *const cli_setting_options[];
 extern const struct cli_option *const cli_database_options[];
 extern const struct cli_option *const cli_face_list_options[];

@@ -124,6 +124,27 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt enroll, frt verify",
      .complete = CLI_COMPLETE_FILE,
      .run = cli_search},
+    {.name = "trace",
+     .arguments = "PHOTO",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "show where the time of a request goes",
+     .description = "Does what 'frt embed --max-faces 1' does with PHOTO, or with --collection what 'frt "
+                    "search' does, and draws "
+                    "when each step began and how long it took. Waits are hatched, steps that hold others are "
+                    "lines. PHOTO may be "
+                    "'-', standard input.\n\n"
+                    "With --url a running service does the work and tells: its queues, caches and batches "
+                    "show, too. The names of "
+                    "the steps are explained in docs/api.md.",
+     .groups = cli_trace_options,
+     .examples =
+         "frt trace photo.jpg\n  What does a photo cost here?\n"
+         "frt trace --url http://127.0.0.1:8080 --collection friends --svg search.svg photo.jpg\n  And a "
+         "search of the service?\n",
+     .see_also = "frt search, frt serve",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_trace},
     {.name = "collections list",
      .arguments = "",
      .summary = "list the collections",

@@ -9,6 +9,7 @@ int cli_embed(struct cli_run *run);
 int cli_verify(struct cli_run *run);
 int cli_enroll(struct cli_run *run);
 int cli_search(struct cli_run *run);
+int cli_trace(struct cli_run *run);
 int cli_collections_list(struct cli_run *run);
 int cli_collections_create(struct cli_run *run);
 int cli_collections_show(struct cli_run *run);

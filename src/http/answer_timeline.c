@@ -36,7 +36,8 @@ void http_timeline_run(struct http_request *request)
     struct http_timeline *timeline = request->timeline;
     if (timeline == NULL)
         return;
-    frt_trace_add(&timeline->trace, "queue", true, timeline->received_ns, frt_now_ns());
+    if (timeline->received_ns != 0) /* else a piece of a stream */
+        frt_trace_add(&timeline->trace, "queue", true, timeline->received_ns, frt_now_ns());
     (void)frt_trace_attach(&timeline->trace);
 }
 
@@ -48,8 +49,10 @@ void http_timeline_try(struct http_request *request)
 
 void http_timeline_tried(struct http_request *request)
 {
-    if (request->timeline != NULL)
-        (void)frt_trace_attach(NULL);
+    if (request->timeline == NULL)
+        return;
+    (void)frt_trace_attach(NULL);
+    request->timeline->received_ns = frt_now_ns(); /* from here on it waits for a worker */
 }
 
 /* Puts the member behind the last one of the object that the body is. */

@@ -1,7 +1,7 @@
 /*
  * The timeline of a request whose client asks for it with X-FRT-Trace: 1.
  *
- *     begin ─ received ─ run … ran ─ header ─ free
+ *     begin ─ received ─ run … [wait ─ run …] ran ─ header ─ free
  *
  * It goes into the header Server-Timing, by step, and as the member "trace" into an answer that is a JSON
  * object. Without the request header every call is a look at a pointer.

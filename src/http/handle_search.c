@@ -112,6 +112,8 @@ static void write_answer(struct http_service *service, const struct http_request
     if (!embedding)
         frt_metrics_stages(service->metrics, &identified->image_timing);
     response->timing = identified->image_timing;
+    response->search_ms = identified->search_ms;
+    response->index_ms = identified->load_ms;
     int span = frt_trace_begin("write");
     frt_json_writer_init(&w, &response->body, false);
     frt_json_object(&w);
@@ -154,12 +156,14 @@ bool http_search_at_once(struct http_service *service, struct http_request *requ
     bool embedding = false, done = false;
     if (request->body_size > HTTP_AT_ONCE_BYTES)
         return false;
+    const int span = frt_trace_begin("at-hand");
     if (read_asked(request, &fields, &options, &embedding, &why) == FRT_OK && !embedding &&
         http_input_image(&fields.input, "image", &data, &size, &owned, &why) == FRT_OK)
         done = frt_identify_at_hand(service->gallery, atomic_load(&service->pack), request->params[0], data,
                                     size, &options, &identified);
     if (done)
         write_answer(service, request, response, &options, false, &identified);
+    frt_trace_end(span, done ? "hit" : "miss");
     frt_free(owned);
     http_fields_deinit(&fields);
     return done;

@@ -65,8 +65,9 @@ struct http_response {
         char value[256];
     } headers[HTTP_MAX_HEADERS_OUT];
     size_t n_headers;
-    struct frt_timing timing; /* for the access log; zero = none */
-    bool rejected;            /* turned away unworked */
+    struct frt_timing timing;   /* for the access log; zero = none */
+    double search_ms, index_ms; /* for the access log: the search, and opening or following its index */
+    bool rejected;              /* turned away unworked */
 };
 
 void http_response_init(struct http_response *response);

@@ -30,6 +30,7 @@
 #include "http/auth.h"
 #include "http/client_list.h"
 #include "http/listen_address.h"
+#include "http/request_log.h"
 #include "http/server.h"
 
 enum {
@@ -261,21 +262,14 @@ static void moved(struct exchange *x, enum http_phase phase, size_t size)
 
 static void log_exchange(const struct exchange *x, bool written)
 {
-    const struct frt_timing *t = &x->response.timing;
-    enum frt_log_level level = x->response.status >= 500 ? FRT_LOG_WARN : FRT_LOG_INFO;
-    if (!frt_log_enabled(level))
-        return;
-    frt_log(level, "request", FRT_LOG_STR("id", x->request.id),
-            FRT_LOG_STR("route", x->route == NULL ? "-" : x->route->name),
-            FRT_LOG_INT("status", x->response.status), FRT_LOG_STR("written", written ? "yes" : "no"),
-            FRT_LOG_INT("in", x->received),
-            FRT_LOG_INT("out", x->paged                    ? x->sent
-                               : x->response.fixed != NULL ? x->response.fixed_size
-                                                           : x->response.body.size),
-            FRT_LOG_NUM("ms", x->ms), FRT_LOG_NUM("decode_ms", t->decode_ms),
-            FRT_LOG_NUM("detect_ms", t->detect_ms), FRT_LOG_NUM("embed_ms", t->align_ms + t->embed_ms),
-            FRT_LOG_NUM("inference_ms", t->inference_ms), FRT_LOG_NUM("wait_ms", t->wait_ms),
-            FRT_LOG_STR("cache", frt_cached_name(t->cached)), FRT_LOG_END);
+    const struct http_request_facts facts = {.route = x->route == NULL ? NULL : x->route->name,
+                                             .received = x->received,
+                                             .sent = x->paged                    ? x->sent
+                                                     : x->response.fixed != NULL ? x->response.fixed_size
+                                                                                 : x->response.body.size,
+                                             .ms = x->ms,
+                                             .written = written};
+    http_log_request(&x->request, &x->response, &facts);
 }
 
 static uint32_t route_number(const struct exchange *x)
