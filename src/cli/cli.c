@@ -72,6 +72,8 @@ int frt_cli_main(int argc, char **argv, const struct frt_cli_hooks *hooks)
     /* A reader that goes away (`frt … | head`) is first an error of a write, so that files in the making
      * are finished or removed; then the process ends as others do. */
     (void)signal(SIGPIPE, SIG_IGN);
+    /* What a service tells of its health is no news to who typed a command; `serve` sets it as it is told. */
+    frt_log_configure(FRT_LOG_WARN, false, STDERR_FILENO);
     (void)signal(SIGXFSZ, SIG_IGN); /* a file over the limit (ulimit -f) is an error of a write, too */
     int code = run_command(argc, argv, hooks);
     if (cli_reader_gone()) {
