@@ -372,6 +372,19 @@ static enum frt_status align_some(struct work *w, const struct frt_detection *fo
     return FRT_OK;
 }
 
+/* Another thread may have run the batch: what it took is then known, and no step of this one's. */
+static void trace_batch(int span, int64_t start_ns, const struct frt_batch_times *times)
+{
+    struct frt_trace *trace = frt_trace_attached();
+    if (trace != NULL && (uint32_t)span + 1 == trace->n) {
+        const int64_t run_ns = start_ns + (int64_t)(times->wait_ms * 1e6);
+        frt_trace_add(trace, "recognize-wait", true, start_ns, run_ns);
+        if (times->inference_ms > 0)
+            frt_trace_add(trace, "inference", false, run_ns, run_ns + (int64_t)(times->inference_ms * 1e6));
+    }
+    frt_trace_end(span, NULL);
+}
+
 static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n, float *out,
                                   struct frt_error *err)
 {
@@ -381,7 +394,10 @@ static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n
     if (w->pack->batcher != NULL) {
         struct frt_batch_times times = {0};
         const struct frt_stage_wait wait = wait_of(w);
+        const int64_t begun = frt_now_ns();
+        const int batch = frt_trace_begin("embed");
         status = frt_batcher_run(w->pack->batcher, chips, n, &wait, out, &times, err);
+        trace_batch(batch, begun, &times);
         w->timing.wait_ms += times.wait_ms;
         w->timing.embed_ms += times.run_ms;
         w->timing.inference_ms += times.inference_ms;
