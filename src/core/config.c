@@ -111,8 +111,11 @@ static const struct frt_config_key settings[] = {
      "most "
      "4.",
      FIELD(http_threads), 0, 256, FRT_CONFIG_WHOLE},
-    {"connections", "FRT_CONNECTIONS", NULL, "N", "1000", "Connections open at once.", FIELD(connections), 1,
-     100000, FRT_CONFIG_WHOLE},
+    {"connections", "FRT_CONNECTIONS", NULL, "N", "5000",
+     "Connections open at once. An idle one costs about 10 KB and a file descriptor, whose limit is raised as "
+     "far as "
+     "the system allows.",
+     FIELD(connections), 1, 100000, FRT_CONFIG_WHOLE},
     {"token_lifetime", "FRT_TOKEN_LIFETIME", NULL, "TIME", "8h",
      "Time until a login's token expires; units ms, s, min, h; ms when none is given.",
      FIELD(token_lifetime_ms), 100, 2592000000, FRT_CONFIG_DURATION_MS},
@@ -125,6 +128,11 @@ static const struct frt_config_key settings[] = {
      "The same while there are none.", FIELD(summary_idle_interval_ms), 0, 86400000, FRT_CONFIG_DURATION_MS},
     {"log_level", "FRT_LOG_LEVEL", NULL, "LEVEL", "info", "Least important log lines shown.", FIELD(log_level),
      0, 0, FRT_CONFIG_LEVEL},
+    {"log_requests", "FRT_LOG_REQUESTS", NULL, "N", "200",
+     "Requests that have a line of their own in the log, in one second at most, and 20 of failures (5xx) more; "
+     "the "
+     "rest is counted. At log_level debug all have one.",
+     FIELD(log_requests), 0, 1000000, FRT_CONFIG_WHOLE},
     {"log_json", "FRT_LOG_JSON", NULL, "BOOL", "false", "Log lines as JSON instead of logfmt.", FIELD(log_json),
      0, 0, FRT_CONFIG_TRUTH},
 };

@@ -38,6 +38,7 @@ struct frt_config {
     uint32_t token_lifetime_ms;
     uint32_t summary_interval_ms, summary_idle_interval_ms; /* of lines in the log; 0 = none */
     enum frt_log_level log_level;
+    uint32_t log_requests; /* lines a second at most */
     bool log_json;
 };
 

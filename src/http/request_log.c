@@ -47,5 +47,7 @@ void http_log_request(const struct http_request *request, const struct http_resp
     add_stage(&line, "inference_ms", t->inference_ms);
     add_stage(&line, "index_ms", response->index_ms);
     add_stage(&line, "search_ms", response->search_ms);
+    if (facts->not_logged > 0)
+        add(&line, FRT_LOG_INT("not_logged", facts->not_logged));
     frt_log_fields(level, "request", line.fields);
 }

@@ -14,7 +14,8 @@ struct http_request_facts {
     const char *route; /* "POST /v1/detect"; NULL = none took it */
     uint64_t received, sent;
     double ms;
-    bool written; /* the answer reached the socket */
+    bool written;        /* the answer reached the socket */
+    uint32_t not_logged; /* log_limit.h: requests before that had no line; 0 = none to tell of */
 };
 void http_log_request(const struct http_request *request, const struct http_response *response,
                       const struct http_request_facts *facts);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 enum {
     TICK_MS = 500,
     DRAIN_TICK_MS = 10,
+    OTHER_DESCRIPTORS = 256,
     LOGIN_THREADS = 2, /* 64 MiB and a core each */
     LOGIN_QUEUE = 32
 };
@@ -162,6 +164,22 @@ static void close_parts(struct http_service *service)
     frt_metrics_free(service->metrics);
 }
 
+/* A connection is a descriptor; beside them the database's, the models' and the log's. */
+static void raise_descriptor_limit(const struct frt_config *config)
+{
+    struct rlimit limit;
+    const rlim_t wanted = (rlim_t)config->connections + OTHER_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        frt_log(FRT_LOG_WARN, "few descriptors", FRT_LOG_INT("limit", limit.rlim_cur),
+                FRT_LOG_INT("wanted", wanted), FRT_LOG_INT("connections", config->connections),
+                FRT_LOG_STR("do", "raise the hard limit of open files (ulimit -Hn, LimitNOFILE=), or lower "
+                                  "'connections'"),
+                FRT_LOG_END);
+}
+
 static void run(const struct http_service *service, struct http_server *server, struct http_summary *summary,
                 const sigset_t *signals)
 {
@@ -216,6 +234,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     (void)pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads started from here on inherit it */
 
     frt_config_older_explain(environ, explain, NULL);
+    raise_descriptor_limit(config);
     status = open_parts(&service, err);
     if (status == FRT_OK)
         status = http_server_start(&service, &server, err);

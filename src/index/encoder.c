@@ -106,6 +106,41 @@ size_t frt_prepared_bytes(const struct frt_encoder *encoder)
 
 enum { SUMS = 8 };
 
+/* What a query's magnitudes sum up to: all of them, and the big ones, which reach `unit`. Eight sums each, as
+ * one would wait for itself. */
+struct magnitudes {
+    float all, big;
+    uint32_t n_big;
+};
+
+static struct magnitudes measure(const float *q, uint32_t n, float unit)
+{
+    float all[SUMS] = {0}, big[SUMS] = {0};
+    uint32_t n_big[SUMS] = {0}, i = 0;
+    for (; i + SUMS <= n; i += SUMS) {
+        for (uint32_t j = 0; j < SUMS; j++) {
+            const float magnitude = fabsf(q[i + j]);
+            const bool is_big = magnitude >= unit;
+            all[j] += magnitude;
+            big[j] += is_big ? magnitude : 0;
+            n_big[j] += is_big;
+        }
+    }
+    for (; i < n; i++) {
+        const bool is_big = fabsf(q[i]) >= unit;
+        all[0] += fabsf(q[i]);
+        big[0] += is_big ? fabsf(q[i]) : 0;
+        n_big[0] += is_big;
+    }
+    struct magnitudes m = {0};
+    for (uint32_t j = 0; j < SUMS; j++) {
+        m.all += all[j];
+        m.big += big[j];
+        m.n_big += n_big[j];
+    }
+    return m;
+}
+
 /* The unit of the two magnitudes unit / 2 and 3 · unit / 2 that come closest to a query's: from the Gaussian
  * optimum (0.9957 deviations; Max, Quantizing for minimum distortion, 1960), each round the best unit for the
  * present split. */
@@ -113,31 +148,9 @@ static float best_unit(const float *q, uint32_t n)
 {
     float unit = 0.9957f / sqrtf((float)n);
     for (int round = 0; round < 6; round++) {
-        /* the sum of all at level 1/2, and what the big ones add: eight sums, as one would wait for itself */
-        float all[SUMS] = {0}, big[SUMS] = {0};
-        uint32_t n_big[SUMS] = {0}, i = 0;
-        for (; i + SUMS <= n; i += SUMS) {
-            for (uint32_t j = 0; j < SUMS; j++) {
-                const float magnitude = fabsf(q[i + j]);
-                const bool is_big = magnitude >= unit;
-                all[j] += magnitude;
-                big[j] += is_big ? magnitude : 0;
-                n_big[j] += is_big;
-            }
-        }
-        for (; i < n; i++) {
-            const bool is_big = fabsf(q[i]) >= unit;
-            all[0] += fabsf(q[i]);
-            big[0] += is_big ? fabsf(q[i]) : 0;
-            n_big[0] += is_big;
-        }
-        float product = 0;
-        uint32_t count = 0;
-        for (uint32_t j = 0; j < SUMS; j++) {
-            product += 0.5f * all[j] + big[j];
-            count += n_big[j];
-        }
-        unit = product / (0.25f * (float)n + 2 * (float)count); /* 2.25 = 0.25 + 2 */
+        const struct magnitudes m = measure(q, n, unit);
+        /* <level, |q|> over |level|², with level² = 0.25, of big ones 2.25 */
+        unit = (0.5f * m.all + m.big) / (0.25f * (float)n + 2 * (float)m.n_big);
     }
     return unit;
 }
@@ -145,32 +158,29 @@ static float best_unit(const float *q, uint32_t n)
 static void prepare_bits(const struct frt_encoder *e, const float *q, uint64_t *words, struct frt_prepared *out)
 {
     uint64_t *sign = words, *big = words + e->words;
-    const float unit = best_unit(q, e->dim);
-    float norm = 0, sum = 0, product = 0, magnitudes = 0;
+    const float unit = best_unit(q, e->dim), n = (float)e->dim;
+    const struct magnitudes m = measure(q, e->dim, unit);
     memset(words, 0, (size_t)e->words * 16);
     for (uint32_t i = 0; i < e->dim; i++) {
-        const bool is_big = fabsf(q[i]) >= unit;
-        const float m = (is_big ? 1.5f : 0.5f) * unit;
         sign[i / 64] |= (uint64_t)(q[i] > 0) << (i % 64);
-        big[i / 64] |= (uint64_t)is_big << (i % 64);
-        norm += m * m;
-        product += m * fabsf(q[i]);
-        sum += m;
-        magnitudes += fabsf(q[i]);
+        big[i / 64] |= (uint64_t)(fabsf(q[i]) >= unit) << (i % 64);
     }
+    /* of q̂, the query at its two magnitudes: its length squared, <q̂, |q|>, and the sum of its magnitudes */
+    const float norm = unit * unit * (0.25f * n + 2 * (float)m.n_big), product = unit * (0.5f * m.all + m.big);
+    const float sum = unit * (0.5f * n + (float)m.n_big);
     /* q̂ = product · q + something at right angles to q: divided by product, the estimate has no bias */
     const float c2 = gauss_mean_magnitude * gauss_mean_magnitude, e2 = norm / (product * product) - 1;
-    out->spread = sqrtf((1 / c2 - 1 + e2 / c2) / (float)(e->dim - 1));
-    /* the same for the query's signs alone: <sign(q), q> = magnitudes */
-    const float sign_e2 = (float)e->dim / (magnitudes * magnitudes) - 1;
-    const float sign_spread = sqrtf((1 / c2 - 1 + sign_e2 / c2) / (float)(e->dim - 1));
+    out->spread = sqrtf((1 / c2 - 1 + e2 / c2) / (n - 1));
+    /* the same for the query's signs alone: <sign(q), q> = all magnitudes */
+    const float sign_e2 = n / (m.all * m.all) - 1;
+    const float sign_spread = sqrtf((1 / c2 - 1 + sign_e2 / c2) / (n - 1));
     out->bits = (struct frt_bits_query){.sign = sign,
                                         .big = big,
                                         .words = e->words,
                                         .unit = unit / product,
                                         .sum = sum / product,
-                                        .sign_unit = 2 / magnitudes,
-                                        .sign_sum = (float)e->dim / magnitudes,
+                                        .sign_unit = 2 / m.all,
+                                        .sign_sum = n / m.all,
                                         .sign_slack = FRT_FIRST_PASS_MARGIN * (sign_spread - out->spread)};
 }
 

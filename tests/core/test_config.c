@@ -125,7 +125,7 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(config.request_timeout_ms, 30000);
     assert_int_equal(config.workers, 0);
     assert_int_equal(config.queue, 64);
-    assert_int_equal(config.connections, 1000);
+    assert_int_equal(config.connections, 5000);
     assert_int_equal(config.log_level, FRT_LOG_INFO);
     assert_false(config.log_json);
 }

@@ -106,10 +106,11 @@ void service_start_cold(struct service *service, const char *program, const char
     (void)close(log);
     for (int64_t start = frt_now_ns(); service->port == 0; nap(5)) {
         char *text = service_log(service);
-        const char *url = strstr(text, "http://127.0.0.1:"); /* of the line "listening", in whatever format */
+        const char *line = strstr(text, "listening"); /* in whatever format, at whatever address */
+        const char *url = line == NULL ? NULL : strstr(line, "http://");
         /* the whole line must be there, lest a port be read in half */
         if (url != NULL && strchr(url, '\n') != NULL)
-            service->port = (int)strtol(url + strlen("http://127.0.0.1:"), NULL, 10);
+            service->port = (int)strtol(strchr(url + strlen("http://"), ':') + 1, NULL, 10);
         if (!service_is_alive(service) || frt_elapsed_ms(start) > WAIT_MS)
             fail_msg("the service did not start: %s", text);
         free(text);

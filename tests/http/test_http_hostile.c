@@ -190,9 +190,8 @@ static void heads_that_are_too_large(void **state)
     (void)close(fd);
     /* too many parameters */
     n = sprintf(head, "/v1/detect?");
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 50; i++)
         n += sprintf(head + n, "a%d=1&", i);
-    head[900] = '\0';
     a = request(service.port, "POST", head, "image/jpeg", one.data, one.size);
     expect(&a, 400, "bad_request");
     answer_free(&a);
