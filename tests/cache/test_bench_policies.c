@@ -12,7 +12,7 @@
 #include "policies/policy.h"
 #include "policies/traces.h"
 
-enum { N = 60000, MOST = 512 };
+enum { N = 24000, MOST = 512 };
 static uint32_t keys[N];
 
 /* A queue, the oldest first. */
