@@ -31,6 +31,8 @@ struct frt_gallery_options {
     /* Collections whose indexes are held in memory; entries: 0 = 50; bytes: of all together, but one is held
      * whatever its size, 0 = no bound; ttl_ms: after the last search in it, 0 = 2 h. */
     struct frt_cache_limits index_cache;
+    /* Subjects whose faces a search need not read again; 0 = 8192, 32 MiB, 1 h from the first search. */
+    struct frt_cache_limits subject_cache;
     bool background;  /* start the thread that keeps indexes in shape, saves snapshots and follows what other
                          processes    change; without it that is done when a call needs it and at
                          frt_gallery_close

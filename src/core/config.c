@@ -106,6 +106,15 @@ static const struct frt_config_key settings[] = {
     {"index_cache_ttl", "FRT_INDEX_CACHE_TTL", NULL, "TIME", "2h",
      "How long an index is held after its last use; units ms, s, min, h; ms when none is given.",
      FIELD(index_cache_ttl_ms), 1, 604800000, FRT_CONFIG_DURATION_MS},
+    {"subject_cache", "FRT_SUBJECT_CACHE", NULL, "N", "8192",
+     "People whose faces a search need not read from the database again.", FIELD(subject_cache), 1, 10000000,
+     FRT_CONFIG_WHOLE},
+    {"subject_cache_bytes", "FRT_SUBJECT_CACHE_BYTES", NULL, "BYTES", "32MiB",
+     "Memory of these at most; units KiB, MiB, GiB.", FIELD(subject_cache_bytes), 1024, 1ULL << 40,
+     FRT_CONFIG_BYTES},
+    {"subject_cache_ttl", "FRT_SUBJECT_CACHE_TTL", NULL, "TIME", "1h",
+     "How long they are remembered; units ms, s, min, h; ms when none is given.", FIELD(subject_cache_ttl_ms),
+     1, 604800000, FRT_CONFIG_DURATION_MS},
     {"http_threads", "FRT_HTTP_THREADS", NULL, "N", "0",
      "Threads that read requests, write answers, and answer what is in memory already; 0 = one per core, at "
      "most "

@@ -32,9 +32,9 @@ struct frt_config {
     uint32_t threads;                                   /* of one inference; OMP_NUM_THREADS; 0 = cores */
     uint32_t http_threads;                              /* 0 = one per core, at most 4 */
     uint32_t connections;                               /* open at most */
-    uint32_t embedding_cache, image_cache, index_cache; /* entries; 0 = none */
-    uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes;
-    uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms;
+    uint32_t embedding_cache, image_cache, index_cache, subject_cache; /* entries; 0 = none */
+    uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes, subject_cache_bytes;
+    uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms, subject_cache_ttl_ms;
     uint32_t token_lifetime_ms;
     uint32_t summary_interval_ms, summary_idle_interval_ms; /* of lines in the log; 0 = none */
     enum frt_log_level log_level;

@@ -81,7 +81,7 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     if (status == FRT_OK)
         status = indexes_new(&o->index_cache, &gallery->indexes, err);
     if (status == FRT_OK)
-        status = gallery_subjects_new(&gallery->subjects, err);
+        status = gallery_subjects_new(&o->subject_cache, &gallery->subjects, err);
     if (status == FRT_OK) {
         frt_store_id(gallery->store, gallery->store_id);
         status = gallery_keeper_new(gallery, o->background, &gallery->keeper, err);

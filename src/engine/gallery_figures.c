@@ -15,9 +15,13 @@ void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_fig
         .index_build_ms = (double)atomic_load_explicit(&c->build_us, memory_order_relaxed) / 1000};
 }
 
-struct frt_cache_stats frt_gallery_cache_stats(struct frt_gallery *gallery)
+size_t frt_gallery_cache_stats(struct frt_gallery *gallery, struct frt_cache_stats *out, size_t max)
 {
-    return frt_cache_stats_get(gallery->indexes);
+    struct frt_cache *const caches[] = {gallery->indexes, gallery->subjects};
+    size_t n = 0;
+    for (; n < sizeof caches / sizeof *caches && n < max; n++)
+        out[n] = frt_cache_stats_get(caches[n]);
+    return n;
 }
 
 void frt_gallery_watch_store(struct frt_gallery *gallery, void (*done)(void *arg, double ms), void *arg)

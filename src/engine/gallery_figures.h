@@ -19,8 +19,8 @@ struct frt_gallery_figures {
 };
 void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_figures *out);
 
-/** The cache of indexes, named "index". */
-struct frt_cache_stats frt_gallery_cache_stats(struct frt_gallery *gallery);
+/** Figures of its caches, "index" first, then "subject": fills out[0..max), returns how many. */
+size_t frt_gallery_cache_stats(struct frt_gallery *gallery, struct frt_cache_stats *out, size_t max);
 
 /** `done` hears what each read or write of the store took, on the thread that did it. */
 void frt_gallery_watch_store(struct frt_gallery *gallery, void (*done)(void *arg, double ms), void *arg);

@@ -220,6 +220,7 @@ static void look_after(struct gallery_keeper *keeper)
     struct gallery_entry **entries = frt_alloc_array(MAX_ENTRIES, sizeof *entries);
     const size_t n = entries == NULL ? 0 : gallery_entries(keeper->gallery, entries, MAX_ENTRIES);
     frt_cache_expire(keeper->gallery->indexes);
+    frt_cache_expire(keeper->gallery->subjects);
     for (size_t i = 0; i < n; i++) {
         struct frt_error why = {0};
         struct gallery_index *index = gallery_index_peek(entries[i]);

@@ -6,12 +6,17 @@
 #include "core/mem.h"
 #include "simd/dot.h"
 
-enum { ENTRIES = 8192, BYTES = 32 << 20, TTL_MS = 3600000 };
+enum { DEFAULT_SUBJECTS = 8192, DEFAULT_BYTES = 32 << 20, DEFAULT_TTL_MS = 3600000 };
 
-enum frt_status gallery_subjects_new(struct frt_cache **out, struct frt_error *err)
+enum frt_status gallery_subjects_new(const struct frt_cache_limits *limits, struct frt_cache **out,
+                                     struct frt_error *err)
 {
-    const struct frt_cache_options options = {
-        .name = "subject", .entries = ENTRIES, .bytes = BYTES, .ttl_ms = TTL_MS, .free_value = frt_free};
+    const struct frt_cache_options options = {.name = "subject",
+                                              .entries =
+                                                  limits->entries == 0 ? DEFAULT_SUBJECTS : limits->entries,
+                                              .bytes = limits->bytes == 0 ? DEFAULT_BYTES : limits->bytes,
+                                              .ttl_ms = limits->ttl_ms == 0 ? DEFAULT_TTL_MS : limits->ttl_ms,
+                                              .free_value = frt_free};
     return frt_cache_new(&options, out, err);
 }
 

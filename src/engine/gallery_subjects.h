@@ -28,7 +28,8 @@ struct gallery_subject {
 };
 
 /** The cache of a gallery's subjects. Errors: FRT_ENOMEM. */
-FRT_NODISCARD enum frt_status gallery_subjects_new(struct frt_cache **out, struct frt_error *err);
+FRT_NODISCARD enum frt_status gallery_subjects_new(const struct frt_cache_limits *limits,
+                                                   struct frt_cache **out, struct frt_error *err);
 
 struct gallery_subject_loan {
     const struct gallery_subject *subject; /* without faces: there is no such subject any more */

@@ -45,8 +45,7 @@ static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t
     struct frt_cache_stats stats[FRT_METRICS_MAX_CACHES];
     const size_t most = max < FRT_METRICS_MAX_CACHES ? max : FRT_METRICS_MAX_CACHES;
     size_t n = frt_context_cache_stats(service->context, stats, most);
-    if (n < most)
-        stats[n++] = frt_gallery_cache_stats(service->gallery);
+    n += frt_gallery_cache_stats(service->gallery, stats + n, most - n);
     for (size_t i = 0; i < n; i++) {
         const struct frt_cache_stats *s = &stats[i];
         out[i] = (struct frt_metrics_cache_state){.name = s->name,

@@ -123,6 +123,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
         .threads = config->threads != 0 ? config->threads : sizes.stages.cores,
         .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},
+        .subject_cache = {config->subject_cache, config->subject_cache_bytes, config->subject_cache_ttl_ms},
         .background = true,
         .readers = config->store_workers > 1 ? config->store_workers - 1 : 1}; /* beside the one that writes */
     const struct {

@@ -150,6 +150,15 @@ static void expect(struct frt_gallery *gallery, const char *collection, uint64_t
                  err.text);
 }
 
+static struct frt_cache_stats index_figures(struct frt_gallery *gallery)
+{
+    struct frt_cache_stats figures[2];
+    assert_int_equal(frt_gallery_cache_stats(gallery, figures, 2), 2);
+    assert_string_equal(figures[0].name, "index");
+    assert_string_equal(figures[1].name, "subject");
+    return figures[0];
+}
+
 static void make_collections(struct frt_gallery *gallery, size_t n, uint64_t faces)
 {
     struct frt_error err = {0};
@@ -166,7 +175,7 @@ static void no_more_than_allowed_are_in_memory(void **state)
 {
     struct frt_gallery *gallery = open_gallery(*state, &(struct frt_cache_limits){.entries = 2}, false);
     make_collections(gallery, 4, 5);
-    struct frt_cache_stats s = frt_gallery_cache_stats(gallery);
+    struct frt_cache_stats s = index_figures(gallery);
     assert_string_equal(s.name, "index");
     assert_int_equal(s.entries, 0); /* who only enrolls loads nothing */
     assert_int_equal(s.hits + s.misses, 0);
@@ -174,7 +183,7 @@ static void no_more_than_allowed_are_in_memory(void **state)
         for (size_t i = 0; i < 4; i++) {
             expect(gallery, collection_name(i), 1000 * i + round, true);
             expect(gallery, collection_name(i), 1000 * i + 7, false);
-            s = frt_gallery_cache_stats(gallery);
+            s = index_figures(gallery);
             assert_true(s.entries <= 2);
             assert_true(s.bytes > 0);
         }
@@ -189,13 +198,13 @@ static void no_more_than_allowed_are_in_memory(void **state)
     assert_string_equal(info.index_kind, "");
     assert_int_equal(info.faces, 5);
     frt_collection_info_deinit(&info);
-    assert_int_equal(frt_gallery_cache_stats(gallery).misses, 12);
+    assert_int_equal(index_figures(gallery).misses, 12);
     frt_gallery_close(gallery);
 
     gallery = open_gallery(*state, &(struct frt_cache_limits){0}, false);
     for (size_t i = 0; i < 4; i++)
         expect(gallery, collection_name(i), 1000 * i, true);
-    s = frt_gallery_cache_stats(gallery);
+    s = index_figures(gallery);
     assert_int_equal(s.entries, 4);
     assert_int_equal(s.capacity, 50);
     assert_int_equal(s.ttl_ms, 7200000);
@@ -211,10 +220,10 @@ static void bytes_bound_them_but_one_is_held(void **state)
         for (size_t i = 0; i < 2; i++) {
             expect(gallery, collection_name(i), 1000 * i, true);
             expect(gallery, collection_name(i), 1000 * i + 1, true);
-            assert_int_equal(frt_gallery_cache_stats(gallery).entries, 1);
+            assert_int_equal(index_figures(gallery).entries, 1);
         }
     }
-    const struct frt_cache_stats s = frt_gallery_cache_stats(gallery);
+    const struct frt_cache_stats s = index_figures(gallery);
     assert_int_equal(s.misses, 4);
     assert_int_equal(s.hits, 4);
     assert_true(s.bytes > s.capacity_bytes);
@@ -227,10 +236,10 @@ static void growth_is_counted(void **state)
     struct frt_gallery *gallery = open_gallery(*state, &(struct frt_cache_limits){0}, false);
     make_collections(gallery, 1, 1);
     expect(gallery, "a", 0, true);
-    const uint64_t before = frt_gallery_cache_stats(gallery).bytes;
+    const uint64_t before = index_figures(gallery).bytes;
     for (uint64_t i = 1; i < 400; i++)
         enroll(gallery, "a", i);
-    assert_true(frt_gallery_cache_stats(gallery).bytes >= before + 300 * DIM);
+    assert_true(index_figures(gallery).bytes >= before + 300 * DIM);
     frt_gallery_close(gallery);
 }
 
@@ -240,7 +249,7 @@ static void an_index_nobody_uses_leaves(void **state)
     make_collections(gallery, 1, 5);
     expect(gallery, "a", 1, true);
     (void)usleep(60000);
-    struct frt_cache_stats s = frt_gallery_cache_stats(gallery);
+    struct frt_cache_stats s = index_figures(gallery);
     assert_int_equal(s.entries, 0);
     assert_int_equal(s.expirations, 1);
     forget(gallery, "a", 1); /* while no index is there to hear of it */
@@ -351,7 +360,7 @@ static void what_leaves_is_saved_first(void **state)
     expect(gallery, "big", MANY + 5, true);
     expect(gallery, "big", 78, true);
     expect(gallery, "a", 1, true);
-    const struct frt_cache_stats s = frt_gallery_cache_stats(gallery);
+    const struct frt_cache_stats s = index_figures(gallery);
     assert_int_equal(s.entries, 1);
     frt_gallery_close(gallery);
     gallery = open_gallery(p, &(struct frt_cache_limits){.entries = 1}, false);
@@ -403,7 +412,7 @@ static void an_index_is_loaded_once_for_all_who_ask(void **state)
             assert_int_equal(searchers[i].found, 1);
         }
         (void)pthread_barrier_destroy(&together);
-        const struct frt_cache_stats s = frt_gallery_cache_stats(gallery);
+        const struct frt_cache_stats s = index_figures(gallery);
         assert_int_equal(s.misses, 1);
         assert_int_equal(s.hits + s.shared, SEARCHERS - 1);
     }
@@ -473,7 +482,7 @@ static void under_traffic_with(void **state, const struct frt_cache_limits *limi
     for (size_t i = 0; i < WRITERS + READERS; i++)
         if (all[i].wrong != 0)
             fail_msg("thread %zu: %s", i, all[i].err.text);
-    const struct frt_cache_stats s = frt_gallery_cache_stats(gallery);
+    const struct frt_cache_stats s = index_figures(gallery);
     assert_true(s.entries <= s.capacity);
     frt_gallery_close(gallery);
 }
@@ -500,7 +509,7 @@ static void short_memory(void **state)
         const bool all = frt_mem_asked() <= n;
         frt_mem_fail_after(-1);
         assert_true(found == 1 || (found == -1 && err.text[0] != '\0'));
-        assert_true(frt_gallery_cache_stats(gallery).entries <= 1);
+        assert_true(index_figures(gallery).entries <= 1);
         if (all) {
             assert_int_equal(found, 1);
             break;

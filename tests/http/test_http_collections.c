@@ -549,6 +549,7 @@ static void jobs_metrics_and_a_restart(void **state)
     answer_free(&a);
     a = ask("GET", "/metrics?format=prometheus", NULL);
     assert_non_null(strstr(a.body, "frt_cache_entries{cache=\"index\"} 1"));
+    assert_non_null(strstr(a.body, "frt_cache_capacity{cache=\"subject\"} 8192"));
     assert_non_null(strstr(a.body, "frt_collection_faces{collection=\"staff\"} 1"));
     answer_free(&a);
     /* it is all there after a restart */
