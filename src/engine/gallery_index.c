@@ -1,4 +1,5 @@
 /* From the store to an index and back to disk. Design: gallery_state.h. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -308,6 +309,7 @@ static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry 
 static void tell_made(struct frt_gallery *gallery, const struct gallery_entry *entry,
                       const struct gallery_index *index, const char *from, int64_t start_ns)
 {
+    assert(index != NULL);
     const bool loaded = strcmp(from, "snapshot") == 0;
     const double ms = frt_elapsed_ms(start_ns);
     struct gallery_counts *counts = &gallery->counts;
@@ -379,6 +381,7 @@ static enum frt_status load(void *arg, void **value, size_t *bytes, struct frt_e
         gallery_index_release(index);
         return status;
     }
+    assert(index != NULL);
     *value = index;
     *bytes = weight(index);
     return FRT_OK;
@@ -402,6 +405,7 @@ static enum frt_status catch_up(struct frt_gallery *gallery, struct gallery_entr
         return status;
     if (behind(*index, seq)) {
         status = bring_up_to_date(gallery, entry, seq, index, &fresh, err);
+        assert(*index != NULL); /* it stays what it was, or there is a new one */
         if (status == FRT_OK && fresh) {
             tell_made(gallery, entry, *index, "store", start);
             atomic_fetch_add_explicit(&(*index)->refs, 1, memory_order_relaxed); /* the caller holds one */

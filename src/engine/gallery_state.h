@@ -135,7 +135,7 @@ FRT_NODISCARD enum frt_status gallery_index_save_due(struct frt_gallery *gallery
 /** Write a snapshot of an index that has left the cache, if that is worth it and no other took its place. */
 FRT_NODISCARD enum frt_status gallery_index_save_left(struct gallery_index *index, struct frt_error *err);
 /** A value's leave of the cache (frt_cache_options.free_value). */
-void gallery_index_leave(void *index);
+void gallery_index_leave(void *value);
 /** The collection is gone: drop its entry and snapshot. True when there was a snapshot. */
 bool gallery_index_drop(struct frt_gallery *gallery, uint64_t key);
 void gallery_entries_free(struct frt_gallery *gallery);

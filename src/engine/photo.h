@@ -26,7 +26,7 @@ struct frt_photo {
     size_t n_chips;
     struct frt_frame coarse; /* pixels NULL: not kept */
 };
-void frt_photo_free(void *photo);
+void frt_photo_free(void *value);
 /** What it costs to keep. */
 size_t frt_photo_bytes(const struct frt_photo *photo, size_t chip_bytes);
 
@@ -36,7 +36,7 @@ struct frt_embedded {
     float *embeddings; /* f32[n_embedded][dim] */
     size_t n_embedded;
 };
-void frt_embedded_free(void *embedded);
+void frt_embedded_free(void *value);
 size_t frt_embedded_bytes(const struct frt_embedded *embedded, size_t dim);
 
 /** Key of an encoded image under a pack and the options that detections depend on. False: pixels that the
