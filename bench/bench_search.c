@@ -10,7 +10,7 @@
  * face: components are Gaussian with variances exp(-j / tau), tau chosen for that spread. Probes are mates of
  * random identities. `seeds`: FRT_BENCH_SEEDS names a file of embeddings of real photos (`frt embed --json
  * --encoding base64 FOLDER`, one folder a person): first photos are enrolled, further ones are probes, and
- * distractors with the covariance of the real ones fill up the gallery. `ivf`: an archive of 50 photos of each
+ * distractors with the covariance of the real ones fill up the gallery. `ivf`: an archive of 250 photos of each
  * person, two photos of one near 0.6 as above; probes are further photos. `even`: the evenly spread identities
  * of the other cases, on which the index is right to take no lists.
  *

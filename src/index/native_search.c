@@ -246,10 +246,31 @@ struct scored_list {
     uint32_t list;
 };
 
-static int best_list_first(const void *a, const void *b)
+/* The `want` highest scores come first, in any order. Source: Hoare, Find, 1961. */
+static void bring_best_forward(struct scored_list *list, uint32_t n, uint32_t want)
 {
-    const struct scored_list *x = a, *y = b;
-    return (x->score < y->score) - (x->score > y->score);
+    int64_t left = 0, right = (int64_t)n - 1;
+    while (want < n && left < right) {
+        const float pivot = list[(left + right) / 2].score;
+        int64_t i = left, j = right;
+        while (i <= j) {
+            while (list[i].score > pivot)
+                i++;
+            while (list[j].score < pivot)
+                j--;
+            if (i > j)
+                break;
+            const struct scored_list swapped = list[i];
+            list[i++] = list[j];
+            list[j--] = swapped;
+        }
+        if ((int64_t)want <= j)
+            right = j;
+        else if ((int64_t)want > i)
+            left = i;
+        else
+            break;
+    }
 }
 
 /* The lists of a segment that a query looks into: those whose centre is most similar. */
@@ -266,7 +287,8 @@ static bool push_lists(struct chunk_list *list, const struct search *search, con
                                                            segment->centroids + (size_t)i * encoder->row_bytes,
                                                            segment->centroid_scales[i]),
                                          i};
-    qsort(scored, segment->n_lists, sizeof *scored, best_list_first);
+    /* the best to the front; sorting all would cost more than comparing them did */
+    bring_best_forward(scored, segment->n_lists, probes);
     for (uint32_t i = 0; done && i < probes && i < segment->n_lists; i++)
         done = push_range(list, segment, segment->list_first[scored[i].list],
                           segment->list_first[scored[i].list + 1], q);
