@@ -238,6 +238,8 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     raise_descriptor_limit(config);
     status = open_parts(&service, err);
     if (status == FRT_OK)
+        status = http_summary_new(&service, &summary, err);
+    if (status == FRT_OK)
         status = http_server_start(&service, &server, err);
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "listening", FRT_LOG_STR("url", http_server_url(server)), FRT_LOG_END);
@@ -245,8 +247,6 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     }
     if (status == FRT_OK)
         status = frt_access_configured(service.access, &credentials, err);
-    if (status == FRT_OK)
-        status = http_summary_new(&service, &summary, err);
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
                 FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),

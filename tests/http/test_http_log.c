@@ -236,6 +236,9 @@ static void as_json(void **state)
     static const char *const options[] = {"--log-json", "true", "--summary-interval", "100ms", NULL};
     struct frt_json *json = NULL;
     again_with(options);
+    struct answer a = get(service.port, "/version");
+    expect(&a, 200, NULL);
+    answer_free(&a);
     char *line = LINE_WITH("\"event\":\"summary\"", "\"p99_ms\":");
     assert_int_equal(frt_json_parse(line, strlen(line), &json, NULL), FRT_OK);
     assert_true(frt_json_double(frt_json_get(frt_json_root(json), "requests"), 0) >= 1);
