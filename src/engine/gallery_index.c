@@ -312,14 +312,14 @@ static void tell_made(struct frt_gallery *gallery, const struct gallery_entry *e
     assert(index != NULL);
     const bool loaded = strcmp(from, "snapshot") == 0;
     const double ms = frt_elapsed_ms(start_ns);
+    const uint64_t faces = index != NULL ? frt_index_stats_get(index->index).vectors : 0;
     struct gallery_counts *counts = &gallery->counts;
     /* relaxed: only counts */
     atomic_fetch_add_explicit(loaded ? &counts->loads : &counts->builds, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(loaded ? &counts->load_us : &counts->build_us, (uint64_t)(ms * 1000),
                               memory_order_relaxed);
     frt_log(FRT_LOG_INFO, loaded ? "index loaded" : "index built", FRT_LOG_INT("collection", entry->key),
-            FRT_LOG_STR("from", from), FRT_LOG_INT("faces", frt_index_stats_get(index->index).vectors),
-            FRT_LOG_NUM("ms", ms), FRT_LOG_END);
+            FRT_LOG_STR("from", from), FRT_LOG_INT("faces", faces), FRT_LOG_NUM("ms", ms), FRT_LOG_END);
 }
 
 /* *index follows, or is one made anew in its place (*fresh; the former is released). With the turn. */

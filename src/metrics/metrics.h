@@ -71,11 +71,11 @@ struct frt_metrics_counters {
 };
 
 struct frt_metrics {
-    const struct frt_clock *clock;
-    int64_t start_ns;
     struct frt_metrics_counters counters[FRT_METRICS_SHARDS];
     struct frt_window stages[FRT_STAGE_COUNT];
     struct frt_metrics_route routes[FRT_METRICS_MAX_ROUTES + 1]; /* the last: requests of no route */
+    const struct frt_clock *clock;
+    int64_t start_ns;
     uint32_t n_routes;
     struct frt_metrics_model models[FRT_METRICS_MAX_MODELS];
     uint32_t n_models;
