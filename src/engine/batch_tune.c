@@ -83,10 +83,11 @@ static void choose(const struct tuner *t, struct frt_batch_choice *out)
         chosen++;
     if (t->ms[chosen] / sizes[chosen] > alone * (100 - FRT_TUNE_GAIN_PERCENT) / 100)
         chosen = 0;
+    double best_ms = t->ms[chosen] / sizes[chosen];
     *out = (struct frt_batch_choice){.best = sizes[chosen],
-                                     .window_us = chosen == 0 ? 0 : (uint32_t)(t->ms[chosen] * 1000),
+                                     .window_us = (uint32_t)(1000 * sizes[chosen] * (alone - best_ms)),
                                      .alone_ms = alone,
-                                     .best_ms = t->ms[chosen] / sizes[chosen]};
+                                     .best_ms = best_ms};
 }
 
 enum frt_status frt_batch_tune(const struct frt_batch_tune_options *options, struct frt_batch_choice *out,

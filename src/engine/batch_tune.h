@@ -27,7 +27,7 @@ enum {
 
 struct frt_batch_choice {
     uint32_t best;            /* 1: no gain */
-    uint32_t window_us;       /* one batch's time: nobody waits longer for company than for the work itself */
+    uint32_t window_us;       /* what a whole batch saves: nobody waits longer for company than it is worth */
     double alone_ms, best_ms; /* a face */
 };
 

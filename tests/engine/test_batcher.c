@@ -579,8 +579,8 @@ static void the_measurement_chooses(void **state)
     (void)state;
     struct frt_batch_choice choice;
     assert_int_equal(tune(4, 7, 12, 24, &choice), FRT_OK);
-    assert_int_equal(choice.best, 4); /* eight gain nothing over four */
-    assert_int_equal(choice.window_us, 12000);
+    assert_int_equal(choice.best, 4);                                  /* eight gain nothing over four */
+    assert_true(choice.window_us >= 3999 && choice.window_us <= 4001); /* what four save */
     assert_true(choice.alone_ms > 3.99 && choice.alone_ms < 4.01 && choice.best_ms > 2.99 &&
                 choice.best_ms < 3.01);
     assert_int_equal(tune(4, 6, 12, 32, &choice), FRT_OK);
