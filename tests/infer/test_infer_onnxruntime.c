@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -181,6 +182,13 @@ static long long others_cpu_ns(void)
     return sum;
 }
 
+static long long own_cpu_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (long long)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static void a_narrow_run_stays_on_its_thread_and_answers_the_same(void **state)
 {
     (void)state;
@@ -201,16 +209,18 @@ static void a_narrow_run_stays_on_its_thread_and_answers_the_same(void **state)
     classify(session, 5, narrow);
     assert_memory_equal(narrow, wide, sizeof wide);
     (void)usleep(20000); /* the pool's thread goes back to sleep after the wide run */
-    long long before = others_cpu_ns();
+    long long own = own_cpu_ns(), before = others_cpu_ns();
     for (unsigned i = 0; i < 20; i++)
         classify(session, i, narrow);
     long long after = others_cpu_ns();
+    own = own_cpu_ns() - own;
     frt_infer_width_set(FRT_INFER_WIDE);
     frt_session_free(session);
     frt_session_free(one);
     frt_backend_free(both);
+    /* a pool would take about half; a sanitizer's own thread takes a little */
     if (before >= 0)
-        assert_int_equal(after, before);
+        assert_true(after - before < own / 10);
 }
 
 static void a_file_that_is_no_model_is_refused(void **state)
