@@ -330,6 +330,102 @@ static void more_than_the_queue_holds(void **state)
     answer_free(&a);
 }
 
+/* ------------------------------------------------------------------ a mix */
+
+struct mix {
+    atomic_bool over;
+    atomic_uint turns;
+};
+
+static void *be_hostile(void *arg)
+{
+    static char junk[60000];
+    struct mix *mix = arg;
+    for (unsigned i = atomic_fetch_add(&mix->turns, 1); !atomic_load(&mix->over);
+         i = atomic_fetch_add(&mix->turns, 1)) {
+        char head[200];
+        int fd = client_try_connect(service.port);
+        if (fd < 0)
+            continue;
+        (void)snprintf(head, sizeof head,
+                       "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+                       i % 6 == 0   ? (size_t)4 << 30
+                       : i % 6 == 5 ? sizeof junk
+                                    : one.size);
+        size_t sent = client_send_text(fd, head);
+        switch (sent == 0 ? 6 : i % 6) {
+        case 0: /* a huge body, or as much of it as is taken */
+            for (int k = 0; k < 20 && client_send(fd, junk, sizeof junk) == sizeof junk; k++)
+                ;
+            break;
+        case 1: /* hangs up amid the body */
+            (void)client_send(fd, one.data, one.size / 2);
+            break;
+        case 2: /* hangs up before the answer */
+            (void)client_send(fd, one.data, one.size);
+            break;
+        case 3: /* slow */
+            for (size_t k = 0; k < 5 && !atomic_load(&mix->over); k++, (void)poll(NULL, 0, 20))
+                (void)client_send(fd, one.data + k, 1);
+            break;
+        case 4: /* a burst on one connection */
+            for (int k = 0; k < 8; k++) {
+                (void)client_send(fd, one.data, one.size);
+                (void)client_send_text(fd, head);
+            }
+            break;
+        case 5: /* no photo */
+            (void)client_send(fd, junk, sizeof junk);
+            break;
+        default:
+            break;
+        }
+        (void)close(fd);
+    }
+    return NULL;
+}
+
+static void honest_clients_amid_hostile_ones(void **state)
+{
+    enum { HOSTILE = 6, HONEST = 12 };
+    (void)state;
+    struct mix mix = {0};
+    pthread_t threads[HOSTILE];
+    for (int i = 0; i < HOSTILE; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, be_hostile, &mix), 0);
+    for (int i = 0; i < HONEST; i++) {
+        struct answer a = get(service.port, "/healthz"); /* from memory: always at once */
+        expect(&a, 200, NULL);
+        answer_free(&a);
+        for (int64_t start = frt_now_ns();; (void)poll(NULL, 0, 50)) { /* refused politely, then answered */
+            a = request(service.port, "POST", "/v1/detect", "image/jpeg", one.data, one.size);
+            const int status = a.status;
+            if (status == 200)
+                assert_int_equal(frt_json_count(frt_json_get(frt_json_root(a.json), "faces")), 1);
+            else if (status == 429 || status == 503)
+                assert_true(strtol(answer_header(&a, "Retry-After"), NULL, 10) >= 1);
+            else
+                assert_int_equal(status, 504);
+            answer_free(&a);
+            if (status == 200)
+                break;
+            assert_true(frt_elapsed_ms(start) < WAIT_MS);
+        }
+    }
+    atomic_store(&mix.over, true);
+    for (int i = 0; i < HOSTILE; i++)
+        (void)pthread_join(threads[i], NULL);
+    for (int64_t start = frt_now_ns();; (void)poll(NULL, 0, 50)) { /* nothing of it stays behind */
+        struct answer a = get(service.port, "/metrics");
+        const struct frt_json_value *root = frt_json_root(a.json);
+        const double in_flight = frt_json_double(frt_json_get(frt_json_get(root, "requests"), "in_flight"), 99);
+        answer_free(&a);
+        if (in_flight <= 1)
+            break;
+        assert_true(frt_elapsed_ms(start) < 2 * TIMEOUT_MS);
+    }
+}
+
 static void more_connections_than_allowed(void **state)
 {
     enum { MANY = 400 };
@@ -416,6 +512,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(slow_clients_are_cut_off, is_well),
         cmocka_unit_test_setup(clients_that_hang_up, is_well),
         cmocka_unit_test_setup(more_than_the_queue_holds, is_well),
+        cmocka_unit_test_setup(honest_clients_amid_hostile_ones, is_well),
         cmocka_unit_test_setup(more_connections_than_allowed, is_well),
         cmocka_unit_test_setup(deep_json, is_well),
         cmocka_unit_test_setup_teardown(broken_multipart, is_well, is_well),
