@@ -57,10 +57,10 @@ void http_client_phase(struct http_client *client, enum http_phase phase, int64_
 }
 
 /* A client that has hung up, and everything it sent has been read. */
-static bool is_over(const struct http_client *client, int64_t in_phase_ns)
+static bool is_over(const struct http_client *client, int phase, int64_t in_phase_ns)
 {
     char byte;
-    return in_phase_ns > LOOK_FROM_NS && in_phase_ns < LOOK_UNTIL_NS &&
+    return in_phase_ns > LOOK_FROM_NS && (phase == HTTP_PHASE_READING || in_phase_ns < LOOK_UNTIL_NS) &&
            recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
@@ -73,7 +73,7 @@ void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_
         if (phase == HTTP_PHASE_WORKING || c->fd < 0)
             continue;
         /* while it is written to, an end of what it sends is its right */
-        if (in_phase_ns > limit_ns || (phase != HTTP_PHASE_WRITING && is_over(c, in_phase_ns)))
+        if (in_phase_ns > limit_ns || (phase != HTTP_PHASE_WRITING && is_over(c, phase, in_phase_ns)))
             (void)shutdown(c->fd, SHUT_RDWR);
     }
     (void)pthread_mutex_unlock(&list->lock);

@@ -40,8 +40,8 @@ void http_client_phase(struct http_client *client, enum http_phase phase, int64_
  * hung up: their thread sees the end and cleans up.
  *
  * The latter for what came in one piece with the end of the connection: the library reads the piece, and
- * nothing ever tells it again that there is an end to be read. Looked for soon after a phase has begun only, so
- * that thousands of idle connections cost nothing.
+ * nothing ever tells it again that there is an end to be read. Of idle connections only those are looked at
+ * that have become so a moment ago: thousands of them cost nothing.
  */
 void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns);
 
