@@ -52,17 +52,17 @@ struct frt_stage_wait {
  * wait    NULL: interactive, without a deadline.
  * Errors: FRT_EOVERLOADED (too many wait), FRT_ETIMEOUT, FRT_ECANCELLED.
  */
-FRT_NODISCARD enum frt_status frt_stage_enter(struct frt_stages *stages, enum frt_stage stage,
+FRT_NODISCARD enum frt_status frt_stage_enter(struct frt_stages *stages, enum frt_stage which,
                                               const struct frt_stage_wait *wait, struct frt_error *err);
 /** Give the place back. */
-void frt_stage_leave(struct frt_stages *stages, enum frt_stage stage);
+void frt_stage_leave(struct frt_stages *stages, enum frt_stage which);
 
 struct frt_stage_stats {
     uint32_t limit, busy, queued;
     uint64_t rejected; /* refused because too many waited */
 };
 /** stages NULL: zeros. */
-struct frt_stage_stats frt_stage_stats_get(struct frt_stages *stages, enum frt_stage stage);
+struct frt_stage_stats frt_stage_stats_get(struct frt_stages *stages, enum frt_stage which);
 
 /** Cores held by all compute stages now, of how many; both 0 when stages is NULL. */
 void frt_stages_cores(struct frt_stages *stages, uint32_t *busy, uint32_t *cores);

@@ -101,7 +101,7 @@ enum frt_status frt_batch_tune(const struct frt_batch_tune_options *options, str
     t.rows = frt_alloc_array(options->work.dim, FRT_TUNE_MOST * sizeof *t.rows);
     if (t.item == NULL || t.rows == NULL)
         status = frt_fail_nomem(err, "measuring batches");
-    for (size_t i = 0; status == FRT_OK && i < options->work.item_bytes; i++) {
+    for (size_t i = 0; t.item != NULL && i < options->work.item_bytes; i++) {
         noise = noise * 1664525u + 1013904223u;
         t.item[i] = (uint8_t)(noise >> 24);
     }

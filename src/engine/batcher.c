@@ -413,10 +413,10 @@ enum frt_status frt_batcher_run(struct frt_batcher *batcher, const uint8_t *item
                                 struct frt_error *err)
 {
     static const struct frt_stage_wait patient = {0};
-    struct ticket ticket = {
-        .items = items, .n = n, .out = out, .wait = wait != NULL ? wait : &patient, .status = FRT_OK};
+    struct ticket ticket = {.items = items, .n = n, .wait = wait != NULL ? wait : &patient, .status = FRT_OK};
     int64_t start = frt_now_ns();
     assert(n >= 1);
+    ticket.out = out;
     int span = frt_trace_begin_wait("recognize-wait");
     enum frt_status status = atomic_load_explicit(&batcher->best, memory_order_relaxed) <= 1
                                  ? run_without_batches(batcher, &ticket, span, err)
