@@ -189,8 +189,10 @@ static enum frt_status gather(const struct asking *ask, const struct frt_index_h
     enum frt_status status = FRT_OK;
     g->subjects = frt_alloc_array(n + 1, sizeof *g->subjects); /* one a hit at most, fused ones included */
     g->list = frt_alloc_array(n + 1, sizeof *g->list);
-    if (keys == NULL || g->subjects == NULL || g->list == NULL)
-        status = frt_fail_nomem(err, "candidates");
+    if (keys == NULL || g->subjects == NULL || g->list == NULL) {
+        frt_free(keys);
+        return frt_fail_nomem(err, "candidates");
+    }
     for (size_t i = 0; i < n && status == FRT_OK; i++) {
         const struct gallery_subject *subject = NULL;
         if (g->n_subjects < MAX_BORROWED)
@@ -420,7 +422,7 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
         status = gallery_entry_get(gallery, row->key, row->dim, &ask.entry, err);
     if (status == FRT_OK && !at_hand)
         status = gallery_index_get(gallery, ask.entry, row->seq, &ask.index, &out->load_ms, err);
-    if (status == FRT_OK)
+    if (status == FRT_OK && ask.index != NULL)
         status = ask_all(&ask, embeddings, n, out->faces, err);
     out->search_ms = frt_elapsed_ms(start) - out->load_ms;
     gallery_index_release(ask.index);
