@@ -78,8 +78,8 @@ void load_case_overload(struct load_bench *bench)
                                 .tick = note_memory,
                                 .tick_arg = &curve};
     load_bench_run(bench, &bench->ours, &batch, &load);
+    double goodput = (double)report->ok / report->seconds;
     uint64_t total = load_total(report), pushed_back = report->by_status[429] + report->by_status[503];
-    figure("overload goodput", "requests/s", (double)report->ok / report->seconds, "peak", peak, 0.9, 0);
     figure("overload accepted in time", "share", share(report->ok, report->accepted.count), "target", 1, 0.99,
            0);
     figure("overload accepted p99", "ms", load_histogram_percentile_ms(&report->accepted, 0.99), "deadline",
@@ -90,6 +90,10 @@ void load_case_overload(struct load_bench *bench)
            (double)(total - report->accepted.count - pushed_back), NULL, 0, 0, 0);
     figure("overload refusals p99", "ms", load_histogram_percentile_ms(&report->refused, 0.99), NULL, 0, 0, 0);
     print_curve(&curve);
+    /* The peak once more: whether it came back, and against whatever else the machine did meanwhile. */
+    double after = load_bench_closed(bench, &bench->ours, &batch, 8);
+    figure("overload peak afterwards", "requests/s", after, "peak before", peak, 0, 0);
+    figure("overload goodput", "requests/s", goodput, "the larger peak", after > peak ? after : peak, 0.9, 0);
     load_batch_free(&batch);
     load_bench_restart(bench, NULL, LOAD_ANY_CORE);
 }
