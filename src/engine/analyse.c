@@ -357,7 +357,7 @@ static enum frt_status align_some(struct work *w, const struct frt_detection *fo
         const struct frt_frame *frame = NULL;
         status = frame_for(w, &found[i], &frame, err);
         if (status == FRT_OK)
-            status = enter(w, FRT_STAGE_IMAGE, err);
+            status = enter(w, FRT_STAGE_RECOGNIZE, err);
         if (status != FRT_OK)
             return status;
         int64_t start = frt_now_ns();
@@ -365,7 +365,7 @@ static enum frt_status align_some(struct work *w, const struct frt_detection *fo
         status = frt_embedder_align(w->pack->embedder, frame, found[i].landmarks, chips + i * chip_bytes, err);
         frt_trace_end(span, NULL);
         w->timing.align_ms += frt_elapsed_ms(start);
-        frt_stage_leave(w->pack->context->stages, FRT_STAGE_IMAGE);
+        frt_stage_leave(w->pack->context->stages, FRT_STAGE_RECOGNIZE);
         if (status != FRT_OK)
             return status;
     }
