@@ -25,9 +25,9 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "core/clock.h"
-#include "core/sha256.h"
 #include "core/json_read.h"
 #include "core/mem.h"
+#include "core/sha256.h"
 #include "engine/answer_gallery.h"
 
 enum {

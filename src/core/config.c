@@ -60,8 +60,8 @@ static const struct frt_config_key settings[] = {
      "more "
      "than 8 are taken as 8.",
      FIELD(recognition_batch), 0, 1024, FRT_CONFIG_WHOLE},
-    {"image_workers", "FRT_IMAGE_WORKERS", NULL, "N", "16", "Photos decoded at once.",
-     FIELD(image_workers), 1, 1024, FRT_CONFIG_WHOLE},
+    {"image_workers", "FRT_IMAGE_WORKERS", NULL, "N", "16", "Photos decoded at once.", FIELD(image_workers), 1,
+     1024, FRT_CONFIG_WHOLE},
     {"store_workers", "FRT_STORE_WORKERS", NULL, "N", "20", "Reads and writes of the database at once.",
      FIELD(store_workers), 1, 1024, FRT_CONFIG_WHOLE},
     {"cores", "FRT_CORES", NULL, "N", "0",

@@ -524,7 +524,9 @@ static enum frt_status make_photo(void *arg, void **value, size_t *bytes, struct
 {
     struct work *w = arg;
     struct frt_photo *photo = frt_alloc_zero(1, sizeof *photo);
-    enum frt_status status = photo == NULL ? frt_fail_nomem(err, "a photo") : look(w, photo, err);
+    if (photo == NULL)
+        return frt_fail_nomem(err, "a photo");
+    enum frt_status status = look(w, photo, err);
     if (status != FRT_OK) {
         frt_photo_free(photo);
         return status;

@@ -66,9 +66,9 @@ struct frt_onnx_new_node {
     const char *inputs[FRT_ONNX_MODEL_NEW_INPUTS]; /* NULL from the first that is not there */
     const char *output;
     int64_t group; /* of a Conv: its groups; 0 = no such attribute */
-    bool like;     /* with the attributes of the one that is replaced, but for `group`; else a Conv is 1 × 1 */
     float alpha;   /* of a LeakyRelu */
     bool has_alpha;
+    bool like; /* with the attributes of the one that is replaced, but for `group`; else a Conv is 1 × 1 */
 };
 /** Put nodes in the place of one. The last one's output should be the old one's. Errors: FRT_ENOMEM. */
 FRT_NODISCARD enum frt_status frt_onnx_model_replace(struct frt_onnx_model *model, uint32_t node,
