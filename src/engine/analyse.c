@@ -600,7 +600,7 @@ static enum frt_status get_photo(struct work *w, struct frt_error *err)
     } else if (status == FRT_OK) {
         w->photo = w->photo_loan.value;
     }
-    if (status == FRT_OK && w->coarse.pixels == NULL && w->photo->coarse.pixels != NULL) {
+    if (w->photo != NULL && w->coarse.pixels == NULL && w->photo->coarse.pixels != NULL) {
         w->coarse = w->photo->coarse;
         w->coarse.borrowed = true;
     }
