@@ -308,6 +308,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **co
     (void)connection;
     if (x == NULL)
         return;
+    /* acquire: what a worker wrote, also when the client was gone before its answer was asked for here */
+    (void)atomic_load_explicit(&x->worked, memory_order_acquire);
     if (!x->begun)
         goto release;           /* the library refused its headers */
     if (x->ms == 0 || x->paged) /* ended before an answer was sent, or just now */
