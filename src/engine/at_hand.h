@@ -1,7 +1,7 @@
 /*
  * Answers that are in memory already, for a thread that must not wait: it may take a lock that is held for
  * moments and read a row of the store, but it decodes nothing, infers nothing, loads no index and never waits
- * for anybody. Well under a millisecond, or no answer.
+ * for anybody. What it looks at is bounded (below, and the size of the index), or there is no answer.
  *
  * Threading: as frt_embed and frt_identify.
  */

@@ -50,28 +50,46 @@ enum frt_status frt_model_path_join(const char *folder, const char *name, char *
     return FRT_OK;
 }
 
-enum frt_status frt_model_file_map(const char *path, size_t max, const void **bytes, size_t *size,
-                                   struct frt_error *err)
+/* Open a regular file of `least` to `most` bytes. On success `fd` is the caller's to close. */
+static enum frt_status open_regular(const char *path, size_t least, size_t most, int *fd, size_t *size,
+                                    struct frt_error *err)
 {
     enum frt_status status = FRT_OK;
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    int opened = open(path, O_RDONLY | O_CLOEXEC);
+    if (opened < 0)
         return frt_fail(err, errno == ENOENT || errno == ENOTDIR ? FRT_ENOTFOUND : FRT_EIO, "%s: %s", path,
                         strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(opened, &st) != 0 || !S_ISREG(st.st_mode))
         status = frt_fail(err, FRT_EIO, "%s: not a regular file", path);
-    } else if (st.st_size == 0 || (uint64_t)st.st_size > max) {
+    else if ((uint64_t)st.st_size > most)
         status =
-            frt_fail(err, FRT_EBAD_MODEL, "%s: %lld bytes; 1 to %zu fit", path, (long long)st.st_size, max);
+            frt_fail(err, FRT_EBAD_MODEL, "%s: %lld bytes; at most %zu fit", path, (long long)st.st_size, most);
+    else if ((uint64_t)st.st_size < least)
+        status = frt_fail(err, FRT_EBAD_MODEL, "%s: the file is empty", path);
+    if (status != FRT_OK) {
+        (void)close(opened);
+        return status;
+    }
+    *fd = opened;
+    *size = (size_t)st.st_size;
+    return FRT_OK;
+}
+
+enum frt_status frt_model_file_map(const char *path, size_t max, const void **bytes, size_t *size,
+                                   struct frt_error *err)
+{
+    size_t n = 0;
+    int fd = -1;
+    enum frt_status status = open_regular(path, 1, max, &fd, &n, err);
+    if (status != FRT_OK)
+        return status;
+    void *mapped = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapped == MAP_FAILED) {
+        status = frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
     } else {
-        void *mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (mapped == MAP_FAILED) {
-            status = frt_fail(err, FRT_EIO, "%s: %s", path, strerror(errno));
-        } else {
-            *bytes = mapped;
-            *size = (size_t)st.st_size;
-        }
+        *bytes = mapped;
+        *size = n;
     }
     (void)close(fd);
     return status;
@@ -86,23 +104,12 @@ void frt_model_file_unmap(const void *bytes, size_t size)
 enum frt_status frt_model_file_read(const char *path, size_t max, uint8_t **bytes, size_t *size,
                                     struct frt_error *err)
 {
-    enum frt_status status = FRT_OK;
     uint8_t *block = NULL;
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return frt_fail(err, errno == ENOENT || errno == ENOTDIR ? FRT_ENOTFOUND : FRT_EIO, "%s: %s", path,
-                        strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        status = frt_fail(err, FRT_EIO, "%s: not a regular file", path);
-        goto done;
-    }
-    if ((uint64_t)st.st_size > max) {
-        status =
-            frt_fail(err, FRT_EBAD_MODEL, "%s: %lld bytes; at most %zu fit", path, (long long)st.st_size, max);
-        goto done;
-    }
-    size_t n = (size_t)st.st_size, have = 0;
+    size_t n = 0, have = 0;
+    int fd = -1;
+    enum frt_status status = open_regular(path, 0, max, &fd, &n, err);
+    if (status != FRT_OK)
+        return status;
     block = frt_alloc(n + 1);
     if (block == NULL) {
         status = frt_fail_nomem(err, "a model file");

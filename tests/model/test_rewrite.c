@@ -24,7 +24,7 @@
                              .dims = {__VA_ARGS__}})
 /* Relative to the largest output: what reordering f32 sums may change. */
 #define TOLERANCE 1e-4
-enum { SIDE = 12, CHANNELS = 32, MAX_OUT = 1 << 16 };
+enum { SIDE = 12, CHANNELS = 32, MAX_OUT = 1 << 16, SKIPPED = 77 };
 
 static struct frt_backend *backend; /* NULL: no runtime */
 
@@ -408,7 +408,8 @@ int main(void)
     if (frt_backend_onnxruntime_new(&(struct frt_onnxruntime_options){.threads = 1}, &backend, &err) != FRT_OK)
         print_message("without the runtime results are not compared: %s\n", err.text);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (backend != NULL)
-        frt_backend_free(backend);
+    if (backend == NULL)
+        return failed != 0 ? failed : SKIPPED; /* what matters most was not looked at */
+    frt_backend_free(backend);
     return failed;
 }
