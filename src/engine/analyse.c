@@ -13,6 +13,8 @@
  * its embeddings, else its detections and aligned faces; of several callers with the same photo one works and
  * the others wait for him. With stages, each step waits for its place.
  *
+ * The frames, and waiting for the stages, are in analyse_frames.c.
+ *
  * Deadline and cancellation are asked before every costly step, never inside one.
  *
  * Threading: everything here lives on the caller's stack; frt_detect and frt_embed may run in any
@@ -25,54 +27,16 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/trace.h"
+#include "engine/analyse_work.h"
 #include "engine/at_hand.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
-#include "engine/photo.h"
 #include "vision/quality.h"
 
 enum {
     DEFAULT_MAX_FACES = 1000,
     MAX_DETECTIONS = 4096,
-    MAX_BATCH = 16,            /* chips in memory and in one inference */
-    MAX_FINE_PIXELS = 12000000 /* of the fine frame that serves all faces: 36 MB */
-};
-
-/* Side of the face's box, in pixels of the frame, below which a finer frame is wanted for nets without
- * landmarks to go by: the largest crop any of them takes of a box (150 px chip, which shows 1.1 boxes). */
-#define BOX_WANTED_PX 140.0
-/* Landmarks and alignment look at most this many boxes around a face's centre; the nets for attributes say
- * so themselves (frt_face_net_margin). */
-#define FACE_MARGIN 2.0
-/* The coarse frame may be this much smaller than the detector looks: what it then enlarges is invisible to
- * it, and a JPEG whose next scale is just below costs a third less. */
-#define COARSE_SLACK 0.94
-
-/* The nets that answer each attribute. */
-static const struct {
-    uint32_t bits;
-    enum frt_model_role role;
-} net_attributes[] = {{FRT_ATTRIBUTE_LIVENESS, FRT_ROLE_LIVENESS},
-                      {FRT_ATTRIBUTE_AGE | FRT_ATTRIBUTE_GENDER, FRT_ROLE_AGE_GENDER},
-                      {FRT_ATTRIBUTE_EXPRESSION, FRT_ROLE_EXPRESSION}};
-enum { N_NET_ATTRIBUTES = sizeof net_attributes / sizeof *net_attributes };
-
-struct work {
-    const struct frt_pack *pack;
-    const struct frt_image *image;
-    struct frt_detect_options options;
-    bool embed;
-    struct frt_image_info info;
-    double margin; /* boxes around a face's centre that the nets wanted look at; 0 = not known yet */
-    struct frt_cache_key key;
-    bool keyed;              /* the caches may be asked */
-    struct frt_photo *photo; /* the detections and so on; owned or on loan; NULL = not looked at yet */
-    struct frt_cache_loan photo_loan;
-    struct frt_embedded *embedded; /* as photo */
-    struct frt_cache_loan embedded_loan;
-    struct frt_frame coarse; /* owned, unless it is the photo's */
-    struct frt_frame fine;
-    struct frt_timing timing;
+    MAX_BATCH = 16 /* chips in memory and in one inference */
 };
 
 static enum frt_status check_options(const struct frt_detect_options *o, struct frt_error *err)
@@ -84,68 +48,6 @@ static enum frt_status check_options(const struct frt_detect_options *o, struct 
     if (o->attributes & ~(uint32_t)FRT_ATTRIBUTE_ALL)
         return frt_fail(err, FRT_EINVAL, "attributes has unknown bits: 0x%x", o->attributes);
     return FRT_OK;
-}
-
-static enum frt_status check_alive(const struct work *w, struct frt_error *err)
-{
-    if (w->options.deadline_ms != 0 && frt_now_ns() / 1000000 >= w->options.deadline_ms)
-        return frt_fail(err, FRT_ETIMEOUT, "the deadline passed before the work was done");
-    if (w->options.cancelled != NULL && w->options.cancelled(w->options.cancelled_arg))
-        return frt_fail(err, FRT_ECANCELLED, "the caller gave up");
-    return FRT_OK;
-}
-
-/* ---------------------------------------------------------------- stages */
-
-static struct frt_stage_wait wait_of(const struct work *w)
-{
-    return (struct frt_stage_wait){.priority = w->options.bulk ? FRT_PRIORITY_BULK : FRT_PRIORITY_INTERACTIVE,
-                                   .deadline_ms = w->options.deadline_ms,
-                                   .cancelled = w->options.cancelled,
-                                   .cancelled_arg = w->options.cancelled_arg};
-}
-
-static enum frt_status enter(struct work *w, enum frt_stage stage, struct frt_error *err)
-{
-    static const char *const waits[FRT_STAGE_COUNT] = {"image-wait", "detect-wait", "recognize-wait",
-                                                       "store-wait"};
-    const struct frt_stage_wait wait = wait_of(w);
-    enum frt_status status = check_alive(w, err);
-    if (status != FRT_OK || w->pack->context->stages == NULL)
-        return status;
-    int64_t start = frt_now_ns();
-    int span = frt_trace_begin_wait(waits[stage]);
-    status = frt_stage_enter(w->pack->context->stages, stage, &wait, err);
-    frt_trace_end(span, NULL);
-    w->timing.wait_ms += frt_elapsed_ms(start);
-    if (status == FRT_OK)
-        frt_context_settle_width(w->pack->context);
-    return status;
-}
-
-/* A part of a frame, or all of it, at a size. */
-static enum frt_status decode(struct work *w, const struct frt_decode_request *request, struct frt_frame *out,
-                              struct frt_error *err)
-{
-    enum frt_status status = enter(w, FRT_STAGE_IMAGE, err);
-    if (status != FRT_OK)
-        return status;
-    int64_t start = frt_now_ns();
-    int span = frt_trace_begin("decode");
-    status = frt_image_decode(w->image, request, out, err);
-    frt_trace_end(span, NULL);
-    w->timing.decode_ms += frt_elapsed_ms(start);
-    frt_stage_leave(w->pack->context->stages, FRT_STAGE_IMAGE);
-    return status;
-}
-
-/* How large the first frame is wanted; 0 = full size, which serves every step. */
-static uint32_t coarse_side(const struct work *w)
-{
-    uint64_t pixels = (uint64_t)w->info.width_px * w->info.height_px;
-    if (!frt_image_scales(w->image) && pixels <= MAX_FINE_PIXELS)
-        return 0;
-    return (uint32_t)(COARSE_SLACK * frt_detector_want_side_px(w->pack->detector));
 }
 
 /* ------------------------------------------------------------- detection */
@@ -163,11 +65,11 @@ static int by_area_descending(const void *a, const void *b)
 }
 
 /* Fills found[] with the detections that stay, largest first. */
-static enum frt_status detect(struct work *w, struct frt_detection *found, size_t *n, struct frt_error *err)
+static enum frt_status detect(struct frt_work *w, struct frt_detection *found, size_t *n, struct frt_error *err)
 {
     struct frt_detector_params params = {.min_confidence = w->options.min_confidence};
     size_t all = 0, kept = 0;
-    enum frt_status status = enter(w, FRT_STAGE_DETECT, err);
+    enum frt_status status = frt_work_enter(w, FRT_STAGE_DETECT, err);
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
@@ -188,137 +90,15 @@ static enum frt_status detect(struct work *w, struct frt_detection *found, size_
 }
 
 /* How many of `n` faces are wanted: the first ones. */
-static size_t wanted(const struct work *w, size_t n)
+static size_t wanted(const struct frt_work *w, size_t n)
 {
     size_t most = w->options.max_faces == 0 ? DEFAULT_MAX_FACES : w->options.max_faces;
     return n < most ? n : most;
 }
 
-/* The first frame, unless it is there. */
-static enum frt_status decode_coarse(struct work *w, struct frt_error *err)
-{
-    if (w->coarse.pixels != NULL)
-        return FRT_OK;
-    struct frt_decode_request whole = {.want_side_px = coarse_side(w)};
-    return decode(w, &whole, &w->coarse, err);
-}
-
-/* ------------------------------------------------------------ fine frame */
-
-/* Opens the nets that the options ask for, so that `margin` holds what the widest of them looks at. Whatever
- * picks a frame asks for it first: with detections from a cache there was no earlier step that did. */
-static enum frt_status set_margin(struct work *w, struct frt_error *err)
-{
-    const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
-    enum frt_status status = FRT_OK;
-    double margin = FACE_MARGIN;
-    if (w->margin > 0)
-        return FRT_OK;
-    for (size_t i = 0; status == FRT_OK && i < N_NET_ATTRIBUTES; i++) {
-        size_t n = 0;
-        if (w->options.attributes & net_attributes[i].bits)
-            status = frt_pack_face_nets(w->pack, net_attributes[i].role, nets, &n, err);
-        for (size_t k = 0; status == FRT_OK && k < n; k++)
-            margin = fmax(margin, frt_face_net_margin(nets[k]));
-    }
-    if (status == FRT_OK)
-        w->margin = margin;
-    return status;
-}
-
-/* The part of the image that the nets may look at for this face. */
-static struct frt_box region_of(const struct work *w, const struct frt_box *b)
-{
-    double side = w->margin * fmax((double)b->width, (double)b->height);
-    double cx = (double)b->x + (double)b->width / 2, cy = (double)b->y + (double)b->height / 2;
-    double x0 = fmax(0, floor(cx - side / 2)), y0 = fmax(0, floor(cy - side / 2));
-    double x1 = fmin(w->info.width_px, ceil(cx + side / 2)), y1 = fmin(w->info.height_px, ceil(cy + side / 2));
-    return (struct frt_box){(float)x0, (float)y0, (float)fmax(0, x1 - x0), (float)fmax(0, y1 - y0)};
-}
-
-static bool covers(const struct frt_frame *f, const struct frt_box *r)
-{
-    return f->pixels != NULL && (double)r->x >= f->origin_x - 0.5 && (double)r->y >= f->origin_y - 0.5 &&
-           (double)r->x + (double)r->width <= f->origin_x + f->width_px * f->scale_x + 0.5 &&
-           (double)r->y + (double)r->height <= f->origin_y + f->height_px * f->scale_y + 0.5;
-}
-
-static bool fine_enough(const struct frt_frame *f, double step)
-{
-    return fmax(f->scale_x, f->scale_y) <= fmax(step, 1.0) * 1.001;
-}
-
-/* Full-size pixels per frame pixel that the nets want for this face. */
-static double step_of(const struct work *w, const struct frt_detection *d)
-{
-    double step = fmin((double)d->box.width, (double)d->box.height) / BOX_WANTED_PX;
-    double chip_step;
-    if (d->has_landmarks && w->embed &&
-        frt_embedder_step(w->pack->embedder, d->landmarks, &chip_step, NULL) == FRT_OK)
-        step = chip_step;
-    return fmax(step, 1.0);
-}
-
-/* Makes `fine` hold `region` at `step`, unless it does already. */
-static enum frt_status decode_fine(struct work *w, const struct frt_box *region, double step,
-                                   struct frt_error *err)
-{
-    if (fine_enough(&w->coarse, step) || (covers(&w->fine, region) && fine_enough(&w->fine, step)))
-        return FRT_OK;
-    double side = fmax((double)region->width, (double)region->height);
-    if (side < 1)
-        return FRT_OK; /* a box outside the image: there is nothing finer to see */
-    struct frt_decode_request request = {.region = *region, .want_side_px = (uint32_t)ceil(side / step)};
-    frt_frame_deinit(&w->fine);
-    w->fine = (struct frt_frame){0};
-    return decode(w, &request, &w->fine, err);
-}
-
-/* One fine frame for all faces, when they need one and it fits. */
-static enum frt_status decode_fine_for_all(struct work *w, const struct frt_detection *found, size_t n,
-                                           struct frt_error *err)
-{
-    double x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY, step = INFINITY;
-    enum frt_status status = set_margin(w, err);
-    if (status != FRT_OK)
-        return status;
-    for (size_t i = 0; i < n; i++) {
-        double s = step_of(w, &found[i]);
-        if (fine_enough(&w->coarse, s))
-            continue;
-        struct frt_box r = region_of(w, &found[i].box);
-        step = fmin(step, s);
-        x0 = fmin(x0, (double)r.x);
-        y0 = fmin(y0, (double)r.y);
-        x1 = fmax(x1, (double)r.x + (double)r.width);
-        y1 = fmax(y1, (double)r.y + (double)r.height);
-    }
-    if (!(x1 > x0 && y1 > y0) || (x1 - x0) * (y1 - y0) / (step * step) > MAX_FINE_PIXELS)
-        return FRT_OK;
-    struct frt_box all = {(float)x0, (float)y0, (float)(x1 - x0), (float)(y1 - y0)};
-    return decode_fine(w, &all, step, err);
-}
-
-/* The frame to look at this face in. */
-static enum frt_status frame_for(struct work *w, const struct frt_detection *d, const struct frt_frame **frame,
-                                 struct frt_error *err)
-{
-    enum frt_status status = set_margin(w, err);
-    if (status == FRT_OK)
-        status = decode_coarse(w, err);
-    if (status != FRT_OK)
-        return status;
-    struct frt_box region = region_of(w, &d->box);
-    status = decode_fine(w, &region, step_of(w, d), err);
-    if (status != FRT_OK)
-        return status;
-    *frame = covers(&w->fine, &region) && w->fine.scale_x < w->coarse.scale_x ? &w->fine : &w->coarse;
-    return FRT_OK;
-}
-
 /* ------------------------------------------------------------- per face */
 
-static enum frt_status find_landmarks(struct work *w, struct frt_detection *d, struct frt_error *err)
+static enum frt_status find_landmarks(struct frt_work *w, struct frt_detection *d, struct frt_error *err)
 {
     struct frt_point dense[FRT_LANDMARKS_DENSE];
     const struct frt_frame *frame = NULL;
@@ -329,10 +109,10 @@ static enum frt_status find_landmarks(struct work *w, struct frt_detection *d, s
                         "the pack '%s' has a detector without landmarks and no landmarks model; add one, or "
                         "take a detector that gives five points",
                         w->pack->info.name);
-    enum frt_status status = frame_for(w, d, &frame, err);
+    enum frt_status status = frt_work_frame_for(w, d, &frame, err);
     if (status != FRT_OK)
         return status;
-    status = enter(w, FRT_STAGE_DETECT, err);
+    status = frt_work_enter(w, FRT_STAGE_DETECT, err);
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
@@ -348,16 +128,16 @@ static enum frt_status find_landmarks(struct work *w, struct frt_detection *d, s
 }
 
 /* Aligned crops of n faces. */
-static enum frt_status align_some(struct work *w, const struct frt_detection *found, size_t n, uint8_t *chips,
-                                  struct frt_error *err)
+static enum frt_status align_some(struct frt_work *w, const struct frt_detection *found, size_t n,
+                                  uint8_t *chips, struct frt_error *err)
 {
     size_t chip_bytes = frt_embedder_chip_bytes(w->pack->embedder);
     enum frt_status status = FRT_OK;
     for (size_t i = 0; i < n; i++) {
         const struct frt_frame *frame = NULL;
-        status = frame_for(w, &found[i], &frame, err);
+        status = frt_work_frame_for(w, &found[i], &frame, err);
         if (status == FRT_OK)
-            status = enter(w, FRT_STAGE_RECOGNIZE, err);
+            status = frt_work_enter(w, FRT_STAGE_RECOGNIZE, err);
         if (status != FRT_OK)
             return status;
         int64_t start = frt_now_ns();
@@ -385,15 +165,15 @@ static void trace_batch(int span, int64_t start_ns, const struct frt_batch_times
     frt_trace_end(span, NULL);
 }
 
-static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n, float *out,
+static enum frt_status embed_some(struct frt_work *w, const uint8_t *chips, size_t n, float *out,
                                   struct frt_error *err)
 {
-    enum frt_status status = check_alive(w, err);
+    enum frt_status status = frt_work_check_alive(w, err);
     if (status != FRT_OK)
         return status;
     if (w->pack->batcher != NULL) {
         struct frt_batch_times times = {0};
-        const struct frt_stage_wait wait = wait_of(w);
+        const struct frt_stage_wait wait = frt_work_wait_of(w);
         const int64_t begun = frt_now_ns();
         const int batch = frt_trace_begin("embed");
         status = frt_batcher_run(w->pack->batcher, chips, n, &wait, out, &times, err);
@@ -412,7 +192,7 @@ static enum frt_status embed_some(struct work *w, const uint8_t *chips, size_t n
 }
 
 /* Embeddings of the photo's first n faces, a batch at a time. */
-static enum frt_status embed_all(struct work *w, size_t n, float *out, struct frt_error *err)
+static enum frt_status embed_all(struct frt_work *w, size_t n, float *out, struct frt_error *err)
 {
     const struct frt_photo *photo = w->photo;
     size_t dim = w->pack->info.dim, chip_bytes = frt_embedder_chip_bytes(w->pack->embedder);
@@ -422,9 +202,9 @@ static enum frt_status embed_all(struct work *w, size_t n, float *out, struct fr
     uint8_t *chips = frt_alloc_array(batch, chip_bytes);
     if (chips == NULL)
         return frt_fail_nomem(err, "aligned faces");
-    enum frt_status status = decode_coarse(w, err);
+    enum frt_status status = frt_work_decode_coarse(w, err);
     if (status == FRT_OK)
-        status = decode_fine_for_all(w, photo->found, n, err);
+        status = frt_work_decode_fine_for_all(w, photo->found, n, err);
     for (size_t i = 0; status == FRT_OK && i < n; i += batch) {
         size_t some = n - i < batch ? n - i : batch;
         status = align_some(w, photo->found + i, some, chips, err);
@@ -436,7 +216,7 @@ static enum frt_status embed_all(struct work *w, size_t n, float *out, struct fr
 }
 
 /* Several liveness nets of a pack vote by the mean of their spoof confidence. */
-static enum frt_status run_nets(struct work *w, enum frt_model_role role, const struct frt_frame *frame,
+static enum frt_status run_nets(struct frt_work *w, enum frt_model_role role, const struct frt_frame *frame,
                                 struct frt_face *face, struct frt_error *err)
 {
     const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
@@ -454,13 +234,13 @@ static enum frt_status run_nets(struct work *w, enum frt_model_role role, const 
     return status;
 }
 
-static enum frt_status find_attributes(struct work *w, const struct frt_detection *d, struct frt_face *face,
+static enum frt_status find_attributes(struct frt_work *w, const struct frt_detection *d, struct frt_face *face,
                                        struct frt_error *err)
 {
     const struct frt_frame *frame = NULL;
-    enum frt_status status = frame_for(w, d, &frame, err);
+    enum frt_status status = frt_work_frame_for(w, d, &frame, err);
     if (status == FRT_OK)
-        status = enter(w, FRT_STAGE_RECOGNIZE, err);
+        status = frt_work_enter(w, FRT_STAGE_RECOGNIZE, err);
     if (status != FRT_OK)
         return status;
     int64_t start = frt_now_ns();
@@ -469,9 +249,9 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
         face->quality = frt_quality_measure(frame, face);
         face->attributes |= FRT_ATTRIBUTE_QUALITY;
     }
-    for (size_t i = 0; status == FRT_OK && i < N_NET_ATTRIBUTES; i++)
-        if (w->options.attributes & net_attributes[i].bits)
-            status = run_nets(w, net_attributes[i].role, frame, face, err);
+    for (size_t i = 0; status == FRT_OK && i < FRT_N_NET_ATTRIBUTES; i++)
+        if (w->options.attributes & frt_net_attributes[i].bits)
+            status = run_nets(w, frt_net_attributes[i].role, frame, face, err);
     face->attributes &= w->options.attributes; /* the age net answers gender, too */
     frt_trace_end(span, NULL);
     w->timing.attribute_ms += frt_elapsed_ms(start);
@@ -482,7 +262,7 @@ static enum frt_status find_attributes(struct work *w, const struct frt_detectio
 /* ------------------------------------------------- detections, from a cache */
 
 /* Is what is remembered of the photo all that this call needs of it? */
-static bool suffices(const struct work *w, const struct frt_photo *photo)
+static bool suffices(const struct frt_work *w, const struct frt_photo *photo)
 {
     size_t n = wanted(w, photo->n);
     bool landmarks = w->embed || w->options.attributes != 0 || w->pack->landmarker != NULL;
@@ -490,12 +270,12 @@ static bool suffices(const struct work *w, const struct frt_photo *photo)
 }
 
 /* Detections, and landmarks and crops of the faces that are wanted. */
-static enum frt_status look(struct work *w, struct frt_photo *photo, struct frt_error *err)
+static enum frt_status look(struct frt_work *w, struct frt_photo *photo, struct frt_error *err)
 {
     photo->found = frt_alloc_array(MAX_DETECTIONS, sizeof *photo->found);
     if (photo->found == NULL)
         return frt_fail_nomem(err, "detections");
-    enum frt_status status = decode_coarse(w, err);
+    enum frt_status status = frt_work_decode_coarse(w, err);
     if (status == FRT_OK)
         status = detect(w, photo->found, &photo->n, err);
     if (status != FRT_OK)
@@ -506,7 +286,7 @@ static enum frt_status look(struct work *w, struct frt_photo *photo, struct frt_
     size_t n = wanted(w, photo->n);
     bool look_closer = w->embed || w->options.attributes != 0 || (n > 0 && !photo->found[0].has_landmarks);
     if (look_closer && n > 0)
-        status = decode_fine_for_all(w, photo->found, n, err);
+        status = frt_work_decode_fine_for_all(w, photo->found, n, err);
     for (size_t i = 0; status == FRT_OK && i < n; i++)
         status = find_landmarks(w, &photo->found[i], err);
     while (status == FRT_OK && photo->n_landmarks < photo->n && photo->found[photo->n_landmarks].has_landmarks)
@@ -522,7 +302,7 @@ static enum frt_status look(struct work *w, struct frt_photo *photo, struct frt_
 
 static enum frt_status make_photo(void *arg, void **value, size_t *bytes, struct frt_error *err)
 {
-    struct work *w = arg;
+    struct frt_work *w = arg;
     struct frt_photo *photo = frt_alloc_zero(1, sizeof *photo);
     if (photo == NULL)
         return frt_fail_nomem(err, "a photo");
@@ -547,10 +327,10 @@ static enum frt_cached said(enum frt_cache_source source, enum frt_cached hit)
 }
 
 /* What a cache has, or what `make` makes and it then has. What does not suffice is made anew, once. */
-static enum frt_status fetch(struct work *w, struct frt_cache *cache,
+static enum frt_status fetch(struct frt_work *w, struct frt_cache *cache,
                              enum frt_status (*make)(void *arg, void **value, size_t *bytes,
                                                      struct frt_error *err),
-                             bool (*enough)(const struct work *w, const void *value), enum frt_cached hit,
+                             bool (*enough)(const struct frt_work *w, const void *value), enum frt_cached hit,
                              struct frt_cache_loan *loan, struct frt_error *err)
 {
     const struct frt_cache_wait wait = {.deadline_ms = w->options.deadline_ms,
@@ -579,12 +359,12 @@ static enum frt_status fetch(struct work *w, struct frt_cache *cache,
     }
 }
 
-static bool photo_suffices(const struct work *w, const void *value)
+static bool photo_suffices(const struct frt_work *w, const void *value)
 {
     return suffices(w, value);
 }
 
-static enum frt_status get_photo(struct work *w, struct frt_error *err)
+static enum frt_status get_photo(struct frt_work *w, struct frt_error *err)
 {
     struct frt_cache *cache = w->keyed ? w->pack->context->image_cache : NULL;
     void *made = NULL;
@@ -611,7 +391,7 @@ static enum frt_status get_photo(struct work *w, struct frt_error *err)
 
 static enum frt_status make_embedded(void *arg, void **value, size_t *bytes, struct frt_error *err)
 {
-    struct work *w = arg;
+    struct frt_work *w = arg;
     struct frt_embedded *embedded = NULL;
     enum frt_status status = get_photo(w, err);
     if (status != FRT_OK)
@@ -639,13 +419,13 @@ static enum frt_status make_embedded(void *arg, void **value, size_t *bytes, str
     return FRT_OK;
 }
 
-static bool embedded_suffices(const struct work *w, const void *value)
+static bool embedded_suffices(const struct frt_work *w, const void *value)
 {
     const struct frt_embedded *embedded = value;
     return embedded->n_embedded >= wanted(w, embedded->n);
 }
 
-static enum frt_status get_embedded(struct work *w, struct frt_error *err)
+static enum frt_status get_embedded(struct frt_work *w, struct frt_error *err)
 {
     struct frt_cache *cache = w->keyed ? w->pack->context->embedding_cache : NULL;
     void *made = NULL;
@@ -666,7 +446,7 @@ static enum frt_status get_embedded(struct work *w, struct frt_error *err)
 /* ------------------------------------------------------------ the whole */
 
 /* From what is known of the photo to what its owner is told. */
-static enum frt_status hand_out(struct work *w, struct frt_faces **out, struct frt_error *err)
+static enum frt_status hand_out(struct frt_work *w, struct frt_faces **out, struct frt_error *err)
 {
     struct frt_faces *faces = NULL;
     enum frt_status status = FRT_OK;
@@ -681,9 +461,9 @@ static enum frt_status hand_out(struct work *w, struct frt_faces **out, struct f
     if (status == FRT_OK && w->embed && n > 0)
         memcpy(faces->embeddings, w->embedded->embeddings, n * dim * sizeof(float));
     if (status == FRT_OK && w->options.attributes != 0 && n > 0) {
-        status = decode_coarse(w, err);
+        status = frt_work_decode_coarse(w, err);
         if (status == FRT_OK)
-            status = decode_fine_for_all(w, found, n, err);
+            status = frt_work_decode_fine_for_all(w, found, n, err);
     }
     for (size_t i = 0; status == FRT_OK && w->options.attributes != 0 && i < n; i++)
         status = find_attributes(w, &found[i], &faces->faces[i], err);
@@ -695,13 +475,13 @@ static enum frt_status hand_out(struct work *w, struct frt_faces **out, struct f
     return FRT_OK;
 }
 
-static enum frt_status answer(struct work *w, struct frt_faces **out, struct frt_error *err)
+static enum frt_status answer(struct frt_work *w, struct frt_faces **out, struct frt_error *err)
 {
     enum frt_status status = w->embed ? get_embedded(w, err) : get_photo(w, err);
     return status == FRT_OK ? hand_out(w, out, err) : status;
 }
 
-static void work_deinit(struct work *w)
+static void work_deinit(struct frt_work *w)
 {
     frt_frame_deinit(&w->fine);
     frt_frame_deinit(&w->coarse);
@@ -719,7 +499,7 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
                                const struct frt_detect_options *options, bool embed, struct frt_faces **out,
                                struct frt_error *err)
 {
-    struct work w = {.pack = pack, .image = image, .embed = embed, .info = frt_image_info_get(image)};
+    struct frt_work w = {.pack = pack, .image = image, .embed = embed, .info = frt_image_info_get(image)};
     struct frt_faces *faces = NULL;
     int64_t start = frt_now_ns();
     enum frt_status status;
@@ -731,7 +511,7 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
         return status;
     if (embed && pack->embedder == NULL)
         return frt_fail(err, FRT_EBAD_MODEL, "the pack '%s' has no embedder model", pack->info.name);
-    status = check_alive(&w, err);
+    status = frt_work_check_alive(&w, err);
     if (status != FRT_OK)
         return status;
     if (pack->context->image_cache != NULL || (embed && pack->context->embedding_cache != NULL)) {
@@ -752,7 +532,7 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
 bool frt_embed_at_hand(const struct frt_pack *pack, const void *photo, size_t size,
                        const struct frt_detect_options *options, struct frt_faces **out)
 {
-    struct work w = {.pack = pack, .options = *options, .embed = true};
+    struct frt_work w = {.pack = pack, .options = *options, .embed = true};
     struct frt_cache *cache = pack->context->embedding_cache;
     struct frt_error why;
     struct frt_faces *faces = NULL;
