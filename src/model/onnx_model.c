@@ -1,6 +1,6 @@
 /*
- * Editing over protobuf-c's tree. Whatever hangs in the tree comes from the tree's own allocator, so that one
- * call frees it, however it was changed. The allocator counts: see the header.
+ * Reading, looking and packing over protobuf-c's tree; onnx_edit.c changes it. See onnx_model.h and
+ * onnx_model_inside.h.
  */
 #include "model/onnx_model.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "onnx/onnx.pb-c.h"
+#include "model/onnx_model_inside.h"
 
 enum { SLACK = 1 << 20 };
 
@@ -18,16 +18,8 @@ struct block {
     max_align_t bytes[];
 };
 
-struct frt_onnx_model {
-    Onnx__ModelProto *proto;
-    ProtobufCAllocator allocator;
-    size_t used, most;
-    bool exceeded;
-};
-
-static void *take(void *arg, size_t size)
+void *frt_onnx_model_take(struct frt_onnx_model *model, size_t size)
 {
-    struct frt_onnx_model *model = arg;
     size_t bytes;
     if (!frt_add_size(size, sizeof(struct block), &bytes) || bytes > model->most - model->used) {
         model->exceeded = true;
@@ -41,14 +33,23 @@ static void *take(void *arg, size_t size)
     return block->bytes;
 }
 
-static void give_back(void *arg, void *pointer)
+void frt_onnx_model_give_back(struct frt_onnx_model *model, void *pointer)
 {
-    struct frt_onnx_model *model = arg;
     if (pointer == NULL)
         return;
     struct block *block = (struct block *)((char *)pointer - offsetof(struct block, bytes));
     model->used -= block->size;
     frt_free(block);
+}
+
+static void *take(void *arg, size_t size)
+{
+    return frt_onnx_model_take(arg, size);
+}
+
+static void give_back(void *arg, void *pointer)
+{
+    frt_onnx_model_give_back(arg, pointer);
 }
 
 enum frt_status frt_onnx_model_parse(const void *bytes, size_t size, struct frt_onnx_model **out,
@@ -68,13 +69,14 @@ enum frt_status frt_onnx_model_parse(const void *bytes, size_t size, struct frt_
                           FRT_ONNX_MODEL_SPREAD);
     else if (model->proto == NULL || model->proto->graph == NULL)
         status = frt_fail(err, FRT_EBAD_MODEL, "not an ONNX model: its %zu bytes cannot be read as one", size);
-    if (status != FRT_OK) {
+    else if (model->proto->graph->n_node > FRT_ONNX_MODEL_MAX_NODES)
+        status = frt_fail(err, FRT_EBAD_MODEL, "the model has %zu nodes; at most %d fit",
+                          model->proto->graph->n_node, FRT_ONNX_MODEL_MAX_NODES);
+    if (status == FRT_OK)
+        *out = model;
+    else
         frt_onnx_model_free(model);
-        return status;
-    }
-    model->most = SIZE_MAX; /* what passes add is ours */
-    *out = model;
-    return FRT_OK;
+    return status;
 }
 
 void frt_onnx_model_free(struct frt_onnx_model *model)
@@ -86,12 +88,7 @@ void frt_onnx_model_free(struct frt_onnx_model *model)
     frt_free(model);
 }
 
-/* ----------------------------------------------------------------- looking */
-
-static const char *text(const char *maybe)
-{
-    return maybe != NULL ? maybe : "";
-}
+/* ------------------------------------------------------------------- nodes */
 
 static const Onnx__NodeProto *node_at(const struct frt_onnx_model *model, uint32_t node)
 {
@@ -106,27 +103,45 @@ uint32_t frt_onnx_model_nodes(const struct frt_onnx_model *model)
 const char *frt_onnx_model_op(const struct frt_onnx_model *model, uint32_t node)
 {
     const Onnx__NodeProto *n = node_at(model, node);
-    return text(n->domain)[0] == '\0' ? text(n->op_type) : ""; /* others' domains: not ours to know */
+    return frt_onnx_text(n->domain)[0] == '\0' ? frt_onnx_text(n->op_type)
+                                               : ""; /* others' domains: not ours to know */
+}
+
+const char *frt_onnx_model_node_name(const struct frt_onnx_model *model, uint32_t node)
+{
+    return frt_onnx_text(node_at(model, node)->name);
+}
+
+uint32_t frt_onnx_model_n_inputs(const struct frt_onnx_model *model, uint32_t node)
+{
+    return (uint32_t)node_at(model, node)->n_input;
+}
+
+uint32_t frt_onnx_model_n_outputs(const struct frt_onnx_model *model, uint32_t node)
+{
+    return (uint32_t)node_at(model, node)->n_output;
 }
 
 const char *frt_onnx_model_input(const struct frt_onnx_model *model, uint32_t node, uint32_t i)
 {
     const Onnx__NodeProto *n = node_at(model, node);
-    return i < n->n_input ? text(n->input[i]) : "";
+    return i < n->n_input ? frt_onnx_text(n->input[i]) : "";
 }
 
 const char *frt_onnx_model_output(const struct frt_onnx_model *model, uint32_t node, uint32_t i)
 {
     const Onnx__NodeProto *n = node_at(model, node);
-    return i < n->n_output ? text(n->output[i]) : "";
+    return i < n->n_output ? frt_onnx_text(n->output[i]) : "";
 }
 
 bool frt_onnx_model_maker(const struct frt_onnx_model *model, const char *value, uint32_t *node)
 {
+    if (value[0] == '\0')
+        return false; /* an output that is left out is nobody's input */
     for (uint32_t i = 0; i < frt_onnx_model_nodes(model); i++) {
         const Onnx__NodeProto *n = node_at(model, i);
         for (size_t k = 0; k < n->n_output; k++) {
-            if (strcmp(text(n->output[k]), value) == 0) {
+            if (strcmp(frt_onnx_text(n->output[k]), value) == 0) {
                 *node = i;
                 return true;
             }
@@ -135,13 +150,13 @@ bool frt_onnx_model_maker(const struct frt_onnx_model *model, const char *value,
     return false;
 }
 
-static Onnx__AttributeProto *attribute_of(const struct frt_onnx_model *model, uint32_t node, const char *name)
+bool frt_onnx_model_is_output(const struct frt_onnx_model *model, const char *value)
 {
-    const Onnx__NodeProto *n = node_at(model, node);
-    for (size_t i = 0; i < n->n_attribute; i++)
-        if (strcmp(text(n->attribute[i]->name), name) == 0)
-            return n->attribute[i];
-    return NULL;
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < graph->n_output; i++)
+        if (strcmp(frt_onnx_text(graph->output[i]->name), value) == 0)
+            return true;
+    return false;
 }
 
 uint32_t frt_onnx_model_readers(const struct frt_onnx_model *model, const char *value)
@@ -150,323 +165,255 @@ uint32_t frt_onnx_model_readers(const struct frt_onnx_model *model, const char *
     uint32_t readers = 0;
     for (size_t i = 0; i < graph->n_node; i++)
         for (size_t k = 0; k < graph->node[i]->n_input; k++)
-            readers += strcmp(text(graph->node[i]->input[k]), value) == 0;
+            readers += strcmp(frt_onnx_text(graph->node[i]->input[k]), value) == 0;
     for (size_t i = 0; i < graph->n_output; i++)
-        readers += strcmp(text(graph->output[i]->name), value) == 0;
+        readers += strcmp(frt_onnx_text(graph->output[i]->name), value) == 0;
     return readers;
+}
+
+bool frt_onnx_model_has_inner_graphs(const struct frt_onnx_model *model)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    if (model->proto->n_functions > 0)
+        return true;
+    for (size_t i = 0; i < graph->n_node; i++)
+        for (size_t k = 0; k < graph->node[i]->n_attribute; k++)
+            if (graph->node[i]->attribute[k]->g != NULL || graph->node[i]->attribute[k]->n_graphs > 0)
+                return true;
+    return false;
+}
+
+int64_t frt_onnx_model_opset(const struct frt_onnx_model *model)
+{
+    for (size_t i = 0; i < model->proto->n_opset_import; i++)
+        if (frt_onnx_text(model->proto->opset_import[i]->domain)[0] == '\0')
+            return model->proto->opset_import[i]->version;
+    return 0;
+}
+
+/* ------------------------------------------------------- inputs and outputs */
+
+size_t frt_onnx_type_bytes(enum frt_onnx_type type)
+{
+    switch (type) {
+    case FRT_ONNX_U8:
+    case FRT_ONNX_I8:
+    case FRT_ONNX_BOOL:
+        return 1;
+    case FRT_ONNX_F16:
+        return 2;
+    case FRT_ONNX_F32:
+    case FRT_ONNX_I32:
+        return 4;
+    case FRT_ONNX_I64:
+    case FRT_ONNX_F64:
+        return 8;
+    }
+    return 0;
+}
+
+const char *frt_onnx_type_name(enum frt_onnx_type type)
+{
+    switch (type) {
+    case FRT_ONNX_U8:
+        return "u8";
+    case FRT_ONNX_I8:
+        return "i8";
+    case FRT_ONNX_BOOL:
+        return "bool";
+    case FRT_ONNX_F16:
+        return "f16";
+    case FRT_ONNX_F32:
+        return "f32";
+    case FRT_ONNX_I32:
+        return "i32";
+    case FRT_ONNX_I64:
+        return "i64";
+    case FRT_ONNX_F64:
+        return "f64";
+    }
+    return "?";
+}
+
+static void read_value(const Onnx__ValueInfoProto *info, struct frt_onnx_value *out)
+{
+    *out = (struct frt_onnx_value){.name = frt_onnx_text(info->name)};
+    if (info->type == NULL || info->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ||
+        info->type->tensor_type == NULL)
+        return;
+    const Onnx__TypeProto__Tensor *type = info->type->tensor_type;
+    out->type = (enum frt_onnx_type)type->elem_type;
+    if (type->shape == NULL || type->shape->n_dim > FRT_ONNX_MAX_DIMS)
+        return;
+    out->has_shape = true;
+    out->shape.n_dims = (uint32_t)type->shape->n_dim;
+    for (uint32_t i = 0; i < out->shape.n_dims; i++) {
+        const Onnx__TensorShapeProto__Dimension *dim = type->shape->dim[i];
+        const bool number =
+            dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && dim->dim_value > 0;
+        out->shape.dims[i] = number ? dim->dim_value : -1;
+    }
+}
+
+bool frt_onnx_model_graph_input(const struct frt_onnx_model *model, uint32_t i, struct frt_onnx_value *out)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t k = 0; k < graph->n_input; k++) {
+        if (frt_onnx_model_find_tensor(model, frt_onnx_text(graph->input[k]->name)) != NULL)
+            continue;
+        if (i-- == 0) {
+            read_value(graph->input[k], out);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool frt_onnx_model_graph_output(const struct frt_onnx_model *model, uint32_t i, struct frt_onnx_value *out)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    if (i >= graph->n_output)
+        return false;
+    read_value(graph->output[i], out);
+    return true;
+}
+
+/* -------------------------------------------------------------- attributes */
+
+Onnx__AttributeProto *frt_onnx_model_attribute(const struct frt_onnx_model *model, uint32_t node,
+                                               const char *name)
+{
+    const Onnx__NodeProto *n = node_at(model, node);
+    for (size_t i = 0; i < n->n_attribute; i++)
+        if (strcmp(frt_onnx_text(n->attribute[i]->name), name) == 0)
+            return n->attribute[i];
+    return NULL;
 }
 
 int64_t frt_onnx_model_int(const struct frt_onnx_model *model, uint32_t node, const char *name, int64_t missing)
 {
-    const Onnx__AttributeProto *attribute = attribute_of(model, node, name);
+    const Onnx__AttributeProto *attribute = frt_onnx_model_attribute(model, node, name);
     return attribute != NULL && attribute->has_i ? attribute->i : missing;
 }
 
-static const Onnx__TensorProto *tensor_of(const struct frt_onnx_model *model, const char *name)
+float frt_onnx_model_float(const struct frt_onnx_model *model, uint32_t node, const char *name, float missing)
+{
+    const Onnx__AttributeProto *attribute = frt_onnx_model_attribute(model, node, name);
+    return attribute != NULL && attribute->has_f ? attribute->f : missing;
+}
+
+bool frt_onnx_model_ints(const struct frt_onnx_model *model, uint32_t node, const char *name, uint32_t room,
+                         int64_t *out, uint32_t *n)
+{
+    const Onnx__AttributeProto *attribute = frt_onnx_model_attribute(model, node, name);
+    if (attribute == NULL || attribute->n_ints == 0 || attribute->n_ints > room)
+        return false;
+    for (size_t i = 0; i < attribute->n_ints; i++)
+        out[i] = attribute->ints[i];
+    *n = (uint32_t)attribute->n_ints;
+    return true;
+}
+
+bool frt_onnx_model_text_is(const struct frt_onnx_model *model, uint32_t node, const char *name,
+                            const char *text, bool missing)
+{
+    const Onnx__AttributeProto *attribute = frt_onnx_model_attribute(model, node, name);
+    if (attribute == NULL || !attribute->has_s)
+        return missing;
+    return attribute->s.len == strlen(text) && memcmp(attribute->s.data, text, attribute->s.len) == 0;
+}
+
+/* ----------------------------------------------------------------- weights */
+
+Onnx__TensorProto *frt_onnx_model_find_tensor(const struct frt_onnx_model *model, const char *name)
 {
     const Onnx__GraphProto *graph = model->proto->graph;
     for (size_t i = 0; i < graph->n_initializer; i++)
-        if (strcmp(text(graph->initializer[i]->name), name) == 0)
+        if (strcmp(frt_onnx_text(graph->initializer[i]->name), name) == 0)
             return graph->initializer[i];
     return NULL;
+}
+
+size_t frt_onnx_tensor_count(const struct frt_onnx_tensor *tensor)
+{
+    return tensor->bytes / frt_onnx_type_bytes(tensor->type);
+}
+
+/* Where the elements of a kind lie when they are not raw: NULL where they are not kept as they are. */
+static const void *listed(const Onnx__TensorProto *tensor, size_t count)
+{
+    if (tensor->data_type == FRT_ONNX_F32 && tensor->n_float_data == count)
+        return tensor->float_data;
+    if (tensor->data_type == FRT_ONNX_I32 && tensor->n_int32_data == count)
+        return tensor->int32_data;
+    if (tensor->data_type == FRT_ONNX_I64 && tensor->n_int64_data == count)
+        return tensor->int64_data;
+    if (tensor->data_type == FRT_ONNX_F64 && tensor->n_double_data == count)
+        return tensor->double_data;
+    return NULL;
+}
+
+static bool read_elements(const Onnx__TensorProto *tensor, struct frt_onnx_tensor *out)
+{
+    struct frt_onnx_tensor t = {.type = (enum frt_onnx_type)tensor->data_type};
+    const size_t each = frt_onnx_type_bytes(t.type);
+    if (each == 0 || tensor->n_external_data > 0 || tensor->n_dims > FRT_ONNX_MAX_DIMS)
+        return false;
+    t.shape.n_dims = (uint32_t)tensor->n_dims;
+    for (uint32_t i = 0; i < t.shape.n_dims; i++)
+        t.shape.dims[i] = tensor->dims[i];
+    const int64_t count = t.shape.n_dims == 0 ? 1 : frt_onnx_shape_size(&t.shape);
+    if (count <= 0 || !frt_mul_size((size_t)count, each, &t.bytes))
+        return false;
+    if (tensor->has_raw_data)
+        t.data = tensor->raw_data.len == t.bytes ? tensor->raw_data.data : NULL; /* its own block: aligned */
+    else
+        t.data = listed(tensor, (size_t)count);
+    if (t.data == NULL)
+        return false;
+    *out = t;
+    return true;
+}
+
+bool frt_onnx_model_tensor(const struct frt_onnx_model *model, const char *name, struct frt_onnx_tensor *out)
+{
+    const Onnx__TensorProto *tensor = name[0] == '\0' ? NULL : frt_onnx_model_find_tensor(model, name);
+    return tensor != NULL && read_elements(tensor, out);
+}
+
+bool frt_onnx_model_constant(const struct frt_onnx_model *model, uint32_t node, struct frt_onnx_tensor *out)
+{
+    const Onnx__AttributeProto *value = frt_onnx_model_attribute(model, node, "value");
+    return strcmp(frt_onnx_model_op(model, node), "Constant") == 0 && value != NULL && value->t != NULL &&
+           read_elements(value->t, out);
 }
 
 bool frt_onnx_model_weights(const struct frt_onnx_model *model, const char *name, struct frt_onnx_shape *shape,
                             const float **data)
 {
-    const Onnx__TensorProto *tensor = tensor_of(model, name);
-    struct frt_onnx_shape s = {0};
-    size_t bytes;
-    if (tensor == NULL || tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
-        tensor->n_external_data > 0 || tensor->n_dims > FRT_ONNX_MAX_DIMS)
+    struct frt_onnx_tensor tensor;
+    if (!frt_onnx_model_tensor(model, name, &tensor) || tensor.type != FRT_ONNX_F32 || tensor.shape.n_dims == 0)
         return false;
-    s.n_dims = (uint32_t)tensor->n_dims;
-    for (uint32_t i = 0; i < s.n_dims; i++)
-        s.dims[i] = tensor->dims[i];
-    const int64_t count = frt_onnx_shape_size(&s);
-    if (count <= 0 || !frt_mul_size((size_t)count, sizeof(float), &bytes))
-        return false;
-    if (tensor->has_raw_data && tensor->raw_data.len == bytes)
-        *data = (const float *)(const void *)tensor->raw_data.data; /* a block of its own: aligned */
-    else if (!tensor->has_raw_data && tensor->n_float_data == (size_t)count)
-        *data = tensor->float_data;
-    else
-        return false;
-    *shape = s;
+    *shape = tensor.shape;
+    *data = tensor.data;
     return true;
 }
 
-/* ---------------------------------------------------------------- changing */
-
-static char *copy_text(struct frt_onnx_model *model, const char *from)
+bool frt_onnx_model_weights_name(const struct frt_onnx_model *model, uint32_t i, const char **name)
 {
-    const size_t size = strlen(from) + 1;
-    char *to = take(model, size);
-    if (to != NULL)
-        memcpy(to, from, size);
-    return to;
-}
-
-/* A list of pointers with room for `more`; what stood in it is copied, the old one freed. */
-static void *widen(struct frt_onnx_model *model, void *list, size_t n, size_t more)
-{
-    void *wide = take(model, (n + more) * sizeof(void *));
-    if (wide == NULL)
-        return NULL;
-    if (n > 0)
-        memcpy(wide, list, n * sizeof(void *));
-    give_back(model, list);
-    return wide;
-}
-
-bool frt_onnx_model_set_int(struct frt_onnx_model *model, uint32_t node, const char *name, int64_t value)
-{
-    Onnx__AttributeProto *attribute = attribute_of(model, node, name);
-    if (attribute == NULL || !attribute->has_i)
+    const Onnx__GraphProto *graph = model->proto->graph;
+    if (i >= graph->n_initializer)
         return false;
-    attribute->i = value;
+    *name = frt_onnx_text(graph->initializer[i]->name);
     return true;
-}
-
-enum frt_status frt_onnx_model_set_input(struct frt_onnx_model *model, uint32_t node, uint32_t i,
-                                         const char *name, struct frt_error *err)
-{
-    Onnx__NodeProto *n = model->proto->graph->node[node];
-    char *copy = copy_text(model, name);
-    if (copy == NULL)
-        return frt_fail_nomem(err, "a node");
-    give_back(model, n->input[i]);
-    n->input[i] = copy;
-    return FRT_OK;
-}
-
-enum frt_status frt_onnx_model_add_weights(struct frt_onnx_model *model, const char *name,
-                                           const struct frt_onnx_shape *shape, const float *data,
-                                           struct frt_error *err)
-{
-    Onnx__GraphProto *graph = model->proto->graph;
-    const int64_t count = frt_onnx_shape_size(shape);
-    size_t bytes;
-    if (count <= 0 || !frt_mul_size((size_t)count, sizeof(float), &bytes) || tensor_of(model, name) != NULL)
-        return frt_fail(err, FRT_EINVAL, "weights '%.100s': a name that is taken, or no fixed size", name);
-    Onnx__TensorProto *tensor = take(model, sizeof *tensor);
-    if (tensor == NULL)
-        return frt_fail_nomem(err, "weights");
-    onnx__tensor_proto__init(tensor);
-    tensor->has_data_type = 1;
-    tensor->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-    tensor->name = copy_text(model, name);
-    tensor->dims = take(model, shape->n_dims * sizeof *tensor->dims);
-    tensor->has_raw_data = 1;
-    tensor->raw_data.data = take(model, bytes);
-    void *list = widen(model, graph->initializer, graph->n_initializer, 1);
-    if (list != NULL)
-        graph->initializer = list;
-    if (tensor->name == NULL || tensor->dims == NULL || tensor->raw_data.data == NULL || list == NULL) {
-        tensor->has_raw_data = tensor->raw_data.data != NULL;
-        give_back(model, tensor->name);
-        give_back(model, tensor->dims);
-        give_back(model, tensor->raw_data.data);
-        give_back(model, tensor);
-        return frt_fail_nomem(err, "weights");
-    }
-    memcpy(tensor->dims, shape->dims, shape->n_dims * sizeof *tensor->dims);
-    tensor->n_dims = shape->n_dims;
-    memcpy(tensor->raw_data.data, data, bytes);
-    tensor->raw_data.len = bytes;
-    graph->initializer[graph->n_initializer++] = tensor;
-    return FRT_OK;
-}
-
-static Onnx__AttributeProto *attribute_new(struct frt_onnx_model *model, const char *name)
-{
-    Onnx__AttributeProto *attribute = take(model, sizeof *attribute);
-    if (attribute == NULL)
-        return NULL;
-    onnx__attribute_proto__init(attribute);
-    attribute->name = copy_text(model, name);
-    attribute->has_type = 1;
-    return attribute;
-}
-
-/* By way of its bytes: whatever kind it is of. */
-static Onnx__AttributeProto *attribute_copy(struct frt_onnx_model *model, const Onnx__AttributeProto *from)
-{
-    Onnx__AttributeProto *copy = NULL;
-    const size_t size = onnx__attribute_proto__get_packed_size(from);
-    uint8_t *bytes = frt_alloc(size > 0 ? size : 1);
-    if (bytes != NULL)
-        copy =
-            onnx__attribute_proto__unpack(&model->allocator, onnx__attribute_proto__pack(from, bytes), bytes);
-    frt_free(bytes);
-    return copy;
-}
-
-static bool copy_attributes(struct frt_onnx_model *model, const Onnx__NodeProto *from, int64_t group,
-                            Onnx__NodeProto *node)
-{
-    node->attribute = take(model, (from->n_attribute + 1) * sizeof *node->attribute);
-    if (node->attribute == NULL)
-        return false;
-    for (size_t i = 0; i < from->n_attribute; i++) {
-        Onnx__AttributeProto *attribute = attribute_copy(model, from->attribute[i]);
-        if (attribute == NULL)
-            return false;
-        if (strcmp(text(attribute->name), "group") == 0)
-            attribute->i = group;
-        node->attribute[node->n_attribute++] = attribute;
-    }
-    return true;
-}
-
-/* Attributes of a 1 × 1 convolution in `group` groups, or the slope of a leaky relu. */
-static bool write_attributes(struct frt_onnx_model *model, const struct frt_onnx_new_node *from,
-                             const Onnx__NodeProto *before, Onnx__NodeProto *node)
-{
-    if (from->like)
-        return copy_attributes(model, before, from->group, node);
-    const size_t n = from->group > 0 ? 2 : from->has_alpha ? 1 : 0;
-    if (n == 0)
-        return true;
-    node->attribute = take(model, n * sizeof *node->attribute);
-    if (node->attribute == NULL)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        static const char *const names[] = {"group", "kernel_shape"};
-        Onnx__AttributeProto *attribute = attribute_new(model, from->group > 0 ? names[i] : "alpha");
-        if (attribute == NULL)
-            return false;
-        node->attribute[node->n_attribute++] = attribute;
-        if (attribute->name == NULL)
-            return false;
-        if (from->group > 0 && i == 1) {
-            attribute->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
-            attribute->ints = take(model, 2 * sizeof *attribute->ints);
-            if (attribute->ints == NULL)
-                return false;
-            attribute->ints[0] = attribute->ints[1] = 1;
-            attribute->n_ints = 2;
-        } else if (from->group > 0) {
-            attribute->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
-            attribute->has_i = 1;
-            attribute->i = from->group;
-        } else {
-            attribute->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
-            attribute->has_f = 1;
-            attribute->f = from->alpha;
-        }
-    }
-    return true;
-}
-
-static bool write_values(struct frt_onnx_model *model, const struct frt_onnx_new_node *from,
-                         Onnx__NodeProto *node)
-{
-    uint32_t n = 0;
-    while (n < FRT_ONNX_MODEL_NEW_INPUTS && from->inputs[n] != NULL)
-        n++;
-    node->op_type = copy_text(model, from->op);
-    node->name = copy_text(model, from->output);
-    node->input = take(model, n * sizeof *node->input);
-    node->output = take(model, sizeof *node->output);
-    if (node->op_type == NULL || node->name == NULL || node->input == NULL || node->output == NULL)
-        return false;
-    for (uint32_t i = 0; i < n; i++) {
-        node->input[i] = copy_text(model, from->inputs[i]);
-        if (node->input[i] == NULL)
-            return false;
-        node->n_input++;
-    }
-    node->output[0] = copy_text(model, from->output);
-    node->n_output = node->output[0] != NULL;
-    return node->n_output == 1;
-}
-
-/* Frees what hangs on a node, also on one that was not finished. */
-static void node_free(struct frt_onnx_model *model, Onnx__NodeProto *node)
-{
-    if (node != NULL)
-        onnx__node_proto__free_unpacked(node, &model->allocator);
-}
-
-static Onnx__NodeProto *node_new(struct frt_onnx_model *model, const struct frt_onnx_new_node *from,
-                                 const Onnx__NodeProto *before)
-{
-    Onnx__NodeProto *node = take(model, sizeof *node);
-    if (node == NULL)
-        return NULL;
-    onnx__node_proto__init(node);
-    if (write_values(model, from, node) && write_attributes(model, from, before, node))
-        return node;
-    node_free(model, node);
-    return NULL;
-}
-
-enum frt_status frt_onnx_model_replace(struct frt_onnx_model *model, uint32_t node,
-                                       const struct frt_onnx_new_node *with, uint32_t n, struct frt_error *err)
-{
-    Onnx__GraphProto *graph = model->proto->graph;
-    Onnx__NodeProto **fresh = take(model, n * sizeof *fresh);
-    void *list = fresh == NULL ? NULL : widen(model, graph->node, graph->n_node, n);
-    uint32_t made = 0;
-    if (list != NULL)
-        graph->node = list;
-    while (list != NULL && made < n && (fresh[made] = node_new(model, &with[made], graph->node[node])) != NULL)
-        made++;
-    if (made < n) {
-        for (uint32_t i = 0; i < made; i++)
-            node_free(model, fresh[i]);
-        give_back(model, fresh);
-        return frt_fail_nomem(err, "nodes");
-    }
-    node_free(model, graph->node[node]);
-    memmove(graph->node + node + n, graph->node + node + 1, (graph->n_node - node - 1) * sizeof *graph->node);
-    memcpy(graph->node + node, fresh, n * sizeof *fresh);
-    graph->n_node += n - 1;
-    give_back(model, fresh);
-    return FRT_OK;
 }
 
 /* ----------------------------------------------------------------- packing */
 
-/* Whether a node or an output of the graph names the value. Nodes with graphs inside may read anything. */
-static bool is_read(const Onnx__GraphProto *graph, const char *value)
-{
-    for (size_t i = 0; i < graph->n_node; i++) {
-        const Onnx__NodeProto *n = graph->node[i];
-        for (size_t k = 0; k < n->n_input; k++)
-            if (strcmp(text(n->input[k]), value) == 0)
-                return true;
-        for (size_t k = 0; k < n->n_attribute; k++)
-            if (n->attribute[k]->g != NULL || n->attribute[k]->n_graphs > 0)
-                return true;
-    }
-    for (size_t i = 0; i < graph->n_output; i++)
-        if (strcmp(text(graph->output[i]->name), value) == 0)
-            return true;
-    for (size_t i = 0; i < graph->n_input; i++) /* before IR 4, weights are inputs with a default */
-        if (strcmp(text(graph->input[i]->name), value) == 0)
-            return true;
-    return false;
-}
-
-static void drop_unread_weights(struct frt_onnx_model *model)
-{
-    Onnx__GraphProto *graph = model->proto->graph;
-    size_t kept = 0;
-    for (size_t i = 0; i < graph->n_initializer; i++) {
-        if (is_read(graph, text(graph->initializer[i]->name)))
-            graph->initializer[kept++] = graph->initializer[i];
-        else
-            onnx__tensor_proto__free_unpacked(graph->initializer[i], &model->allocator);
-    }
-    graph->n_initializer = kept;
-}
-
 enum frt_status frt_onnx_model_pack(struct frt_onnx_model *model, uint8_t **bytes, size_t *size,
                                     struct frt_error *err)
 {
-    drop_unread_weights(model);
+    (void)frt_onnx_model_drop_unread_weights(model);
     const size_t n = onnx__model_proto__get_packed_size(model->proto);
     uint8_t *packed = frt_alloc(n);
     if (packed == NULL)
