@@ -1,0 +1,21 @@
+/*
+ * Operators of our own that ONNX Runtime runs within its graphs: domain "frt", version 1. Compiled INT8 packs use
+ * them (docs/design/quantization.md); each is what the runtime has no 8-bit kernel for.
+ *
+ *     QLinearPRelu (X u8[…,C], x_scale f32, x_zero u8, slope f32[C], y_scale f32, y_zero u8) → Y u8[…,C]
+ *         channels last; scales and zeros are single numbers; simd/prelu_u8.h says how it rounds
+ *
+ * Threading: immutable.
+ */
+#ifndef FRT_INFER_INFER_ONNXRUNTIME_OPS_H
+#define FRT_INFER_INFER_ONNXRUNTIME_OPS_H
+
+/* OrtApi and OrtCustomOpDomain, without the vendor's header. */
+struct OrtApi;
+struct OrtCustomOpDomain;
+
+/** The domain with its operators; NULL: a runtime that is too old for them (before 1.16), which then refuses
+ *  models that use them. The operators keep `api`. Never freed: sessions refer to it. */
+struct OrtCustomOpDomain *frt_ort_ops_domain(const struct OrtApi *api, unsigned api_version);
+
+#endif
