@@ -38,6 +38,7 @@
 #include "core/clock.h"
 #include "core/cores.h"
 #include "core/mem.h"
+#include "infer/infer_onnxruntime_ops.h"
 #include "infer/runtime_library.h"
 #include "infer/stderr_filter.h"
 
@@ -158,6 +159,7 @@ static enum frt_status find_api(void *library, const OrtApi **api, char *version
         return frt_fail(err, FRT_ERUNTIME, "ONNX Runtime %s does not offer API version %u", text,
                         minor < ORT_API_VERSION ? minor : ORT_API_VERSION);
     (void)snprintf(version, version_size, "%s", text);
+    frt_ort_ops_init(found, minor < ORT_API_VERSION ? minor : ORT_API_VERSION);
     *api = found;
     return FRT_OK;
 }
@@ -351,6 +353,9 @@ static enum frt_status make_options(const OrtApi *api, enum frt_infer_width widt
         api->ReleaseSessionOptions(options);
         return status;
     }
+    OrtCustomOpDomain *own = frt_ort_ops_domain(); /* a model that needs them says so if they are not there */
+    if (own != NULL)
+        forgive(api, api->AddCustomOpDomain(options, own));
     forgive(api, api->AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
     /* weights from plain malloc: in the arena they would keep a region's slack for ever */
     forgive(api, api->AddSessionConfigEntry(options, "session.use_device_allocator_for_initializers", "1"));

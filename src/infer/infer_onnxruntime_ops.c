@@ -73,7 +73,8 @@ static int first_version(const OrtCustomOp *op)
     return 1;
 }
 
-static OrtStatusPtr kernel_new(const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info, void **kernel)
+static OrtStatusPtr kernel_new(const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info,
+                               void **kernel)
 {
     (void)op, (void)api, (void)info;
     *kernel = NULL; /* nothing to remember: what a run needs is cheap to make */
@@ -172,13 +173,14 @@ static OrtCustomOp prelu = {.GetName = prelu_name,
                             .GetStartVersion = first_version,
                             .GetEndVersion = first_version};
 
-struct OrtCustomOpDomain *frt_ort_ops_domain(const struct OrtApi *api, unsigned api_version)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two below; a leaf */
+static OrtCustomOpDomain *domain;
+
+void frt_ort_ops_init(const struct OrtApi *api, unsigned api_version)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static OrtCustomOpDomain *domain;
     OrtCustomOpDomain *made = NULL;
     if (api_version < OLDEST)
-        return NULL;
+        return;
     (void)pthread_mutex_lock(&lock);
     if (domain == NULL) {
         ort = api;
@@ -191,7 +193,13 @@ struct OrtCustomOpDomain *frt_ort_ops_domain(const struct OrtApi *api, unsigned 
         else
             api->ReleaseStatus(status);
     }
-    made = domain;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+struct OrtCustomOpDomain *frt_ort_ops_domain(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    OrtCustomOpDomain *made = domain;
     (void)pthread_mutex_unlock(&lock);
     return made;
 }

@@ -1,11 +1,11 @@
 /*
- * Operators of our own that ONNX Runtime runs within its graphs: domain "frt", version 1. Compiled INT8 packs use
- * them (docs/design/quantization.md); each is what the runtime has no 8-bit kernel for.
+ * Operators of our own that ONNX Runtime runs within its graphs: domain "frt", version 1. Compiled INT8 packs
+ * use them (docs/design/quantization.md); each is what the runtime has no 8-bit kernel for.
  *
  *     QLinearPRelu (X u8[…,C], x_scale f32, x_zero u8, slope f32[C], y_scale f32, y_zero u8) → Y u8[…,C]
  *         channels last; scales and zeros are single numbers; simd/prelu_u8.h says how it rounds
  *
- * Threading: immutable.
+ * Threading: internally locked.
  */
 #ifndef FRT_INFER_INFER_ONNXRUNTIME_OPS_H
 #define FRT_INFER_INFER_ONNXRUNTIME_OPS_H
@@ -14,8 +14,10 @@
 struct OrtApi;
 struct OrtCustomOpDomain;
 
-/** The domain with its operators; NULL: a runtime that is too old for them (before 1.16), which then refuses
- *  models that use them. The operators keep `api`. Never freed: sessions refer to it. */
-struct OrtCustomOpDomain *frt_ort_ops_domain(const struct OrtApi *api, unsigned api_version);
+/** Make the domain, once for the process; without effect on a runtime that is too old for it (before 1.16),
+ * which then refuses models that use it. `api` is the same for all backends of a process. */
+void frt_ort_ops_init(const struct OrtApi *api, unsigned api_version);
+/** For a session's options; NULL: none. Never freed: sessions refer to it. */
+struct OrtCustomOpDomain *frt_ort_ops_domain(void);
 
 #endif

@@ -457,6 +457,8 @@ static bool write_insert(struct frt_onnx_model *model, const struct frt_onnx_ins
 {
     node->op_type = copy_text(model, from->op);
     node->name = copy_text(model, from->outputs[0]);
+    if (from->domain != NULL && (node->domain = copy_text(model, from->domain)) == NULL)
+        return false;
     if (node->op_type == NULL || node->name == NULL ||
         !write_texts(model, from->inputs, from->n_inputs, &node->input, &node->n_input) ||
         !write_texts(model, from->outputs, from->n_outputs, &node->output, &node->n_output))

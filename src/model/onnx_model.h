@@ -24,6 +24,7 @@
 enum {
     FRT_ONNX_MODEL_SPREAD = 8,
     FRT_ONNX_MODEL_NEW_INPUTS = 3,
+    FRT_ONNX_INSERT_INPUTS = 10, /* of a quantised convolution: 9 */
     FRT_ONNX_MODEL_MAX_NODES = 1 << 14,
     FRT_ONNX_MODEL_MAX_NAME = 256 /* of a value that a pass may touch, its NUL included */
 };
@@ -156,6 +157,18 @@ void frt_onnx_model_forget_shapes(struct frt_onnx_model *model);
  * to know. False: the file names none. */
 bool frt_onnx_model_set_opset(struct frt_onnx_model *model, int64_t opset);
 
+/** Operators of another domain may be used from now on; without effect where they may already. Errors:
+ * FRT_ENOMEM. */
+FRT_NODISCARD enum frt_status frt_onnx_model_use_domain(struct frt_onnx_model *model, const char *domain,
+                                                        int64_t version, struct frt_error *err);
+
+/** Let the graph answer with a value of its inside, too, whose shape is not said. Errors: FRT_ENOMEM,
+ * FRT_EBAD_MODEL (the name is too long). */
+FRT_NODISCARD enum frt_status frt_onnx_model_add_output(struct frt_onnx_model *model, const char *name,
+                                                        enum frt_onnx_type type, struct frt_error *err);
+/** Take all outputs out; a graph needs one before it can be run. */
+void frt_onnx_model_drop_outputs(struct frt_onnx_model *model);
+
 /** A node to put in the place of another; texts are copied. */
 struct frt_onnx_new_node {
     const char *op;
@@ -174,8 +187,9 @@ FRT_NODISCARD enum frt_status frt_onnx_model_replace(struct frt_onnx_model *mode
 /** A node with whatever attributes; texts are copied, attribute names too. */
 struct frt_onnx_insert {
     const char *op;
+    const char *domain; /* NULL: ONNX's own; see frt_onnx_model_use_domain */
     uint32_t n_inputs, n_outputs;
-    const char *inputs[FRT_ONNX_MAX_NODE_INPUTS]; /* "" = left out */
+    const char *inputs[FRT_ONNX_INSERT_INPUTS]; /* "" = left out */
     const char *outputs[FRT_ONNX_MAX_NODE_OUTPUTS];
     uint32_t n_attributes;
     struct frt_onnx_attribute attributes[FRT_ONNX_MAX_NODE_ATTRIBUTES];

@@ -46,8 +46,7 @@ __attribute__((target("avx2"))) static void prelu_u8_avx2(const uint8_t *x, uint
             const __m256i by =
                 _mm256_blendv_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(op->below + c)), above,
                                    _mm256_cmpgt_epi16(d, none));
-            const __m256i v =
-                _mm256_add_epi16(_mm256_mulhrs_epi16(_mm256_slli_epi16(d, 3), by), y_zero);
+            const __m256i v = _mm256_add_epi16(_mm256_mulhrs_epi16(_mm256_slli_epi16(d, 3), by), y_zero);
             const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(v, v), 0x08);
             _mm_storeu_si128((__m128i *)(void *)(y + c), _mm256_castsi256_si128(bytes));
         }
@@ -56,8 +55,9 @@ __attribute__((target("avx2"))) static void prelu_u8_avx2(const uint8_t *x, uint
     }
 }
 
-__attribute__((target("avx512f,avx512bw,avx512vl"))) static void
-prelu_u8_avx512(const uint8_t *x, uint8_t *y, size_t pixels, size_t channels, const struct frt_prelu_u8 *op)
+__attribute__((target("avx512f,avx512bw,avx512vl"))) static void prelu_u8_avx512(const uint8_t *x, uint8_t *y,
+                                                                                 size_t pixels, size_t channels,
+                                                                                 const struct frt_prelu_u8 *op)
 {
     const __m512i x_zero = _mm512_set1_epi16(op->x_zero), y_zero = _mm512_set1_epi16(op->y_zero),
                   above = _mm512_set1_epi16(op->above), none = _mm512_setzero_si512();
@@ -69,8 +69,7 @@ prelu_u8_avx512(const uint8_t *x, uint8_t *y, size_t pixels, size_t channels, co
                 _mm512_sub_epi16(_mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(in, x + c)), x_zero);
             const __m512i by = _mm512_mask_blend_epi16(_mm512_cmpgt_epi16_mask(d, none),
                                                        _mm512_maskz_loadu_epi16(in, op->below + c), above);
-            const __m512i v =
-                _mm512_add_epi16(_mm512_mulhrs_epi16(_mm512_slli_epi16(d, 3), by), y_zero);
+            const __m512i v = _mm512_add_epi16(_mm512_mulhrs_epi16(_mm512_slli_epi16(d, 3), by), y_zero);
             _mm256_mask_storeu_epi8(y + c, in, _mm512_cvtusepi16_epi8(_mm512_max_epi16(v, none)));
         }
     }

@@ -1,5 +1,6 @@
 /*
- * PReLU over bytes: every tier gives the scalar tier's bytes, and those lie within one step of what floats give.
+ * PReLU over bytes: every tier gives the scalar tier's bytes, and those lie within one step of what floats
+ * give.
  */
 #include <setjmp.h>
 #include <stdarg.h>
