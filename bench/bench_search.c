@@ -214,17 +214,19 @@ struct ours {
     size_t batch;
 };
 
-/* Every line that is asked for against every peer; each peer is built once. */
-static void with_peers(const struct face_set *set, const struct ours *ours, size_t n_ours, bool hnsw)
+/* Every line that is asked for against the first n_peers peers; each peer is built once. */
+enum { FLAT_PEERS = 2, FAISS_PEERS = 4, ALL_PEERS = 5 };
+
+static void with_peers(const struct face_set *set, const struct ours *ours, size_t n_ours, size_t n_peers)
 {
-    static const char *const peers[] = {"faiss-flat", "faiss-flat-avx2", "faiss-ivfflat", "faiss-ivfflat-avx2",
-                                        "hnswlib"};
+    static const char *const peers[ALL_PEERS] = {"faiss-flat", "faiss-flat-avx2", "faiss-ivfflat",
+                                                 "faiss-ivfflat-avx2", "hnswlib"};
     static const uint32_t efs[] = {64, 256, 1024};
     struct result theirs;
-    for (size_t i = 0; i < sizeof peers / sizeof *peers; i++) {
+    for (size_t i = 0; i < n_peers; i++) {
         const bool is_hnsw = strcmp(peers[i], "hnswlib") == 0;
         struct bench_peer *peer = NULL;
-        for (size_t o = 0; (hnsw || !is_hnsw) && o < n_ours; o++) {
+        for (size_t o = 0; o < n_ours; o++) {
             for (size_t e = 0; e < (is_hnsw ? sizeof efs / sizeof *efs : 1); e++) {
                 char label[64];
                 const struct peer_run run = {peers[i], is_hnsw ? "ef" : NULL, efs[e], ours[o].batch};
@@ -239,26 +241,77 @@ static void with_peers(const struct face_set *set, const struct ours *ours, size
     }
 }
 
-/* The peers that can be tuned, at the fastest setting with which they lose no more. */
-static void at_equal_loss(const struct face_set *set, const char *name, const struct result *ours, bool hnsw)
+/* ------------------------------------------------------- beside lists */
+
+static void print_peer(const char *name, const struct result *ours, struct bench_peer *peer, const char *which,
+                       const char *how, const struct result *theirs)
 {
-    static const char *const peers[] = {"faiss-ivfflat", "faiss-ivfflat-avx2", "hnswlib"};
-    for (size_t i = 0; i < (hnsw ? 3 : 2); i++) {
-        const char *knob = i == 2 ? "ef" : "nprobe";
+    char label[128];
+    (void)snprintf(label, sizeof label, "%s%s (%s)", which, how, bench_peer_describe(peer));
+    print_case(name, "ms", ours->ms, label, theirs->ms, ours, theirs);
+}
+
+/* At the fastest setting with which the peer loses no more. False, with a word on stderr: there is none. */
+static bool tune_peer(const struct face_set *set, const char *name, const struct result *ours,
+                      struct bench_peer *peer, const char *which)
+{
+    const bool graph = strcmp(which, "hnswlib") == 0;
+    struct result theirs = {.loss = 1};
+    for (uint32_t value = graph ? TOP : 1; value <= 4096; value += value < 4 ? 1 : value / 4) {
+        const struct peer_run run = {which, graph ? "ef" : "nprobe", value, 1};
+        if (!run_peer(set, &run, &peer, &theirs))
+            return false;
+        if (theirs.loss <= ours->loss) {
+            print_peer(name, ours, peer, which, " at equal loss", &theirs);
+            return true;
+        }
+    }
+    fprintf(stderr, "bench_search: %s loses %.4f at %s, more than %.4f, whatever it is set to\n", which,
+            theirs.loss, bench_peer_describe(peer), ours->loss);
+    return false;
+}
+
+/* IVFFlat of both builds of FAISS with the same lists, trained once: the second build reads what the first
+ * wrote. n_lists 0 = what the parameters of bench_peers.h say, and then also with the nprobe that they say. */
+static void beside_ivfflat(const struct face_set *set, const char *name, const struct result *ours,
+                           uint32_t n_lists)
+{
+    static const char *const builds[] = {"faiss-ivfflat", "faiss-ivfflat-avx2"};
+    static const char path[] = "build/bench-search.peer";
+    const struct bench_peer_options options = {.dim = set->dim, .nlist = n_lists, .train_per_list = 39};
+    for (size_t i = 0; i < 2; i++) {
         struct bench_peer *peer = NULL;
-        struct result theirs = {.loss = 1};
-        uint32_t value = i == 2 ? 8 : 1;
-        while (theirs.loss > ours->loss && value <= 4096) {
-            const struct peer_run run = {peers[i], knob, value, 1};
-            if (!run_peer(set, &run, &peer, &theirs))
-                break;
-            value += value < 4 ? 1 : value / 4;
+        struct result theirs;
+        char why[256] = "";
+        const struct peer_run as_set = {builds[i], NULL, 0, 1};
+        if (!bench_peer_open(builds[i], &options, &peer, why) ||
+            !(i == 0 ? bench_peer_build(peer, set->n, set->gallery, why) && bench_peer_save(peer, path, why)
+                     : bench_peer_load(peer, path, why))) {
+            fprintf(stderr, "bench_search: peer %s is left out: %s\n", builds[i], why);
+        } else {
+            if (n_lists == 0 && run_peer(set, &as_set, &peer, &theirs))
+                print_peer(name, ours, peer, builds[i], "", &theirs);
+            (void)tune_peer(set, name, ours, peer, builds[i]);
         }
-        if (peer != NULL) {
-            char label[96];
-            (void)snprintf(label, sizeof label, "%s at equal loss (%s)", peers[i], bench_peer_describe(peer));
-            print_case(name, "ms", ours->ms, label, theirs.ms, ours, &theirs);
-        }
+        bench_peer_close(peer);
+    }
+    (void)unlink(path);
+}
+
+/* What can be tuned is, until it loses no more than the index: FAISS with its lists as their number is usual
+ * and with as many as the index has, hnswlib (if `hnsw`: building it takes minutes to hours) with its ef. */
+static void at_equal_loss(const struct face_set *set, const char *name, const struct result *ours,
+                          uint32_t n_lists, bool hnsw)
+{
+    beside_ivfflat(set, name, ours, 0);
+    if (n_lists > 0)
+        beside_ivfflat(set, name, ours, n_lists);
+    if (hnsw) {
+        const struct peer_run first = {"hnswlib", NULL, 0, 1};
+        struct bench_peer *peer = NULL;
+        struct result theirs;
+        if (run_peer(set, &first, &peer, &theirs))
+            (void)tune_peer(set, name, ours, peer, "hnswlib");
         bench_peer_close(peer);
     }
 }
@@ -298,7 +351,8 @@ static void case_size(unsigned kinds, const char *label, uint32_t dim, size_t n)
     }
     frt_index_free(index);
     if (n <= 1000000)
-        with_peers(&set, ours, n_ours, n <= 100000 || getenv("FRT_BENCH_HNSW") != NULL);
+        with_peers(&set, ours, n_ours,
+                   n <= 100000 || getenv("FRT_BENCH_HNSW") != NULL ? ALL_PEERS : FAISS_PEERS);
     face_set_deinit(&set);
 }
 
@@ -322,8 +376,8 @@ static void case_lists(const char *name, struct face_set *set, bool hnsw)
     (void)snprintf(label, sizeof label, "exhaustive (index decided for %s)", stats.kind);
     print_case(name, "ms", lists.ms, label, flat.ms, &lists, &flat);
     const struct ours ours = {name, "ms", lists, 1};
-    with_peers(set, &ours, 1, false);
-    at_equal_loss(set, name, &lists, hnsw);
+    with_peers(set, &ours, 1, FLAT_PEERS);
+    at_equal_loss(set, name, &lists, stats.lists, hnsw);
 }
 
 static void case_open(void)

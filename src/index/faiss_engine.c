@@ -5,8 +5,6 @@
 
 #include "core/mem.h"
 
-enum { TIES_MAX = 16384 }; /* hits of one part that are fetched to sort out ties at the k-th */
-
 enum frt_status frt_faiss_failed(struct frt_error *err, const struct frt_faiss_failure *why)
 {
     return frt_fail(err, why->no_memory ? FRT_ENOMEM : FRT_EINTERNAL, "%s", why->text);
@@ -24,6 +22,7 @@ enum frt_status frt_faiss_part_new(const struct frt_faiss_engine *engine, uint32
         goto failed;
     atomic_init(&part->refs, 1);
     part->module = engine->module;
+    part->dim = engine->index.options.dim;
     part->capacity = capacity;
     part->ascending = true;
     part->keys = frt_alloc_array(room, sizeof *part->keys);
@@ -56,6 +55,7 @@ void frt_faiss_part_release(struct frt_faiss_part *part)
     frt_free(part->groups);
     frt_free(part->removed_memory);
     frt_free(part->vectors);
+    frt_free(part->listed);
     frt_free(part);
 }
 
@@ -90,6 +90,23 @@ void frt_faiss_part_remove(struct frt_faiss_part *part, uint32_t row)
     atomic_fetch_or_explicit(&part->removed[row / 64], UINT64_C(1) << (row % 64), memory_order_release);
     /* release: who reads a count sees the bits that it counts */
     atomic_fetch_add_explicit(&part->n_removed, 1, memory_order_release);
+}
+
+enum frt_status frt_faiss_part_list(struct frt_faiss_part *part, struct frt_error *err)
+{
+    const uint32_t n = part->capacity;
+    part->listed = frt_alloc_zero((size_t)n + 1, sizeof *part->listed);
+    if (part->listed == NULL)
+        return frt_fail_nomem(err, "a part of an index");
+    for (uint32_t list = 0; list < part->n_lists; list++) {
+        const int64_t *rows;
+        const float *vectors;
+        const size_t size = part->module->ivf_list(part->ivf, list, &rows, &vectors);
+        for (size_t i = 0; i < size; i++)
+            part->listed[rows[i]] = vectors + i * part->dim;
+    }
+    part->bytes += (size_t)part->module->ivf_bytes(part->ivf) + ((size_t)n + 1) * sizeof *part->listed;
+    return FRT_OK;
 }
 
 /* -------------------------------------------------------------------- view */
@@ -282,174 +299,6 @@ static enum frt_status engine_remove(struct frt_index *index, size_t n, const ui
     return FRT_OK;
 }
 
-/* ------------------------------------------------------------------ search */
-
-/* What one search works with; grown as needed. */
-struct scratch {
-    float *scores;
-    int64_t *rows;
-    size_t room;                /* of both */
-    struct frt_index_hit *best; /* [n][k], so far */
-    size_t *n_best;
-    struct frt_index_hit *merged;
-    size_t merged_room;
-};
-
-static enum frt_status make_room(struct scratch *s, size_t hits, struct frt_error *err)
-{
-    if (s->scores != NULL && s->rows != NULL && hits <= s->room)
-        return FRT_OK;
-    frt_free(s->scores);
-    frt_free(s->rows);
-    s->scores = frt_alloc_array(hits, sizeof *s->scores);
-    s->rows = frt_alloc_array(hits, sizeof *s->rows);
-    s->room = hits;
-    if (s->scores != NULL && s->rows != NULL)
-        return FRT_OK;
-    s->room = 0;
-    return frt_fail_nomem(err, "a search");
-}
-
-static int better_hit(const void *a, const void *b)
-{
-    const struct frt_index_hit *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return (x->key > y->key) - (x->key < y->key);
-}
-
-/* The hits of a part join the best so far. */
-static enum frt_status join(struct scratch *s, const struct frt_faiss_part *part, size_t query, uint32_t k,
-                            const float *scores, const int64_t *rows, size_t n, struct frt_error *err)
-{
-    struct frt_index_hit *best = s->best + query * k;
-    size_t have = s->n_best[query];
-    if (s->merged == NULL || s->merged_room < k + n) {
-        frt_free(s->merged);
-        s->merged_room = 0;
-        s->merged = frt_alloc_array(k + n, sizeof *s->merged);
-        if (s->merged == NULL)
-            return frt_fail_nomem(err, "a search");
-        s->merged_room = k + n;
-    }
-    memcpy(s->merged, best, have * sizeof *best);
-    for (size_t i = 0; i < n && rows[i] >= 0; i++) {
-        const uint32_t row = (uint32_t)rows[i];
-        /* a row may have been removed since FAISS looked at it: that is another search's business */
-        s->merged[have++] = (struct frt_index_hit){part->keys[row], part->groups[row], scores[i]};
-    }
-    qsort(s->merged, have, sizeof *best, better_hit);
-    have = have > k ? k : have;
-    memcpy(best, s->merged, have * sizeof *best);
-    s->n_best[query] = have;
-    return FRT_OK;
-}
-
-static bool ask(const struct frt_faiss_part *part, const struct frt_faiss_search *search, uint32_t n_rows,
-                bool exhaustive, struct frt_faiss_failure *why)
-{
-    return part->vectors != NULL
-               ? part->module->flat_search(search, part->vectors, n_rows, why)
-               : part->module->ivf_search(part->ivf, search,
-                                          exhaustive ? part->n_lists : frt_faiss_probes(part->n_lists), why);
-}
-
-/*
- * All queries against one part. FAISS leaves open which of equally similar vectors it keeps at the k-th place:
- * one more than k is asked for, and where that one is as good as the k-th, more, until it is worse.
- */
-static enum frt_status search_part(struct scratch *s, const struct frt_faiss_part *part, uint32_t dim,
-                                   uint32_t threads, const struct frt_index_query *query, struct frt_error *err)
-{
-    struct frt_faiss_failure why;
-    const uint32_t n_rows = atomic_load_explicit(&part->n, memory_order_acquire);
-    const uint32_t n_removed = atomic_load_explicit(&part->n_removed, memory_order_acquire);
-    if (n_rows == 0)
-        return FRT_OK;
-    const size_t asked = query->k < n_rows ? (size_t)query->k + 1 : n_rows;
-    enum frt_status status = make_room(s, asked * query->n, err);
-    if (status != FRT_OK)
-        return status;
-    struct frt_faiss_search search = {.queries = query->vectors,
-                                      .n = query->n,
-                                      .k = asked,
-                                      .removed = n_removed > 0 ? part->removed_memory : NULL,
-                                      .dim = dim,
-                                      .threads = threads,
-                                      .scores = s->scores,
-                                      .rows = s->rows};
-    if (!ask(part, &search, n_rows, query->exhaustive, &why))
-        return frt_faiss_failed(err, &why);
-    bool tied[FRT_INDEX_MAX_QUERIES] = {false};
-    for (size_t q = 0; q < query->n && status == FRT_OK; q++) {
-        const float *scores = s->scores + q * asked;
-        const int64_t *rows = s->rows + q * asked;
-        tied[q] = asked > query->k && rows[asked - 1] >= 0 && scores[asked - 1] == scores[query->k - 1];
-        if (!tied[q])
-            status = join(s, part, q, query->k, scores, rows, asked, err);
-    }
-    for (size_t q = 0; q < query->n && status == FRT_OK; q++) {
-        search.queries = query->vectors + q * dim;
-        search.n = 1;
-        search.k = asked;
-        while (tied[q] && status == FRT_OK) {
-            search.k = search.k * 2 < n_rows ? search.k * 2 : n_rows;
-            status = make_room(s, search.k, err);
-            if (status != FRT_OK)
-                break;
-            search.scores = s->scores;
-            search.rows = s->rows;
-            if (!ask(part, &search, n_rows, query->exhaustive, &why))
-                return frt_faiss_failed(err, &why);
-            if (s->rows[search.k - 1] < 0 || s->scores[search.k - 1] < s->scores[query->k - 1] ||
-                search.k == n_rows || search.k >= TIES_MAX) {
-                status = join(s, part, q, query->k, s->scores, s->rows, search.k, err);
-                break;
-            }
-        }
-    }
-    return status;
-}
-
-static enum frt_status engine_search(struct frt_index *index, const struct frt_index_query *query,
-                                     struct frt_index_hit *hits, size_t *n_hits, struct frt_error *err)
-{
-    struct frt_faiss_engine *engine = (struct frt_faiss_engine *)(void *)index;
-    struct scratch s = {0};
-    struct frt_faiss_view *view = NULL;
-    size_t n_best = 0;
-    enum frt_status status = FRT_OK;
-    if (!frt_mul_size(query->n, query->k, &n_best))
-        return frt_fail_nomem(err, "a search");
-    s.best = frt_alloc_array(n_best, sizeof *s.best);
-    s.n_best = frt_alloc_zero(query->n, sizeof *s.n_best);
-    if (s.best == NULL || s.n_best == NULL) {
-        status = frt_fail_nomem(err, "a search");
-        goto done;
-    }
-    view = frt_faiss_view_get(engine);
-    for (uint32_t i = 0; i < view->n && status == FRT_OK; i++)
-        status = search_part(&s, view->parts[i], index->options.dim,
-                             query->one_thread ? 1 : index->options.threads, query, err);
-    if (status != FRT_OK)
-        goto done;
-    for (size_t q = 0; q < query->n; q++) {
-        size_t n = 0;
-        while (n < s.n_best[q] && s.best[q * query->k + n].score >= query->min_score)
-            n++;
-        memcpy(hits + q * query->k, s.best + q * query->k, n * sizeof *hits);
-        n_hits[q] = n;
-    }
-done:
-    frt_faiss_view_release(view);
-    frt_free(s.scores);
-    frt_free(s.rows);
-    frt_free(s.best);
-    frt_free(s.n_best);
-    frt_free(s.merged);
-    return status;
-}
-
 /* -------------------------------------------------------------------- life */
 
 static struct frt_index_stats engine_stats(struct frt_index *index)
@@ -491,7 +340,7 @@ static void engine_free(struct frt_index *index)
 static const struct frt_index_ops engine_ops = {.free = engine_free,
                                                 .add = engine_add,
                                                 .remove = engine_remove,
-                                                .search = engine_search,
+                                                .search = frt_faiss_search,
                                                 .stats = engine_stats,
                                                 .wants_maintenance = frt_faiss_wants_maintenance,
                                                 .maintain = frt_faiss_maintain,

@@ -19,7 +19,7 @@
  *     write_lock      add, remove, and the moment at which maintenance swaps parts
  *     view_lock       the pointer to the view, for a few instructions; a leaf
  *
- * Files: index_faiss_driver.c (finds the plug-in), faiss_engine.c (life, add, remove, search),
+ * Files: index_faiss_driver.c (finds the plug-in), faiss_engine.c (life, add, remove), faiss_search.c,
  * faiss_maintain.c, faiss_snapshot.c.
  */
 #ifndef FRT_INDEX_FAISS_ENGINE_H
@@ -42,7 +42,7 @@ enum {
 struct frt_faiss_part {
     atomic_uint refs;
     const struct frt_faiss_module *module;
-    uint32_t capacity;
+    uint32_t capacity, dim;
     atomic_uint n; /* published */
     atomic_uint n_removed;
     uint64_t *keys;
@@ -52,6 +52,7 @@ struct frt_faiss_part {
     float *vectors;            /* f32[capacity][dim]; NULL = lists */
     struct frt_faiss_ivf *ivf; /* NULL = flat */
     uint32_t n_lists;          /* of ivf */
+    const float **listed;      /* [capacity], of ivf: where the vector of each row lies */
     size_t bytes;
     bool ascending, sealed; /* the writer's: keys grow; nothing is added any more */
 };
@@ -85,6 +86,8 @@ FRT_NODISCARD enum frt_status frt_faiss_part_new(const struct frt_faiss_engine *
                                                  bool flat, struct frt_faiss_part **out, struct frt_error *err);
 /** NULL is fine. */
 void frt_faiss_part_release(struct frt_faiss_part *part);
+/** The lists are whole: note where each row lies, and what they take. */
+FRT_NODISCARD enum frt_status frt_faiss_part_list(struct frt_faiss_part *part, struct frt_error *err);
 /** Row of a key that stands (is not removed). */
 bool frt_faiss_part_find(const struct frt_faiss_part *part, uint64_t key, uint32_t *row);
 static inline bool frt_faiss_part_removed(const struct frt_faiss_part *part, uint32_t row)
@@ -112,6 +115,11 @@ static inline uint32_t frt_faiss_probes(uint32_t n_lists)
 }
 /** A failure of the plug-in's as a status. */
 FRT_NODISCARD enum frt_status frt_faiss_failed(struct frt_error *err, const struct frt_faiss_failure *why);
+
+/* ---------------------------------------------------------- faiss_search.c */
+
+enum frt_status frt_faiss_search(struct frt_index *index, const struct frt_index_query *query,
+                                 struct frt_index_hit *hits, size_t *n_hits, struct frt_error *err);
 
 /* ---------------------------------------------------------- faiss_gather.c */
 

@@ -211,9 +211,8 @@ static enum frt_status build_lists(struct build *b, enum work work, struct frt_e
         sizes[b->lists[row]]++;
     for (uint32_t list = 0; list < b->n_lists && !b->failed; list++)
         b->failed = !b->module->ivf_reserve(b->part->ivf, list, sizes[list], &b->why);
-    if (!b->failed)
-        (void)frt_faiss_gather_visit(&b->gather, append_one, b);
-    b->part->bytes += (size_t)b->module->ivf_bytes(b->part->ivf);
+    if (!b->failed && frt_faiss_gather_visit(&b->gather, append_one, b))
+        status = frt_faiss_part_list(b->part, err);
 done:
     frt_free(sizes);
     return status == FRT_OK && b->failed ? frt_faiss_failed(err, &b->why) : status;

@@ -427,7 +427,9 @@ static enum frt_status get_part(struct in *in, const struct frt_faiss_engine *en
         goto done;
     memset(part->removed_memory, 0, ((size_t)h.n / 64 + 1) * sizeof(uint64_t));
     if (part->ivf != NULL)
-        part->bytes += (size_t)engine->module->ivf_bytes(part->ivf);
+        status = frt_faiss_part_list(part, err);
+    if (status != FRT_OK)
+        goto done;
     atomic_init(&part->n, h.n);
     *out = part;
     part = NULL;

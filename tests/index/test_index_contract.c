@@ -398,18 +398,20 @@ static void wrong_arguments_change_nothing(void **state)
     assert_null(none);
 }
 
-static void ties_come_in_order_of_key(void **state)
+/* Every fourth vector is the same one; keys mixed up. */
+static void add_equal_ones(struct frt_index *index)
 {
-    (void)state;
-    make_model(1200);
-    struct frt_index *index = open_index(UINT64_MAX);
     for (size_t i = 0; i < 1200; i++) {
-        model.key[i] = 1 + (i * 7919) % 1200; /* mixed up */
+        model.key[i] = 1 + (i * 7919) % 1200;
         if (i % 4 == 0)
             memcpy(model.vectors[i], model.vectors[0], sizeof model.vectors[0]);
     }
     for (size_t i = 0; i < 1200; i += 100)
         add(index, i, 100);
+}
+
+static void check_ties(struct frt_index *index)
+{
     uint64_t same[300];
     size_t n_same = 0;
     for (uint64_t key = 1; key <= 1200; key++) {
@@ -431,12 +433,35 @@ static void ties_come_in_order_of_key(void **state)
             assert_int_equal(frt_index_search(index, &query, hits, n_hits, NULL), FRT_OK);
             for (size_t q = 0; q < n; q++) {
                 assert_int_equal(n_hits[q], ks[i] < 1200 ? ks[i] : 1200);
-                for (size_t j = 0; j < n_hits[q] && j < 300; j++)
+                for (size_t j = 0; j < n_hits[q] && j < 300; j++) {
                     assert_int_equal(hits[q * ks[i] + j].key, same[j]);
+                    assert_true(hits[q * ks[i] + j].score == hits[0].score);
+                }
             }
         }
     }
     free(hits);
+}
+
+/* Equal vectors score equally, however many queries there are, wherever in memory the vectors lie. */
+static void ties_come_in_order_of_key(void **state)
+{
+    (void)state;
+    make_model(1200);
+    struct frt_index *index = open_index(UINT64_MAX);
+    add_equal_ones(index);
+    check_ties(index);
+    frt_index_free(index);
+}
+
+static void ties_in_lists_come_in_order_of_key(void **state)
+{
+    (void)state;
+    make_model(1200);
+    struct frt_index *index = open_index(400);
+    add_equal_ones(index);
+    maintain(index);
+    check_ties(index);
     frt_index_free(index);
 }
 
@@ -867,6 +892,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(keys_in_any_order_and_of_any_size),
     cmocka_unit_test(wrong_arguments_change_nothing),
     cmocka_unit_test(ties_come_in_order_of_key),
+    cmocka_unit_test(ties_in_lists_come_in_order_of_key),
     cmocka_unit_test(lists_keep_answers_right),
     cmocka_unit_test(maintenance_can_be_stopped_anywhere),
     cmocka_unit_test(writers_go_on_during_maintenance),
