@@ -7,9 +7,9 @@
  * written as it lies, what has been removed as gaps. The header is written last, to a file that gets its name
  * only when it is whole and on disk.
  *
- * Opening: the file is mapped, all checksums are compared (by the whole team), and whatever a damaged or
- * made-up file could use to lead a search astray (places, orders, lists) is checked. Vectors are used from the
- * mapping.
+ * Opening: the file is mapped, its pages are fetched and all checksums compared (MiB by MiB, by the whole
+ * team), and whatever a damaged or made-up file could use to lead a search astray (places, orders, lists) is
+ * checked. Vectors are used from the mapping.
  *
  * Threading: saving holds maintain_lock, and works on a view of the moment at which it began.
  */
@@ -432,6 +432,7 @@ static void check_chunks(void *arg, uint32_t worker)
         const uint64_t first = HEADER_BYTES + i * CHUNK_BYTES;
         const uint64_t end =
             check->table_offset - first < CHUNK_BYTES ? check->table_offset : first + CHUNK_BYTES;
+        frt_mapping_fetch(check->file + first, (size_t)(end - first));
         if (frt_checksum64(check->file + first, (size_t)(end - first)) != check->sums[i])
             atomic_store(&check->wrong, true);
     }

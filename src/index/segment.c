@@ -131,7 +131,7 @@ enum frt_status frt_mapping_new(int fd, size_t size, struct frt_mapping **out, s
         return frt_fail_nomem(err, "a mapping");
     /* writable for nobody, private: what another process does to the file may show, so files are only ever
      * replaced */
-    mapping->bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    mapping->bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (mapping->bytes == MAP_FAILED) {
         frt_free(mapping);
         return frt_fail(err, FRT_EIO, "a file of %zu bytes cannot be mapped: %s", size, strerror(errno));
@@ -140,6 +140,17 @@ enum frt_status frt_mapping_new(int fd, size_t size, struct frt_mapping **out, s
     atomic_init(&mapping->refs, 1);
     *out = mapping;
     return FRT_OK;
+}
+
+void frt_mapping_fetch(const void *bytes, size_t size)
+{
+#if defined(MADV_POPULATE_READ)
+    /* Linux 5.14; where it fails, touching the pages does the same */
+    (void)madvise((void *)(uintptr_t)bytes, size, MADV_POPULATE_READ);
+#else
+    (void)bytes;
+    (void)size;
+#endif
 }
 
 struct frt_mapping *frt_mapping_retain(struct frt_mapping *mapping)

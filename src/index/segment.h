@@ -57,9 +57,12 @@ struct frt_mapping {
     void *bytes;
     size_t size;
 };
-/** Map a file for reading, its pages at once. Errors: FRT_EIO, FRT_ENOMEM. */
+/** Map a file for reading. Errors: FRT_EIO, FRT_ENOMEM. */
 FRT_NODISCARD enum frt_status frt_mapping_new(int fd, size_t size, struct frt_mapping **out,
                                               struct frt_error *err);
+/** The pages of a part of a mapping, at once: a call for many is cheaper than a fault for each few, and threads
+ *  may share the work. bytes: at a whole page. */
+void frt_mapping_fetch(const void *bytes, size_t size);
 struct frt_mapping *frt_mapping_retain(struct frt_mapping *mapping);
 /** NULL is fine. */
 void frt_mapping_release(struct frt_mapping *mapping);
