@@ -180,9 +180,7 @@ static enum frt_status neighbours(struct enrolling *e, const float *embedding, f
     if (status != FRT_OK || row->faces == 0)
         return status;
     if (row->dim != e->dim || strcmp(row->model, e->model) != 0)
-        return frt_fail(err, FRT_EMODEL_MISMATCH,
-                        "collection '%.128s' holds embeddings of %s (%u dimensions); these are of %s (%u)",
-                        row->name, row->model, row->dim, e->model, e->dim);
+        return gallery_mismatch(row, e->model, e->dim, err);
     status = gallery_entry_get(e->gallery, row->key, row->dim, &entry, err);
     if (status == FRT_OK)
         status = gallery_index_get(e->gallery, entry, row->seq, &index, NULL, err);
@@ -400,9 +398,7 @@ static enum frt_status check_collection(const struct enrolling *e, struct frt_er
     struct frt_store_collection row = {.model = ""};
     enum frt_status status = gallery_collection(e->gallery, e->collection, &page, &row, err);
     if (status == FRT_OK && row.dim != 0 && (row.dim != e->dim || strcmp(row.model, e->model) != 0))
-        status = frt_fail(err, FRT_EMODEL_MISMATCH,
-                          "collection '%.128s' holds embeddings of %s (%u dimensions); these are of %s (%u)",
-                          row.name, row.model, row.dim, e->model, e->dim);
+        status = gallery_mismatch(&row, e->model, e->dim, err);
     frt_store_page_free(page);
     return status;
 }

@@ -185,3 +185,12 @@ enum frt_status frt_subject_delete(struct frt_gallery *gallery, const char *coll
         follow_quietly(gallery, collection);
     return status;
 }
+
+enum frt_status gallery_mismatch(const struct frt_store_collection *row, const char *model, uint32_t dim,
+                                 struct frt_error *err)
+{
+    return frt_fail(err, FRT_EMODEL_MISMATCH,
+                    "collection '%.128s' holds embeddings of %s (%u dimensions); these are of %s (%u). 'frt "
+                    "migrate' brings its faces to another pack; with its own pack loaded it answers again",
+                    row->name, row->model, row->dim, model != NULL ? model : "a model that was not named", dim);
+}

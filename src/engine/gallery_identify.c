@@ -362,9 +362,7 @@ static enum frt_status check_model(const struct frt_store_collection *row, const
 {
     if (row->dim == 0 || (row->dim == dim && (model == NULL || strcmp(row->model, model) == 0)))
         return FRT_OK;
-    return frt_fail(err, FRT_EMODEL_MISMATCH,
-                    "collection '%.128s' holds embeddings of %s (%u dimensions); these are of %s (%u)",
-                    row->name, row->model, row->dim, model != NULL ? model : "a model that was not named", dim);
+    return gallery_mismatch(row, model, dim, err);
 }
 
 static enum frt_status check_embeddings(const float *embeddings, size_t n, uint32_t dim, struct frt_error *err)

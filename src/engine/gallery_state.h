@@ -160,6 +160,11 @@ void gallery_recall_estimate(const struct gallery_recall *recall, double *estima
 FRT_NODISCARD enum frt_status gallery_faces_copy(const struct frt_store_face *rows, size_t n, uint32_t dim,
                                                  struct frt_gallery_faces *out, struct frt_error *err);
 
+/** FRT_EMODEL_MISMATCH: embeddings of another model than the collection's, and what to do. model: NULL = it was
+ *  not named. */
+FRT_NODISCARD enum frt_status gallery_mismatch(const struct frt_store_collection *row, const char *model,
+                                               uint32_t dim, struct frt_error *err);
+
 /** A collection's row. Frees with frt_store_page_free(*page). */
 FRT_NODISCARD enum frt_status gallery_collection(struct frt_gallery *gallery, const char *name,
                                                  struct frt_store_page **page, struct frt_store_collection *out,

@@ -98,10 +98,10 @@ static enum frt_status open_images(struct http_service *service, const struct ht
 }
 
 /* An embedding of another model than the loaded one is taken where it finds its like. */
-static enum frt_status check_model(struct http_service *service, const char *collection, const char *model,
-                                   struct frt_error *err)
+static enum frt_status check_model(struct http_service *service, const struct frt_pack *pack,
+                                   const char *collection, const char *model, struct frt_error *err)
 {
-    const char *ours = frt_pack_model(atomic_load(&service->pack));
+    const char *ours = frt_pack_model(pack);
     struct frt_collection_info info = {0};
     if (strcmp(model, ours) == 0)
         return FRT_OK;
@@ -130,7 +130,7 @@ static enum frt_status enroll_embedding(struct http_service *service, struct htt
                         "an 'embedding' needs its 'model': {\"name\",\"version\"}, as /v1/embed says it");
     enum frt_status status = http_field_model(fields, &model, err);
     if (status == FRT_OK)
-        status = check_model(service, collection, model, err);
+        status = check_model(service, fields->request->pack, collection, model, err);
     if (status == FRT_OK)
         status = http_field_embedding(fields, &embedding, &dim, err);
     if (status == FRT_OK)
@@ -146,7 +146,7 @@ static enum frt_status enroll_images(struct http_service *service, struct http_f
     struct images images = {.n = 0};
     enum frt_status status = open_images(service, fields, &images, err);
     if (status == FRT_OK)
-        status = frt_enroll(service->gallery, atomic_load(&service->pack), fields->request->params[0],
+        status = frt_enroll(service->gallery, fields->request->pack, fields->request->params[0],
                             (const struct frt_image *const *)images.opened, images.n, options, out, err);
     images_deinit(&images);
     return status;

@@ -119,7 +119,7 @@ static enum frt_status analyse(struct http_service *service, const struct http_i
 {
     const char *data = NULL;
     size_t size = 0;
-    struct frt_pack *pack = atomic_load(&service->pack);
+    const struct frt_pack *pack = input->request->pack;
     enum frt_status status = http_input_image(input, name, &data, &size, &out->owned, err);
     if (status == FRT_OK)
         status = frt_image_open_memory(service->context, data, size, &out->image, err);
@@ -160,7 +160,7 @@ static void handle_faces(struct http_service *service, struct http_request *requ
         int span = frt_trace_begin("write");
         frt_json_writer_init(&w, &response->body, false);
         frt_json_object(&w);
-        frt_answer_faces(&w, photo.faces, &info, embed ? atomic_load(&service->pack) : NULL, options.encoding);
+        frt_answer_faces(&w, photo.faces, &info, embed ? request->pack : NULL, options.encoding);
         frt_json_end(&w);
         frt_trace_end(span, NULL);
         status = finish(response, &err);
@@ -205,7 +205,7 @@ static enum frt_status side(struct http_service *service, const struct http_inpu
                                          .cancelled = input->request->cancelled,
                                          .cancelled_arg = input->request->cancelled_arg,
                                          .bulk = input->request->bulk};
-    uint32_t dim = frt_pack_info_get(atomic_load(&service->pack))->dim;
+    uint32_t dim = frt_pack_info_get(input->request->pack)->dim;
     if (http_input_has(input, embedding_name))
         return http_input_embedding(input, embedding_name, embedding, dim, err);
     enum frt_status status = analyse(service, input, image_name, &options, true, photo, timing, err);
@@ -247,7 +247,7 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
     struct analysed photos[2] = {{0}, {0}};
     struct frt_verdict verdict;
     double threshold = (double)NAN;
-    const struct frt_pack *pack = atomic_load(&service->pack);
+    const struct frt_pack *pack = request->pack;
     size_t dim = frt_pack_info_get(pack)->dim;
     int64_t start = frt_now_ns();
     float *embeddings = NULL;

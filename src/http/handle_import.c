@@ -22,7 +22,7 @@ static void free_importer(void *state)
 static enum frt_status read_model(struct http_service *service, struct http_fields *fields, const char **model,
                                   uint32_t *dim, struct frt_error *err)
 {
-    const struct frt_pack *pack = atomic_load(&service->pack);
+    const struct frt_pack *pack = fields->request->pack;
     struct frt_collection_info info = {0};
     uint32_t said = 0;
     const char *name = frt_pack_model(pack);

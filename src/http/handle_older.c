@@ -121,7 +121,7 @@ static enum frt_status look_at(struct call *call, const char *name, bool embed, 
                                          .cancelled = call->request->cancelled,
                                          .cancelled_arg = call->request->cancelled_arg,
                                          .bulk = call->request->bulk};
-    const struct frt_pack *pack = atomic_load(&call->service->pack);
+    const struct frt_pack *pack = call->request->pack;
     enum frt_status status = open_photo(call, name, out);
     if (status == FRT_OK)
         status = embed ? frt_embed(pack, out->image, &options, &out->faces, &call->err)
@@ -141,7 +141,7 @@ void http_handle_older_verify(struct http_service *service, struct http_request 
     struct photo photos[2] = {{0}, {0}};
     struct frt_verdict verdict;
     double threshold = verify_distance;
-    const struct frt_pack *pack = atomic_load(&service->pack);
+    const struct frt_pack *pack = request->pack;
     enum frt_status status = begin(&call, names);
     if (status == FRT_OK)
         status = http_field_number(&call.fields, "threshold", 0, 1, &threshold, &call.err);
@@ -409,8 +409,7 @@ void http_handle_older_add(struct http_service *service, struct http_request *re
         status = open_photo(&call, "base64_code", &photo);
     if (status == FRT_OK) {
         const struct frt_image *image = photo.image;
-        status = frt_enroll(service->gallery, atomic_load(&service->pack), name, &image, 1, &options, &enrolled,
-                            &call.err);
+        status = frt_enroll(service->gallery, request->pack, name, &image, 1, &options, &enrolled, &call.err);
         frt_metrics_stages(service->metrics, &enrolled.image_timing);
         response->timing = enrolled.image_timing;
     }
@@ -481,8 +480,7 @@ void http_handle_older_find(struct http_service *service, struct http_request *r
     if (status == FRT_OK)
         status = open_photo(&call, "img_base64", &photo);
     if (status == FRT_OK)
-        status = frt_identify(service->gallery, atomic_load(&service->pack), name, photo.image, &options,
-                              &found, &call.err);
+        status = frt_identify(service->gallery, request->pack, name, photo.image, &options, &found, &call.err);
     if (status == FRT_OK && found.n == 0)
         status = frt_fail(&call.err, FRT_ENO_FACE, "no face found");
     for (size_t i = 0; status == FRT_OK && i < found.faces[0].n_matches; i++)

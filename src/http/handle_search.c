@@ -56,7 +56,7 @@ static enum frt_status by_embedding(struct http_service *service, struct http_fi
     float *embedding = NULL;
     uint32_t dim = 0;
     struct frt_identify_options own = *options;
-    own.pack = atomic_load(&service->pack);
+    own.pack = fields->request->pack;
     enum frt_status status = FRT_OK;
     if (http_field_has(fields, "model"))
         status = http_field_model(fields, &model, err);
@@ -81,7 +81,7 @@ static enum frt_status by_image(struct http_service *service, struct http_fields
     if (status == FRT_OK)
         status = frt_image_open_memory(service->context, data, size, &image, err);
     if (status == FRT_OK)
-        status = frt_identify(service->gallery, atomic_load(&service->pack), fields->request->params[0], image,
+        status = frt_identify(service->gallery, fields->request->pack, fields->request->params[0], image,
                               options, out, err);
     frt_image_free(image);
     frt_free(owned);
@@ -159,8 +159,8 @@ bool http_search_at_once(struct http_service *service, struct http_request *requ
     const int span = frt_trace_begin("at-hand");
     if (read_asked(request, &fields, &options, &embedding, &why) == FRT_OK && !embedding &&
         http_input_image(&fields.input, "image", &data, &size, &owned, &why) == FRT_OK)
-        done = frt_identify_at_hand(service->gallery, atomic_load(&service->pack), request->params[0], data,
-                                    size, &options, &identified);
+        done = frt_identify_at_hand(service->gallery, request->pack, request->params[0], data, size, &options,
+                                    &identified);
     if (done)
         write_answer(service, request, response, &options, false, &identified);
     frt_trace_end(span, done ? "hit" : "miss");

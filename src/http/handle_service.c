@@ -65,8 +65,7 @@ void http_handle_version(struct http_service *service, struct http_request *requ
                          struct http_response *response)
 {
     struct frt_json_writer w;
-    const struct frt_pack *pack = atomic_load(&service->pack);
-    (void)request;
+    const struct frt_pack *pack = request->pack;
     frt_json_writer_init(&w, &response->body, false);
     frt_json_object(&w);
     frt_json_key(&w, "name");

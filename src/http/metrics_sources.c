@@ -1,13 +1,18 @@
 #include "http/metrics_sources.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "engine/context.h"
 #include "engine/gallery_figures.h"
 #include "engine/pack.h"
 
 static struct frt_batcher_stats batches_of(struct http_service *service)
 {
-    struct frt_pack *pack = atomic_load(&service->pack);
-    return frt_batcher_stats_get(pack == NULL ? NULL : pack->batcher);
+    const struct frt_pack *pack = frt_pack_acquire(service->packs);
+    const struct frt_batcher_stats stats = frt_batcher_stats_get(pack == NULL ? NULL : pack->batcher);
+    frt_pack_release(service->packs, pack);
+    return stats;
 }
 
 static void read_batches(void *arg, struct frt_metrics_batch_state *out)
@@ -74,6 +79,33 @@ static void read_indexes(void *arg, struct frt_metrics_index_state *out)
                                             .build_ms = f.index_build_ms};
 }
 
+static bool read_pack(void *arg, struct frt_metrics_pack *out)
+{
+    const struct http_service *service = arg;
+    const struct frt_pack *pack = frt_pack_acquire(service->packs);
+    const struct frt_pack_model_facts *facts = NULL;
+    struct frt_pack_names names;
+    if (pack == NULL)
+        return false;
+    const struct frt_pack_swap_stats stats = frt_pack_swap_stats_get(service->packs);
+    const size_t n = frt_pack_swap_models(service->packs, pack, &facts);
+    frt_pack_names_of(pack, &names);
+    memcpy(out->name, names.name, sizeof out->name);
+    memcpy(out->version, names.version, sizeof out->version);
+    memcpy(out->id, names.id, sizeof out->id);
+    out->reloads = stats.reloads;
+    out->failures = stats.failures;
+    out->waiting = stats.waiting;
+    for (out->n_models = 0; out->n_models < n && out->n_models < FRT_METRICS_MAX_MODELS; out->n_models++) {
+        const struct frt_pack_model_facts *f = &facts[out->n_models];
+        struct frt_metrics_model *model = &out->models[out->n_models];
+        *model = (struct frt_metrics_model){.role = f->role, .precision = f->precision, .device = f->device};
+        (void)snprintf(model->name, sizeof model->name, "%s", f->name);
+    }
+    frt_pack_release(service->packs, pack);
+    return true;
+}
+
 static void store_used(void *arg, double ms)
 {
     frt_metrics_stage(arg, FRT_STAGE_STORE, ms);
@@ -85,7 +117,8 @@ void http_metrics_connect(struct http_service *service)
                                                 .stage = read_stage,
                                                 .caches = read_caches,
                                                 .batches = read_batches,
-                                                .indexes = read_indexes};
+                                                .indexes = read_indexes,
+                                                .pack = read_pack};
     frt_metrics_set_sources(service->metrics, &sources);
     frt_gallery_watch_store(service->gallery, store_used, service->metrics);
 }

@@ -14,6 +14,7 @@ enum { HTTP_MAX_QUERY = 32, HTTP_REQUEST_ID_MAX = 128, HTTP_MAX_HEADERS_OUT = 6,
 
 enum http_method { HTTP_GET = 0, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OTHER };
 
+struct frt_pack;
 struct http_service;
 struct http_timeline;
 
@@ -46,6 +47,8 @@ struct http_request {
     int64_t deadline_ms; /* monotonic; of a stream: of this piece or page */
     bool (*cancelled)(void *arg);
     void *cancelled_arg;
+    const struct frt_pack *pack; /* held while the handler runs, the same from its begin to its end; NULL: not
+                                    loaded yet, or between two pieces or pages */
     struct http_timeline *timeline; /* answer_timeline.h; NULL = not asked for */
 };
 

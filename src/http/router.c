@@ -61,6 +61,8 @@ static const struct http_route routes[] = {
      0, READER, NULL},
     {"/v1/collections/{c}/rebuild", "POST /v1/collections/{c}/rebuild", http_handle_rebuild, HTTP_POST,
      HTTP_STORE, CHANGE, ADMIN, NULL},
+    {"/v1/models/reload", "POST /v1/models/reload", http_handle_models_reload, HTTP_POST, HTTP_STORE,
+     CHANGE | HTTP_MODELS, ADMIN, NULL},
     {"/v1/jobs/{id}", "GET /v1/jobs/{id}", http_handle_job, HTTP_GET, HTTP_STORE, 0, READER, NULL},
     {"/ping", "GET /ping", http_handle_older_ping, HTTP_GET, HTTP_HERE, OLDER, NONE, NULL},
     {"/login", "POST /login", http_handle_login, HTTP_POST, HTTP_LOGINS, OLDER | CHANGE, NONE, NULL},

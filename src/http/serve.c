@@ -2,7 +2,8 @@
  * The service's life: bind, load the models, serve, drain, stop.
  *
  * Signals are blocked in every thread and waited for here: the first SIGTERM or SIGINT drains (answers
- * 503 to new requests, finishes those in flight), a second one cancels what is still running.
+ * 503 to new requests, finishes those in flight), a second one cancels what is still running. SIGHUP loads the
+ * configured pack anew.
  */
 #include "http/serve.h"
 
@@ -15,11 +16,11 @@
 
 #include "core/clock.h"
 #include "core/config_older.h"
-#include "engine/pack.h"
 #include "engine/pack_locate.h"
 #include "engine/sizes.h"
 #include "http/login_limit.h"
 #include "http/metrics_sources.h"
+#include "http/reload.h"
 #include "http/server.h"
 #include "http/summary.h"
 
@@ -58,34 +59,11 @@ static int wait_signal(const sigset_t *signals, int ms)
 
 static enum frt_status open_models(struct http_service *service, struct frt_error *err)
 {
-    const struct frt_config *config = service->config;
-    char folder[FRT_LOCATE_PATH_MAX + 32] = "";
-    struct frt_pack *pack = NULL;
-    struct frt_pack_options options = {.detector = config->detector};
-    if (config->pack[0] != '\0')
-        (void)snprintf(folder, sizeof folder, "%s", config->pack);
-    else if (config->data_dir[0] != '\0')
-        (void)snprintf(folder, sizeof folder, "%s/packs/default", config->data_dir);
-    enum frt_status status =
-        frt_pack_open(service->context, folder[0] == '\0' ? NULL : folder, &options, &pack, err);
-    if (status != FRT_OK)
-        return status;
-    const struct frt_pack_info *info = frt_pack_info_get(pack);
-    if (info->dim == 0) {
-        frt_pack_free(pack);
-        return frt_fail(err, FRT_EBAD_MODEL, "the pack has no embedder model; the service needs one");
-    }
-    struct frt_metrics *metrics = service->metrics;
-    struct frt_pack_model_facts model;
-    for (uint32_t i = 0; i < FRT_METRICS_MAX_MODELS; i++)
-        if (frt_pack_model_used(pack, i, &model))
-            metrics->models[metrics->n_models++] =
-                (struct frt_metrics_model){model.name, model.role, model.precision, model.device};
-    /* release: a handler that sees the pack sees it whole */
-    atomic_store(&service->pack, pack);
-    atomic_store(&service->state, HTTP_READY);
-    frt_pack_batches_start(pack, config->recognition_batch);
-    return FRT_OK;
+    struct frt_pack_loaded loaded;
+    enum frt_status status = http_reload(service, NULL, &loaded, err);
+    if (status == FRT_OK)
+        atomic_store(&service->state, HTTP_READY);
+    return status;
 }
 
 static void log_sizes(const struct frt_sizes *sizes)
@@ -135,6 +113,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
     if (status == FRT_OK)
         status = frt_metrics_new(&frt_clock_system, &service->metrics, err);
     if (status == FRT_OK)
+        status = frt_pack_swap_new(&service->packs, err);
+    if (status == FRT_OK)
         status = frt_access_open(&access, &service->access, err);
     if (status == FRT_OK)
         status = http_login_limit_new(&frt_clock_system, &service->logins, err);
@@ -155,7 +135,7 @@ static void close_parts(struct http_service *service)
 {
     for (int i = 0; i < HTTP_POOLS; i++)
         frt_worker_pool_free(service->pools[i]);
-    frt_pack_free(service->pack);
+    frt_pack_swap_free(service->packs);
     frt_context_free(service->context);
     http_login_limit_free(service->logins);
     frt_gallery_close(service->gallery);
@@ -181,14 +161,21 @@ static void raise_descriptor_limit(const struct frt_config *config)
                 FRT_LOG_END);
 }
 
-static void run(const struct http_service *service, struct http_server *server, struct http_summary *summary,
+static void run(struct http_service *service, struct http_server *server, struct http_summary *summary,
                 const sigset_t *signals)
 {
-    while (wait_signal(signals, TICK_MS) == 0) {
+    struct http_reloader reloader = {.service = service};
+    for (int signal = 0; signal == 0 || signal == SIGHUP;) {
+        signal = wait_signal(signals, TICK_MS);
+        if (signal == SIGHUP)
+            http_reloader_ask(&reloader);
+        http_reloader_tick(&reloader);
+        (void)frt_pack_swap_sweep(service->packs);
         http_server_reap(server);
         frt_context_expire(service->context); /* an idle service gives memory back, too */
         http_summary_tick(summary);
     }
+    http_reloader_end(&reloader);
 }
 
 /* Once requests are served: a driver that sleeps takes a second to answer. */
@@ -210,7 +197,8 @@ static void drain(struct http_service *service, struct http_server *server, cons
     frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
     while (http_server_in_flight(server) > 0 &&
            frt_elapsed_ms(start) < service->config->request_timeout_ms + 1000) {
-        if (wait_signal(signals, DRAIN_TICK_MS) != 0)
+        const int again = wait_signal(signals, DRAIN_TICK_MS);
+        if (again != 0 && again != SIGHUP)
             break;
         http_server_reap(server);
     }
@@ -232,6 +220,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &signals, &before); /* threads started from here on inherit it */
 
     frt_config_older_explain(environ, explain, NULL);
@@ -249,7 +238,6 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
         status = frt_access_configured(service.access, &credentials, err);
     if (status == FRT_OK) {
         frt_log(FRT_LOG_INFO, "ready", FRT_LOG_STR("url", http_server_url(server)),
-                FRT_LOG_STR("pack", frt_pack_info_get(service.pack)->name),
                 FRT_LOG_NUM("ms", frt_elapsed_ms(start)),
                 FRT_LOG_STR("access", credentials ? "with credentials"
                                                   : "open, loopback only: no credentials are configured"),

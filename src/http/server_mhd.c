@@ -546,6 +546,20 @@ static void submit(struct exchange *x, void (*run)(void *arg, bool late))
     }
 }
 
+static void release_pack(struct exchange *x)
+{
+    frt_pack_release(x->server->service->packs, x->request.pack);
+    x->request.pack = NULL;
+}
+
+/* With the pack that is in use now, until the end. */
+static void handle(struct exchange *x)
+{
+    x->request.pack = frt_pack_acquire(x->server->service->packs);
+    x->route->handle(x->server->service, &x->request, &x->response);
+    release_pack(x);
+}
+
 static void run_handler(void *arg, bool late)
 {
     struct exchange *x = arg;
@@ -556,7 +570,7 @@ static void run_handler(void *arg, bool late)
     else if (is_cancelled(x))
         http_problem(&x->response, &x->request, FRT_ECANCELLED, "the client hung up");
     else
-        x->route->handle(service, &x->request, &x->response);
+        handle(x);
     if (x->response.rejected)
         http_retry_after(&x->response, service->pools[x->route->pool]);
     http_timeline_ran(&x->request, &x->response);
@@ -639,10 +653,12 @@ static enum MHD_Result dispatch(struct exchange *x)
     bool here = x->route->pool == HTTP_HERE;
     if (here) {
         http_timeline_run(&x->request);
-        x->route->handle(x->server->service, &x->request, &x->response);
+        handle(x);
     } else if (x->route->at_once != NULL) {
         http_timeline_try(&x->request);
+        x->request.pack = frt_pack_acquire(x->server->service->packs);
         here = x->route->at_once(x->server->service, &x->request, &x->response);
+        release_pack(x);
         if (!here)
             http_timeline_tried(&x->request);
     }

@@ -2,8 +2,7 @@
  * What the handlers share: settings, models once they are loaded, galleries, access, metrics, state; and the
  * table of routes.
  *
- * Threading: `pack` is published once with release order by the loader and read with acquire by
- * handlers; `state` is atomic; everything else is immutable after start.
+ * Threading: `packs` is internally locked; `state` is atomic; everything else is immutable after start.
  */
 #ifndef FRT_HTTP_SERVICE_H
 #define FRT_HTTP_SERVICE_H
@@ -14,6 +13,7 @@
 #include "core/crypto.h"
 #include "engine/access.h"
 #include "engine/pack_locate.h"
+#include "engine/pack_swap.h"
 #include "frt/gallery.h"
 #include "http/request.h"
 #include "metrics/metrics.h"
@@ -38,7 +38,7 @@ struct http_service {
     char database[FRT_LOCATE_PATH_MAX];
     uint8_t client_key[FRT_SHORT_HASH_KEY_BYTES]; /* of http_client_number; random */
     bool loopback;                                /* listens on loopback only */
-    _Atomic(struct frt_pack *) pack;              /* NULL until loaded */
+    struct frt_pack_swap *packs;                  /* the pack in use; handlers have it as request->pack */
     atomic_int state;                             /* enum http_state */
     uint32_t http_threads;                        /* >= 1 */
     struct frt_metrics *metrics;
@@ -79,7 +79,7 @@ const struct http_route *http_route_find(enum http_method method, const struct h
 bool http_route_methods(const struct http_path *path, char *out, size_t size, uint32_t *flags);
 
 /* The handlers, by file: handle_faces.c, handle_service.c, handle_access.c, handle_collections.c,
- * handle_enroll.c, handle_search.c, handle_import.c, handle_older.c. */
+ * handle_enroll.c, handle_search.c, handle_import.c, handle_models.c, handle_older.c. */
 void http_handle_detect(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_embed(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_verify(struct http_service *, struct http_request *, struct http_response *);
@@ -106,6 +106,7 @@ void http_handle_subject_list(struct http_service *, struct http_request *, stru
 void http_handle_subject_patch(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_subject_delete(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_search(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_models_reload(struct http_service *, struct http_request *, struct http_response *);
 bool http_search_at_once(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_import(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_export(struct http_service *, struct http_request *, struct http_response *);

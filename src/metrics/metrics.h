@@ -6,7 +6,7 @@
  * flight are added up from there when somebody looks.
  *
  * Threading: recording is lock-free; rendering reads the same atomics. Routes and models are set before
- * threads start (models: once, before `ready`; sources: before the first rendering). Sources are asked at each
+ * threads start (sources: before the first rendering). Sources are asked at each
  * rendering, by whatever thread renders.
  */
 #ifndef FRT_METRICS_METRICS_H
@@ -31,7 +31,17 @@ struct frt_metrics_route {
 };
 
 struct frt_metrics_model {
-    const char *name, *role, *precision, *device; /* borrowed from the pack; precision NULL = not known */
+    char name[64];
+    const char *role, *precision, *device; /* static; precision NULL = not known */
+};
+
+/* The pack in use, copied. */
+struct frt_metrics_pack {
+    char name[64], version[64], id[65];
+    uint64_t reloads, failures; /* since start: packs that took another's place, and loads that failed */
+    uint32_t waiting;           /* former packs that somebody still works with */
+    struct frt_metrics_model models[FRT_METRICS_MAX_MODELS];
+    uint32_t n_models;
 };
 
 struct frt_metrics_stage_state {
@@ -64,6 +74,7 @@ struct frt_metrics_sources {
     size_t (*caches)(void *arg, struct frt_metrics_cache_state *out, size_t max);
     void (*batches)(void *arg, struct frt_metrics_batch_state *out);
     void (*indexes)(void *arg, struct frt_metrics_index_state *out);
+    bool (*pack)(void *arg, struct frt_metrics_pack *out); /* false: none is loaded yet */
 };
 
 struct frt_metrics_counters {
@@ -77,8 +88,6 @@ struct frt_metrics {
     const struct frt_clock *clock;
     int64_t start_ns;
     uint32_t n_routes;
-    struct frt_metrics_model models[FRT_METRICS_MAX_MODELS];
-    uint32_t n_models;
     struct frt_metrics_sources sources;
     _Atomic(struct frt_gpu *) gpu; /* borrowed; NULL = none, or not looked for yet */
     struct frt_worker_pool *pool;  /* borrowed; NULL = none yet */

@@ -186,6 +186,28 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
     frt_metrics_json_with(metrics, out, NULL, NULL);
 }
 
+static void pack_in_use(struct frt_json_writer *w, const struct frt_metrics *metrics,
+                        struct frt_metrics_pack *pack)
+{
+    if (metrics->sources.pack == NULL || !metrics->sources.pack(metrics->sources.arg, pack))
+        return;
+    frt_json_key(w, "pack");
+    frt_json_object(w);
+    frt_json_key(w, "name");
+    frt_json_string(w, pack->name);
+    frt_json_key(w, "version");
+    frt_json_string(w, pack->version);
+    frt_json_key(w, "id");
+    frt_json_string(w, pack->id);
+    frt_json_key(w, "reloads");
+    frt_json_int(w, (int64_t)pack->reloads);
+    frt_json_key(w, "reload_failures");
+    frt_json_int(w, (int64_t)pack->failures);
+    frt_json_key(w, "former_in_memory");
+    frt_json_int(w, pack->waiting);
+    frt_json_end(w);
+}
+
 void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
                            void (*more)(struct frt_json_writer *w, void *arg), void *arg)
 {
@@ -204,18 +226,20 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     batches(&w, metrics);
     if (more != NULL)
         more(&w, arg);
+    struct frt_metrics_pack pack = {.n_models = 0};
+    pack_in_use(&w, metrics, &pack);
     frt_json_key(&w, "models");
     frt_json_array(&w);
-    for (uint32_t i = 0; i < metrics->n_models; i++) {
+    for (uint32_t i = 0; i < pack.n_models; i++) {
         frt_json_object(&w);
         frt_json_key(&w, "name");
-        frt_json_string(&w, metrics->models[i].name);
+        frt_json_string(&w, pack.models[i].name);
         frt_json_key(&w, "role");
-        frt_json_string(&w, metrics->models[i].role);
+        frt_json_string(&w, pack.models[i].role);
         frt_json_key(&w, "precision");
-        frt_json_string(&w, metrics->models[i].precision);
+        frt_json_string(&w, pack.models[i].precision);
         frt_json_key(&w, "device");
-        frt_json_string(&w, metrics->models[i].device);
+        frt_json_string(&w, pack.models[i].device);
         frt_json_end(&w);
     }
     frt_json_end(&w);

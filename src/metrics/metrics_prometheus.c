@@ -163,19 +163,36 @@ static void gpu(const struct page *p, struct frt_metrics *m)
         g.utilization_percent / 100);
 }
 
-static void models(const struct page *p, const struct frt_metrics *m)
+static void label(const struct page *p, const char *before, const char *name, const char *value)
 {
+    frt_buf_printf(p->out, "%s%s=\"", before, name);
+    for (const char *c = value; c != NULL && *c != '\0'; c++) /* a pack may be anybody's */
+        frt_buf_printf(p->out, *c == '\n' ? "\\n" : *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+    frt_buf_append_char(p->out, '"');
+}
+
+static void pack_in_use(const struct page *p, const struct frt_metrics *metrics)
+{
+    struct frt_metrics_pack pack = {.n_models = 0};
+    if (metrics->sources.pack != NULL && metrics->sources.pack(metrics->sources.arg, &pack)) {
+        head(p, "frt_pack_info", "gauge", "Always 1; the pack in use is in the labels.");
+        label(p, "frt_pack_info{", "name", pack.name);
+        label(p, ",", "version", pack.version);
+        label(p, ",", "id", pack.id);
+        frt_buf_append_text(p->out, "} 1\n");
+        one(p, "frt_pack_reloads_total", "counter", "Packs that took another's place since start.",
+            (double)pack.reloads);
+        one(p, "frt_pack_reload_failures_total", "counter", "Packs that were asked for and not taken.",
+            (double)pack.failures);
+        one(p, "frt_packs_waiting", "gauge", "Former packs that are still in memory.", pack.waiting);
+    }
     head(p, "frt_model_info", "gauge", "Always 1; the models in use are labels.");
-    for (uint32_t i = 0; i < m->n_models; i++) {
-        const struct frt_metrics_model *model = &m->models[i];
-        const char *const labels[] = {"name",      model->name,      "role",   model->role,
-                                      "precision", model->precision, "device", model->device};
-        for (size_t k = 0; k < sizeof labels / sizeof *labels; k += 2) {
-            frt_buf_printf(p->out, "%s%s=\"", k == 0 ? "frt_model_info{" : ",", labels[k]);
-            for (const char *c = labels[k + 1]; c != NULL && *c != '\0'; c++) /* a pack may be anybody's */
-                frt_buf_printf(p->out, *c == '\n' ? "\\n" : *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
-            frt_buf_append_char(p->out, '"');
-        }
+    for (uint32_t i = 0; i < pack.n_models; i++) {
+        const struct frt_metrics_model *model = &pack.models[i];
+        label(p, "frt_model_info{", "name", model->name);
+        label(p, ",", "role", model->role);
+        label(p, ",", "precision", model->precision);
+        label(p, ",", "device", model->device);
         frt_buf_append_text(p->out, "} 1\n");
     }
 }
@@ -213,5 +230,5 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     batches(p, metrics);
     indexes(p, metrics);
     gpu(p, metrics);
-    models(p, metrics);
+    pack_in_use(p, metrics);
 }

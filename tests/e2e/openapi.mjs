@@ -174,6 +174,9 @@ await withService(process.argv[2], async (url) => {
       await route("get", "/v1/jobs/{id}", 200, { params: { id: job } });
       await route("get", "/v1/jobs/{id}", 404, { params: { id: "none" } });
       conforms(schemaOf("/metrics", "get"), await (await fetch(`${url}/metrics`)).json());
+      const loaded = await route("post", "/v1/models/reload", 200, { body: {} });
+      check(!loaded.changed && loaded.other_models === 0, JSON.stringify(loaded));
+      await route("post", "/v1/models/reload", 400, { body: { pack: "../x" } });
       await route("patch", `${c}/{c}/subjects/{s}`, 200, { params, body: { subject: "Ann" } });
       await route("delete", `${c}/{c}/subjects/{s}`, 200, { params: { c: "people", s: "Bob" } });
       await route("delete", `${c}/{c}/faces/{face_id}`, 200, { params });

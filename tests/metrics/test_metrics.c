@@ -20,8 +20,6 @@ static struct frt_metrics *make(void)
              unused = frt_metrics_add_route(m, "GET /unused");
     assert_int_equal(detect, 0);
     assert_int_equal(unused, 1);
-    m->models[0] = (struct frt_metrics_model){"face_recognition", "embedder", "fp32", "cpu"};
-    m->n_models = 1;
     const int codes[] = {200, 200, 404, 503, 499};
     for (size_t i = 0; i < 5; i++) {
         frt_metrics_began(m);
@@ -64,10 +62,26 @@ static void read_indexes(void *arg, struct frt_metrics_index_state *out)
     *out = (struct frt_metrics_index_state){2, 3, 40, 5000};
 }
 
+static const char *precision = "fp32";
+
+static bool read_pack(void *arg, struct frt_metrics_pack *out)
+{
+    (void)arg;
+    *out = (struct frt_metrics_pack){.name = "mine",
+                                     .version = "2",
+                                     .id = "abc",
+                                     .reloads = 5,
+                                     .failures = 1,
+                                     .waiting = 2,
+                                     .models = {{"face_recognition", "embedder", precision, "cpu"}},
+                                     .n_models = 1};
+    return true;
+}
+
 static void connect(struct frt_metrics *m)
 {
-    const struct frt_metrics_sources sources = {&source_arg, read_stage, read_caches, read_batches,
-                                                read_indexes};
+    const struct frt_metrics_sources sources = {&source_arg,  read_stage,   read_caches,
+                                                read_batches, read_indexes, read_pack};
     frt_metrics_set_sources(m, &sources);
 }
 
@@ -105,10 +119,6 @@ static void json_adds_up(void **state)
     const char *const taken_once[] = {"image", "detect", "recognize"};
     for (size_t i = 0; i < 3; i++)
         assert_int_equal((int)number(frt_json_get(frt_json_get(stages, taken_once[i]), "time_ms"), "count"), 1);
-    const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
-    assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
-    assert_string_equal(frt_json_text(frt_json_get(model, "precision")), "fp32");
-    assert_string_equal(frt_json_text(frt_json_get(model, "device")), "cpu");
     assert_true(frt_json_is_null(frt_json_get(root, "gpu")));
     frt_json_free(json);
     frt_buf_deinit(&out);
@@ -149,6 +159,12 @@ static void sources_as_json(void **state)
     cache = frt_json_get(frt_json_get(root, "caches"), "image");
     assert_float_equal(number(cache, "hit_rate"), 0, 0.001); /* nobody asked: no division by zero */
     assert_float_equal(number(frt_json_get(root, "batches"), "mean_size"), 2.5, 0.001);
+    const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
+    assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
+    assert_string_equal(frt_json_text(frt_json_get(model, "precision")), "fp32");
+    assert_string_equal(frt_json_text(frt_json_get(model, "device")), "cpu");
+    assert_string_equal(frt_json_text(frt_json_get(frt_json_get(root, "pack"), "name")), "mine");
+    assert_int_equal((int)number(frt_json_get(root, "pack"), "reloads"), 5);
     frt_json_free(json);
     frt_buf_deinit(&out);
     frt_metrics_free(m);
@@ -207,7 +223,7 @@ static void prometheus_text(void **state)
     (void)state;
     struct frt_metrics *m = make();
     connect(m);
-    m->models[0].precision = "8 \"bits\"\\";
+    precision = "8 \"bits\"\\";
     char *text = rendered(m, false);
     assert_non_null(strstr(text, "\nfrt_requests_total 6\n"));
     assert_non_null(strstr(text, "\nfrt_requests_in_flight 1\n"));
@@ -223,6 +239,9 @@ static void prometheus_text(void **state)
     assert_non_null(strstr(text, "frt_cache_capacity_bytes{cache=\"embedding\"} 10\n"));
     assert_non_null(strstr(text, "frt_batch_items_total 10\n"));
     assert_non_null(strstr(text, "\nfrt_index_builds_total 3\n"));
+    assert_non_null(strstr(text, "frt_pack_info{name=\"mine\",version=\"2\",id=\"abc\"} 1\n"));
+    assert_non_null(strstr(text, "\nfrt_pack_reloads_total 5\n"));
+    assert_non_null(strstr(text, "\nfrt_pack_reload_failures_total 1\n"));
     assert_non_null(strstr(text, "\nfrt_index_build_seconds_total 5\n"));
     assert_non_null(strstr(text, "precision=\"8 \\\"bits\\\"\\\\\",device=\"cpu\"} 1\n"));
     assert_null(strstr(text, "frt_gpu"));
