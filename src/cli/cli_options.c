@@ -95,6 +95,25 @@ static const struct cli_option eval_identify_options[] = {
     FLAG("force", 'f', "Replace --out and --plot files that exist."),
     END};
 
+static const struct cli_option eval_detect_options[] = {
+    VALUE("boxes", 'b', "FILE", CLI_COMPLETE_FILE,
+          "Labelled boxes: dlib's XML or WIDER FACE's text list, photos named relative to FOLDER. Needed, "
+          "there is no "
+          "default; may be given several times, all of them count."),
+    VALUE(
+        "min-confidence", 0, "X", CLI_COMPLETE_NONE,
+        "Confidence whose misses and false alarms are listed, 0 to 1; average precision does not depend on it. "
+        "Default: the pack's."),
+    VALUE("min-size", 0, "PIXELS", CLI_COMPLETE_NONE,
+          "Ignore labelled faces whose shorter side is less, 0 to 100000: finding them is neither right nor "
+          "wrong. "
+          "Default: 0."),
+    VALUE("seed", 0, "N", CLI_COMPLETE_NONE, "Seed of the bootstrap, 0 to 1000000000. Default: 0."),
+    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
+    VALUE("plot", 0, "FILE", CLI_COMPLETE_FILE, "Write precision over recall as SVG. Default: not written."),
+    FLAG("force", 'f', "Replace --out and --plot files that exist."),
+    END};
+
 static const struct cli_option config_option[] = {
     VALUE("config", 'c', "FILE", CLI_COMPLETE_FILE,
           "Read settings from FILE: lines of 'key = value'. Default: $FRT_CONFIG, else none."),
@@ -227,6 +246,8 @@ const struct cli_option *const cli_eval_options[] = {eval_options, model_options
                                                      NULL};
 const struct cli_option *const cli_eval_identify_options[] = {eval_identify_options, model_options,
                                                               batch_options, json_option, NULL};
+const struct cli_option *const cli_eval_detect_options[] = {eval_detect_options, model_options, batch_options,
+                                                            json_option, NULL};
 const struct cli_option *const cli_serve_options[] = {config_option, NULL};
 const struct cli_option *const cli_doctor_options[] = {config_option, json_option, NULL};
 const struct cli_option *const cli_json_options[] = {json_option, NULL};

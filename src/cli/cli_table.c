@@ -386,7 +386,7 @@ const struct cli_command cli_commands[] = {
      .groups = cli_eval_options,
      .examples = "frt eval pairs --images lfw --pairs pairs.txt --roc roc.svg --out report.json\n  Accuracy, "
                  "curve and report.\n",
-     .see_also = "frt eval identify, frt verify",
+     .see_also = "frt eval identify, frt eval detect, frt verify",
      .run = cli_eval_pairs},
     {.name = "eval identify",
      .arguments = "FOLDER",
@@ -409,6 +409,28 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt search, frt collections set, frt eval pairs",
      .complete = CLI_COMPLETE_FOLDER,
      .run = cli_eval_identify},
+    {.name = "eval detect",
+     .arguments = "FOLDER",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "measure how many faces a detector finds, and what else",
+     .description =
+         "Runs the pack's detector over photos in FOLDER whose faces are labelled by boxes, and says its "
+         "average "
+         "precision at an overlap (IoU) of 0.5 and over 0.5 to 0.95, the share of faces found and of "
+         "detections "
+         "that are right at the pack's confidence, which faces were missed and what was found where no face "
+         "is, and "
+         "the time a photo. Boxes that the labels call ignored, difficult or invalid do not count either way. "
+         "docs/eval.md says how each number is defined.",
+     .groups = cli_eval_detect_options,
+     .examples = "frt eval detect photos --boxes photos/testing.xml --plot pr.svg\n  A detector against dlib's "
+                 "labels.\n"
+                 "frt eval detect WIDER_val/images --boxes wider_face_val_bbx_gt.txt --min-size 20 --out "
+                 "report.json\n  WIDER FACE, without the tiniest faces.\n",
+     .see_also = "frt detect, frt eval pairs, frt models list",
+     .complete = CLI_COMPLETE_FOLDER,
+     .run = cli_eval_detect},
     {.name = "serve",
      .arguments = "",
      .summary = "run the HTTP service",

@@ -1,10 +1,11 @@
-/* frt eval pairs, frt eval identify: measure, write the report, say what came out. */
+/* frt eval pairs, identify, detect: measure, write the report, say what came out. */
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/files.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "engine/eval_detect.h"
 #include "engine/eval_identify.h"
 #include "engine/eval_pairs.h"
 
@@ -195,6 +196,80 @@ int cli_eval_identify(struct cli_run *run)
     const struct report report = {&measured, identify_json, identify_svg, identify_text};
     const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
     frt_eval_identify_report_deinit(&measured);
+    cli_models_close(&models);
+    return code;
+}
+
+/* ------------------------------------------------------------------ detect */
+
+static void detect_json(const void *data, struct frt_buf *out)
+{
+    frt_eval_detect_report_json(data, out);
+}
+
+static void detect_svg(const void *data, struct frt_buf *out)
+{
+    frt_eval_detect_report_svg(data, out);
+}
+
+static void detect_text(const void *data, struct frt_buf *out)
+{
+    frt_eval_detect_report_text(data, out);
+}
+
+/* Every --boxes that was given: sets come in several files. */
+static size_t label_files(const struct cli_run *run, const char *files[CLI_MAX_OPTIONS])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < run->n_options; i++)
+        if (strcmp(run->options[i].option->name, "boxes") == 0)
+            files[n++] = run->options[i].value;
+    return n;
+}
+
+int cli_eval_detect(struct cli_run *run)
+{
+    struct cli_models models = {0};
+    struct cli_progress progress;
+    struct frt_eval_detect_report measured = {0};
+    struct frt_error err = {0};
+    const char *files[CLI_MAX_OPTIONS];
+    const size_t n_files = label_files(run, files);
+    double confidence = 0, size = 0;
+    long long seed = 0;
+    uint32_t jobs = 1;
+    cli_catch_interrupts();
+    enum frt_status status = cli_jobs(run, &jobs, &err);
+    if (status == FRT_OK)
+        status = cli_number(run, "min-confidence", 0, 1, 0, &confidence, &err);
+    if (status == FRT_OK)
+        status = cli_number(run, "min-size", 0, 100000, 0, &size, &err);
+    if (status == FRT_OK)
+        status = cli_whole(run, "seed", 0, 1000000000, 0, &seed, &err);
+    if (status == FRT_OK && n_files == 0)
+        status = frt_fail(&err, FRT_EINVAL, "--boxes FILE is needed; see 'frt eval detect --help'");
+    if (status == FRT_OK)
+        status = check_files(run, "plot", &err);
+    if (status == FRT_OK)
+        status = cli_models_open(run, 1, &models, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    cli_progress_init(&progress, "photos", cli_has(run, "quiet") || cli_has(run, "json"));
+    struct frt_eval_detect_options options = {.folder = run->arguments[0],
+                                              .labels = files,
+                                              .n_labels = n_files,
+                                              .min_confidence = (float)confidence,
+                                              .min_size_px = (float)size,
+                                              .seed = (uint64_t)seed,
+                                              .threads = jobs,
+                                              .progress = on_photo,
+                                              .progress_arg = &progress,
+                                              .cancelled = cli_interrupted};
+    status = frt_eval_detect(models.context, models.pack, &options, &measured, &err);
+    cli_progress_deinit(&progress);
+    const struct report report = {&measured, detect_json, detect_svg, detect_text};
+    const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
+    frt_eval_detect_report_deinit(&measured);
     cli_models_close(&models);
     return code;
 }

@@ -38,6 +38,7 @@ int cli_models_import(struct cli_run *run);
 int cli_models_verify(struct cli_run *run);
 int cli_eval_pairs(struct cli_run *run);
 int cli_eval_identify(struct cli_run *run);
+int cli_eval_detect(struct cli_run *run);
 int cli_serve(struct cli_run *run);
 int cli_doctor(struct cli_run *run);
 int cli_completion_bash(struct cli_run *run);

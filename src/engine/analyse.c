@@ -29,13 +29,13 @@
 #include "core/trace.h"
 #include "engine/analyse_work.h"
 #include "engine/at_hand.h"
+#include "engine/detect_boxes.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
 #include "vision/quality.h"
 
 enum {
     DEFAULT_MAX_FACES = 1000,
-    MAX_DETECTIONS = 4096,
     MAX_BATCH = 16 /* chips in memory and in one inference */
 };
 
@@ -74,7 +74,7 @@ static enum frt_status detect(struct frt_work *w, struct frt_detection *found, s
         return status;
     int64_t start = frt_now_ns();
     int span = frt_trace_begin("detect");
-    status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, MAX_DETECTIONS, &all,
+    status = frt_detector_run(w->pack->detector, &w->coarse, &params, found, FRT_MAX_DETECTIONS, &all,
                               &w->timing.inference_ms, err);
     frt_trace_end(span, NULL);
     w->timing.detect_ms += frt_elapsed_ms(start);
@@ -272,7 +272,7 @@ static bool suffices(const struct frt_work *w, const struct frt_photo *photo)
 /* Detections, and landmarks and crops of the faces that are wanted. */
 static enum frt_status look(struct frt_work *w, struct frt_photo *photo, struct frt_error *err)
 {
-    photo->found = frt_alloc_array(MAX_DETECTIONS, sizeof *photo->found);
+    photo->found = frt_alloc_array(FRT_MAX_DETECTIONS, sizeof *photo->found);
     if (photo->found == NULL)
         return frt_fail_nomem(err, "detections");
     enum frt_status status = frt_work_decode_coarse(w, err);
@@ -570,4 +570,24 @@ enum frt_status frt_embed(const struct frt_pack *pack, const struct frt_image *i
                           struct frt_error *err)
 {
     return analyse(pack, image, options, true, out, err);
+}
+
+enum frt_status frt_detect_boxes(const struct frt_pack *pack, const struct frt_image *image,
+                                 const struct frt_detect_options *options, struct frt_detection *found,
+                                 size_t *n, struct frt_timing *timing, struct frt_error *err)
+{
+    struct frt_work w = {.pack = pack, .image = image, .info = frt_image_info_get(image)};
+    int64_t start = frt_now_ns();
+    if (options != NULL)
+        w.options = *options;
+    enum frt_status status = check_options(&w.options, err);
+    if (status == FRT_OK)
+        status = frt_work_decode_coarse(&w, err);
+    if (status == FRT_OK)
+        status = detect(&w, found, n, err);
+    w.timing.total_ms = frt_elapsed_ms(start);
+    if (status == FRT_OK)
+        *timing = w.timing;
+    work_deinit(&w);
+    return status;
 }

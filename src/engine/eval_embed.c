@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,22 +10,18 @@
 #include "engine/faces.h"
 
 /* What the threads share. Each photo's slots are written by the one thread that took its number; the
- * rest is read only, or atomic, or under the lock. */
+ * rest is read only or under the lock. */
 struct run {
     const struct frt_context *context;
     const struct frt_pack *pack;
     const struct frt_eval_embed_options *options;
     uint32_t dim;
-    float *vectors; /* f32[n][dim] */
-    bool *seen;     /* has a vector */
-    char **causes;  /* why not; owned */
-    atomic_size_t next;
-    atomic_bool stop;
-    pthread_mutex_t lock; /* guards what follows; held during the progress callback, never during work */
-    size_t done, decoded, several;
+    float *vectors;       /* f32[n][dim] */
+    bool *seen;           /* has a vector */
+    char **causes;        /* why not; owned */
+    pthread_mutex_t lock; /* guards what follows; never held during work */
+    size_t decoded, several;
     struct frt_timing sum;
-    enum frt_status status; /* the first failure that ends the run */
-    struct frt_error error;
 };
 
 static size_t choose_face(const struct frt_faces *faces, const struct frt_image_info *info,
@@ -85,73 +80,42 @@ done:
     return status;
 }
 
-static void *work(void *arg)
+static enum frt_status work(void *arg, size_t i, struct frt_error *err)
 {
     struct run *run = arg;
-    const struct frt_eval_embed_options *o = run->options;
-    for (;;) {
-        /* seq_cst throughout: one operation a photo */
-        const size_t i = atomic_fetch_add(&run->next, 1);
-        if (i >= run->options->n || atomic_load(&run->stop))
-            return NULL;
-        struct frt_error err = {0};
-        struct frt_timing timing = {0};
-        char cause[FRT_ERROR_TEXT_MAX] = "";
-        size_t n_faces = 0;
-        enum frt_status status = FRT_OK;
-        if (o->cancelled != NULL && o->cancelled(o->cancelled_arg))
-            status = frt_fail(&err, FRT_ECANCELLED, "evaluation cancelled");
-        else
-            status = embed_photo(run, i, cause, &timing, &n_faces, &err);
-        if (status == FRT_OK && cause[0] != '\0') {
-            run->causes[i] = frt_strdup(cause);
-            if (run->causes[i] == NULL)
-                status = frt_fail_nomem(&err, "failures");
-        }
-        (void)pthread_mutex_lock(&run->lock);
-        if (status != FRT_OK && run->status == FRT_OK) {
-            run->status = status;
-            run->error = err;
-            atomic_store(&run->stop, true);
-        }
-        run->done++;
-        run->several += n_faces > 1;
-        run->decoded += timing.total_ms > 0;
-        frt_timing_add(&run->sum, &timing);
-        if (status == FRT_OK && o->progress != NULL)
-            o->progress(o->progress_arg, run->done, run->options->n);
-        (void)pthread_mutex_unlock(&run->lock);
+    struct frt_timing timing = {0};
+    char cause[FRT_ERROR_TEXT_MAX] = "";
+    size_t n_faces = 0;
+    enum frt_status status = embed_photo(run, i, cause, &timing, &n_faces, err);
+    if (status == FRT_OK && cause[0] != '\0') {
+        run->causes[i] = frt_strdup(cause);
+        if (run->causes[i] == NULL)
+            status = frt_fail_nomem(err, "failures");
     }
+    (void)pthread_mutex_lock(&run->lock);
+    run->several += n_faces > 1;
+    run->decoded += timing.total_ms > 0;
+    frt_timing_add(&run->sum, &timing);
+    (void)pthread_mutex_unlock(&run->lock);
+    return status;
 }
 
 static enum frt_status run_threads(struct run *run, uint32_t threads, struct frt_error *err)
 {
-    pthread_t others[FRT_EVAL_MAX_THREADS];
-    uint32_t started = 0;
+    const struct frt_eval_embed_options *o = run->options;
+    const struct frt_eval_each each = {.n = o->n,
+                                       .threads = threads,
+                                       .work = work,
+                                       .arg = run,
+                                       .progress = o->progress,
+                                       .progress_arg = o->progress_arg,
+                                       .cancelled = o->cancelled,
+                                       .cancelled_arg = o->cancelled_arg};
     if (pthread_mutex_init(&run->lock, NULL) != 0)
         return frt_fail_nomem(err, "lock");
-    /* this thread works too; fewer threads than asked for are no failure */
-    while (started + 1 < threads && pthread_create(&others[started], NULL, work, run) == 0)
-        started++;
-    (void)work(run);
-    for (uint32_t i = 0; i < started; i++)
-        (void)pthread_join(others[i], NULL);
+    enum frt_status status = frt_eval_each(&each, err);
     (void)pthread_mutex_destroy(&run->lock);
-    if (run->status != FRT_OK && err != NULL)
-        *err = run->error;
-    return run->status;
-}
-
-static struct frt_timing mean_timing(const struct frt_timing *sum, size_t n)
-{
-    const double d = n > 0 ? (double)n : 1;
-    return (struct frt_timing){.decode_ms = sum->decode_ms / d,
-                               .detect_ms = sum->detect_ms / d,
-                               .align_ms = sum->align_ms / d,
-                               .embed_ms = sum->embed_ms / d,
-                               .attribute_ms = sum->attribute_ms / d,
-                               .inference_ms = sum->inference_ms / d,
-                               .total_ms = sum->total_ms / d};
+    return status;
 }
 
 /* The causes become the list of failures. */
@@ -210,7 +174,7 @@ enum frt_status frt_eval_embed(const struct frt_context *context, const struct f
     if (status != FRT_OK)
         goto done;
     made.wall_ms = frt_elapsed_ms(start);
-    made.mean = mean_timing(&run.sum, run.decoded);
+    made.mean = frt_timing_mean(&run.sum, run.decoded);
     made.n_several = run.several;
     made.vectors = run.vectors;
     made.seen = run.seen;

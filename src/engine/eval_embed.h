@@ -10,13 +10,11 @@
 #ifndef FRT_ENGINE_EVAL_EMBED_H
 #define FRT_ENGINE_EVAL_EMBED_H
 
-#include "core/status.h"
+#include "engine/eval_each.h"
 
 /** Which face of a photo: the one whose middle is nearest the photo's middle (LFW's photos are centred on the
  *  person named), or the largest. */
 enum frt_eval_face { FRT_EVAL_FACE_CENTRAL = 0, FRT_EVAL_FACE_LARGEST };
-
-enum { FRT_EVAL_MAX_THREADS = 256 };
 
 struct frt_eval_embed_options {
     const char *folder;

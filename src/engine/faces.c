@@ -78,3 +78,15 @@ const char *frt_cached_name(enum frt_cached cached)
     static const char *const names[] = {"", "miss", "image", "embedding", "shared"};
     return names[cached];
 }
+
+struct frt_timing frt_timing_mean(const struct frt_timing *sum, size_t n)
+{
+    const double d = n > 0 ? (double)n : 1;
+    return (struct frt_timing){.decode_ms = sum->decode_ms / d,
+                               .detect_ms = sum->detect_ms / d,
+                               .align_ms = sum->align_ms / d,
+                               .embed_ms = sum->embed_ms / d,
+                               .attribute_ms = sum->attribute_ms / d,
+                               .inference_ms = sum->inference_ms / d,
+                               .total_ms = sum->total_ms / d};
+}

@@ -20,5 +20,7 @@ FRT_NODISCARD enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_fac
 
 /** sum += t, step by step. */
 void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t);
+/** The mean of n, step by step; of none, nothing. */
+struct frt_timing frt_timing_mean(const struct frt_timing *sum, size_t n);
 
 #endif

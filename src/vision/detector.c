@@ -214,6 +214,11 @@ void frt_detector_free(struct frt_detector *detector)
     frt_free(detector);
 }
 
+float frt_detector_min_confidence(const struct frt_detector *detector)
+{
+    return detector->min_confidence;
+}
+
 uint32_t frt_detector_want_side_px(const struct frt_detector *detector)
 {
     if (detector->canvas_width_px == 0)

@@ -44,6 +44,9 @@ void frt_detector_free(struct frt_detector *detector);
 /** Longer side, in pixels, that a frame should have at least: the want_side_px of its decode. */
 uint32_t frt_detector_want_side_px(const struct frt_detector *detector);
 
+/** The score threshold that counts when a run's parameters name none. */
+float frt_detector_min_confidence(const struct frt_detector *detector);
+
 /**
  * Find faces: after score threshold and non-maximum suppression, best score first.
  *

@@ -676,6 +676,46 @@ static void evaluation_refuses_before_it_works(void **state)
     free(svg);
 }
 
+static void detection_is_measured(void **state)
+{
+    (void)state;
+    char photos[256], path[512], labels[256], more[256];
+    (void)snprintf(photos, sizeof photos, "%s", cli_work("labelled"));
+    (void)snprintf(labels, sizeof labels, "%s", cli_work("boxes.txt"));
+    (void)snprintf(more, sizeof more, "%s", cli_work("boxes.xml"));
+    assert_int_equal(mkdir(photos, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/a.jpg", photos);
+    copy_file(PHOTO, path);
+    (void)snprintf(path, sizeof path, "%s/b.jpg", photos);
+    copy_file(ANOTHER, path);
+    static const char list[] = "a.jpg\n1\n9000 9000 9 9\n";
+    cli_put(labels, list, sizeof list - 1);
+    static const char xml[] = "<dataset><images><image file='b.jpg'/></images></dataset>";
+    cli_put(more, xml, sizeof xml - 1);
+    struct cli_result r = CLI_RUN(NULL, "eval", "detect", photos);
+    cli_expect(&r, 2, "--boxes FILE is needed");
+    r = CLI_RUN(NULL, "eval", "detect", photos, "--boxes", cli_work("none.xml"));
+    cli_expect(&r, 3, "none.xml");
+    r = CLI_RUN(NULL, "eval", "detect", photos, "--boxes", more);
+    cli_expect(&r, 3, "no face to find");
+    /* a face far outside: missed, and what stands there instead are false alarms, in both photos */
+    r = CLI_RUN(NULL, "eval", "detect", photos, "--boxes", labels, "--boxes", more, "--json", "--plot",
+                cli_work("pr.svg"));
+    cli_expect(&r, 0, NULL);
+    assert_int_equal(count_lines(r.out), 1);
+    struct frt_json *json = parse_line(r.out);
+    const struct frt_json_value *at = frt_json_get(frt_json_root(json), "at_confidence");
+    assert_number(frt_json_root(json), "photos", 2, 2);
+    assert_number(at, "missed", 1, 1);
+    assert_number(at, "false_alarms", 2, 10);
+    assert_number(frt_json_get(frt_json_root(json), "ap"), "at_050", 0, 0);
+    frt_json_free(json);
+    char *svg = cli_get(cli_work("pr.svg"), NULL);
+    assert_non_null(svg);
+    assert_non_null(strstr(svg, "Precision"));
+    free(svg);
+}
+
 /* ------------------------------------------------------------------ service */
 
 static void the_service_starts_and_stops(void **state)
@@ -728,6 +768,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(closed_output_does_not_end_up_in_the_drawing),
         cmocka_unit_test(interrupted_work_leaves_whole_files),
         cmocka_unit_test(evaluation_refuses_before_it_works),
+        cmocka_unit_test(detection_is_measured),
         cmocka_unit_test(the_service_starts_and_stops),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
