@@ -4,6 +4,16 @@
 #include <string.h>
 
 static const struct frt_pass table[] = {
+    {"constants", frt_pass_constants, FRT_PASS_PLAIN, "what does not depend on the input is computed once"},
+    {"identity", frt_pass_identity, FRT_PASS_PLAIN, "Identity and Dropout, which do nothing, are taken out"},
+    {"gemm", frt_pass_gemm, FRT_PASS_PLAIN, "MatMul and the sum behind it as one Gemm"},
+    {"clip", frt_pass_clip, FRT_PASS_PLAIN,
+     "Min and Max with constants as Clip or Relu, parts of the layer before"},
+    {"batchnorm", frt_pass_batchnorm, FRT_PASS_PLAIN,
+     "BatchNormalization into the weights of the layer beside it"},
+    {"scale", frt_pass_scale, FRT_PASS_PLAIN,
+     "products and sums with constants into the weights of the layer beside them"},
+    {"dead", frt_pass_dead, FRT_PASS_PLAIN, "nodes and weights that nobody reads are taken out"},
     {"prelu", frt_pass_prelu, FRT_PASS_BLOCKED,
      "PReLU as relu and multiply-add: the runtime's blocked layout has none"},
     {"groups", frt_pass_groups, FRT_PASS_BLOCKED,

@@ -17,113 +17,46 @@
 #include "core/mem.h"
 #include "infer/infer.h"
 #include "model/model_file.h"
+#include "model/pass_fixtures.h"
 #include "model/rewrite.h"
 
-#define SHAPE(...)                                                                                             \
-    ((struct frt_onnx_shape){.n_dims = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                     \
-                             .dims = {__VA_ARGS__}})
-/* Relative to the largest output: what reordering f32 sums may change. */
-#define TOLERANCE 1e-4
-enum { SIDE = 12, CHANNELS = 32, MAX_OUT = 1 << 16, SKIPPED = 77 };
-
-static struct frt_backend *backend; /* NULL: no runtime */
-
-static uint32_t seed = 1;
-static float draw(void)
-{
-    seed = seed * 1664525U + 1013904223U;
-    return (float)(seed >> 8) / (float)(1 << 23) - 1.0F;
-}
-
-static int weights(struct frt_onnx_graph *g, const char *name, struct frt_onnx_shape shape, float scale)
-{
-    int value = FRT_ONNX_NONE;
-    float *to = frt_onnx_const_space(g, name, &shape, &value);
-    for (int64_t i = 0; to != NULL && i < frt_onnx_shape_size(&shape); i++)
-        to[i] = scale * draw();
-    return value;
-}
-
-static int conv(struct frt_onnx_graph *g, int x, int w, int64_t outputs, int64_t group, int64_t pad)
-{
-    const struct frt_onnx_node node = {
-        .op = "Conv",
-        .n_inputs = 2,
-        .inputs = {x, w},
-        .outputs = {SHAPE(-1, outputs, SIDE, SIDE)},
-        .n_attributes = 2,
-        .attributes = {{.name = "group", .kind = FRT_ONNX_INT, .i = group},
-                       {.name = "pads", .kind = FRT_ONNX_INTS, .n_ints = 4, .ints = {pad, pad, pad, pad}}}};
-    return frt_onnx_node_add(g, &node);
-}
-
-static int prelu(struct frt_onnx_graph *g, int x, int slopes)
-{
-    const struct frt_onnx_node node = {
-        .op = "PRelu", .n_inputs = 2, .inputs = {x, slopes}, .outputs = {frt_onnx_shape_of(g, x)}};
-    return frt_onnx_node_add(g, &node);
-}
-
-struct file {
-    uint8_t *bytes;
-    size_t size;
-};
-
-/* CONSUMES g. */
-static struct file file_of(struct frt_onnx_graph *g, int y)
-{
-    struct file file = {0};
-    struct frt_error err = {0};
-    frt_onnx_output(g, y, "y");
-    if (frt_onnx_serialise(g, &file.bytes, &file.size, &err) != FRT_OK)
-        fail_msg("%s", err.text);
-    frt_onnx_free(g);
-    return file;
-}
-
-static struct frt_onnx_graph *graph_new(int *x)
-{
-    struct frt_onnx_graph *g = NULL;
-    struct frt_onnx_shape shape = SHAPE(-1, 3, SIDE, SIDE);
-    assert_int_equal(frt_onnx_new("test", &g, NULL), FRT_OK);
-    *x = frt_onnx_input(g, "x", &shape);
-    return g;
-}
+enum { SKIPPED = 77 };
 
 /* 3 → CHANNELS by 3 × 3, then PReLU. */
-static struct file prelu_file(struct frt_onnx_shape slopes, float scale)
+static struct fixture_file_bytes prelu_file(struct frt_onnx_shape slopes, float scale)
 {
     int x;
-    struct frt_onnx_graph *g = graph_new(&x);
-    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
-    int c = conv(g, x, w, CHANNELS, 1, 1);
-    int a = weights(g, "a", slopes, scale);
-    return file_of(g, prelu(g, c, a));
+    struct frt_onnx_graph *g = fixture_graph(&x);
+    int w = fixture_weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+    int c = fixture_conv(g, x, w, CHANNELS, 1, 1);
+    int a = fixture_weights(g, "a", slopes, scale);
+    return fixture_file(g, fixture_prelu(g, c, a));
 }
 
 /* Slopes that would let a PReLU be folded, but somebody else reads what the convolution gives. */
-static struct file shared_file(void)
+static struct fixture_file_bytes shared_file(void)
 {
     int x;
-    struct frt_onnx_graph *g = graph_new(&x);
-    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
-    int c = conv(g, x, w, CHANNELS, 1, 1);
-    int a = weights(g, "a", SHAPE(CHANNELS, 1, 1), 0.9F);
-    int p = prelu(g, c, a);
+    struct frt_onnx_graph *g = fixture_graph(&x);
+    int w = fixture_weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+    int c = fixture_conv(g, x, w, CHANNELS, 1, 1);
+    int a = fixture_weights(g, "a", SHAPE(CHANNELS, 1, 1), 0.9F);
+    int p = fixture_prelu(g, c, a);
     const struct frt_onnx_node sum = {
         .op = "Add", .n_inputs = 2, .inputs = {c, p}, .outputs = {frt_onnx_shape_of(g, c)}};
-    return file_of(g, frt_onnx_node_add(g, &sum));
+    return fixture_file(g, frt_onnx_node_add(g, &sum));
 }
 
 /* A normalisation between convolution and PReLU. */
-static struct file normalised_file(void)
+static struct fixture_file_bytes normalised_file(void)
 {
     int x;
-    struct frt_onnx_graph *g = graph_new(&x);
-    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
-    int c = conv(g, x, w, CHANNELS, 1, 1);
-    int scale = weights(g, "scale", SHAPE(CHANNELS), 1), shift = weights(g, "shift", SHAPE(CHANNELS), 1);
-    int mean = weights(g, "mean", SHAPE(CHANNELS), 1), variance = FRT_ONNX_NONE;
+    struct frt_onnx_graph *g = fixture_graph(&x);
+    int w = fixture_weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+    int c = fixture_conv(g, x, w, CHANNELS, 1, 1);
+    int scale = fixture_weights(g, "scale", SHAPE(CHANNELS), 1),
+        shift = fixture_weights(g, "shift", SHAPE(CHANNELS), 1);
+    int mean = fixture_weights(g, "mean", SHAPE(CHANNELS), 1), variance = FRT_ONNX_NONE;
     float *to = frt_onnx_const_space(g, "variance", &SHAPE(CHANNELS), &variance);
     for (int i = 0; to != NULL && i < CHANNELS; i++)
         to[i] = 0.5F + (float)i / CHANNELS;
@@ -132,49 +65,8 @@ static struct file normalised_file(void)
                                        .inputs = {c, scale, shift, mean, variance},
                                        .outputs = {frt_onnx_shape_of(g, c)}};
     int n = frt_onnx_node_add(g, &node);
-    int a = weights(g, "a", SHAPE(CHANNELS, 1, 1), 0.9F);
-    return file_of(g, prelu(g, n, a));
-}
-
-static size_t run(const void *bytes, size_t size, int64_t batch, int64_t side, float *out)
-{
-    struct frt_session *session = NULL;
-    struct frt_error err = {0};
-    struct frt_outputs outputs;
-    if (frt_session_open_bytes(backend, bytes, size, &session, &err) != FRT_OK)
-        fail_msg("%s", err.text);
-    const size_t n = (size_t)(batch * 3 * side * side);
-    float *in = frt_alloc_array(n, sizeof *in);
-    seed = 7;
-    for (size_t i = 0; i < n; i++)
-        in[i] = draw();
-    const struct frt_tensor tensor = {.data = in, .n_dims = 4, .dims = {batch, 3, side, side}};
-    if (frt_session_run(session, &tensor, 1, &outputs, &err) != FRT_OK)
-        fail_msg("%s", err.text);
-    const size_t count = frt_tensor_size(&outputs.tensors[0]);
-    assert_in_range(count, 1, MAX_OUT);
-    memcpy(out, outputs.tensors[0].data, count * sizeof *out);
-    frt_outputs_release(&outputs);
-    frt_session_free(session);
-    frt_free(in);
-    return count;
-}
-
-static void assert_same_results(const struct file *before, const void *after, size_t size, int64_t side)
-{
-    static float a[MAX_OUT], b[MAX_OUT];
-    double largest = 0, difference = 0;
-    if (backend == NULL)
-        return;
-    const size_t n = run(before->bytes, before->size, 2, side, a);
-    assert_int_equal(run(after, size, 2, side, b), n);
-    for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs((double)a[i]));
-        difference = fmax(difference, fabs((double)a[i] - (double)b[i]));
-    }
-    assert_true(largest > 0);
-    if (!(difference <= TOLERANCE * largest))
-        fail_msg("results differ by %g of %g", difference, largest);
+    int a = fixture_weights(g, "a", SHAPE(CHANNELS, 1, 1), 0.9F);
+    return fixture_file(g, fixture_prelu(g, n, a));
 }
 
 /* ------------------------------------------------------------------ passes */
@@ -188,7 +80,7 @@ static uint32_t count_op(const struct frt_onnx_model *model, const char *op)
 }
 
 /* How often the pass did something, and LeakyRelu nodes afterwards. */
-static uint32_t pass(const struct file *file, frt_pass_fn *change, uint32_t *leaky)
+static uint32_t pass(const struct fixture_file_bytes *file, frt_pass_fn *change, uint32_t *leaky)
 {
     uint32_t changed = 0, again = 0;
     struct frt_onnx_model *model = NULL;
@@ -200,7 +92,7 @@ static uint32_t pass(const struct file *file, frt_pass_fn *change, uint32_t *lea
     if (leaky != NULL)
         *leaky = count_op(model, "LeakyRelu");
     frt_onnx_model_free(model);
-    assert_same_results(file, out, size, SIDE);
+    fixture_assert_same(file, out, size, SIDE);
     /* nothing is left to do for the same pass */
     assert_int_equal(frt_onnx_model_parse(out, size, &model, NULL), FRT_OK);
     assert_int_equal(change(model, &again, NULL), FRT_OK);
@@ -216,9 +108,9 @@ static void prelus_become_convolutions(void **state)
     /* slopes from -3 to 3: negative ones, and ones over 1, are as exact as the usual ones, which are folded */
     const struct frt_onnx_shape shapes[] = {SHAPE(CHANNELS, 1, 1), SHAPE(1, CHANNELS, 1, 1)};
     for (size_t i = 0; i < 6; i++) {
-        struct file file = i < 4    ? prelu_file(shapes[i % 2], i < 2 ? 3.0F : 0.9F)
-                           : i == 4 ? shared_file()
-                                    : normalised_file();
+        struct fixture_file_bytes file = i < 4    ? prelu_file(shapes[i % 2], i < 2 ? 3.0F : 0.9F)
+                                         : i == 4 ? shared_file()
+                                                  : normalised_file();
         assert_true(frt_rewrite_pays(file.bytes, file.size));
         uint32_t leaky = 0;
         assert_int_equal(pass(&file, frt_pass_prelu, &leaky), 1);
@@ -230,7 +122,7 @@ static void prelus_become_convolutions(void **state)
 static void one_slope_becomes_leaky(void **state)
 {
     (void)state;
-    struct file file = prelu_file(SHAPE(1), 0.3F);
+    struct fixture_file_bytes file = prelu_file(SHAPE(1), 0.3F);
     uint32_t leaky = 0;
     assert_int_equal(pass(&file, frt_pass_prelu, &leaky), 1);
     assert_int_equal(leaky, 1);
@@ -243,12 +135,13 @@ static void narrow_groups_become_wide(void **state)
     const int64_t per_group[] = {2, 4, 8, 2};
     for (size_t i = 0; i < 4; i++) {
         int x;
-        struct frt_onnx_graph *g = graph_new(&x);
-        int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
-        int c = conv(g, x, w, CHANNELS, 1, 1);
+        struct frt_onnx_graph *g = fixture_graph(&x);
+        int w = fixture_weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F);
+        int c = fixture_conv(g, x, w, CHANNELS, 1, 1);
         const int64_t outputs = i == 3 ? 2 * CHANNELS : CHANNELS; /* two in, four out: no pairs */
-        int v = weights(g, "v", SHAPE(outputs, per_group[i], 3, 3), 0.5F);
-        struct file file = file_of(g, conv(g, c, v, outputs, CHANNELS / per_group[i], 1));
+        int v = fixture_weights(g, "v", SHAPE(outputs, per_group[i], 3, 3), 0.5F);
+        struct fixture_file_bytes file =
+            fixture_file(g, fixture_conv(g, c, v, outputs, CHANNELS / per_group[i], 1));
         assert_int_equal(pass(&file, frt_pass_groups, NULL), 1);
         frt_free(file.bytes);
     }
@@ -258,21 +151,21 @@ static void what_does_not_fit_stays(void **state)
 {
     (void)state;
     struct frt_onnx_shape per_pixel = SHAPE(CHANNELS, SIDE, SIDE);
-    struct file file = prelu_file(per_pixel, 0.3F);
+    struct fixture_file_bytes file = prelu_file(per_pixel, 0.3F);
     assert_int_equal(pass(&file, frt_pass_prelu, NULL), 0);
     frt_free(file.bytes);
 
     int x; /* what the PReLU follows is not known to have channels */
-    struct frt_onnx_graph *g = graph_new(&x);
-    int a = weights(g, "a", SHAPE(3, 1, 1), 0.3F);
-    file = file_of(g, prelu(g, x, a));
+    struct frt_onnx_graph *g = fixture_graph(&x);
+    int a = fixture_weights(g, "a", SHAPE(3, 1, 1), 0.3F);
+    file = fixture_file(g, fixture_prelu(g, x, a));
     assert_int_equal(pass(&file, frt_pass_prelu, NULL), 0);
     frt_free(file.bytes);
 
-    g = graph_new(&x); /* depthwise, and dense: neither is narrow */
-    int w = weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F), c = conv(g, x, w, CHANNELS, 1, 1);
-    int v = weights(g, "v", SHAPE(CHANNELS, 1, 3, 3), 0.5F);
-    file = file_of(g, conv(g, c, v, CHANNELS, CHANNELS, 1));
+    g = fixture_graph(&x); /* depthwise, and dense: neither is narrow */
+    int w = fixture_weights(g, "w", SHAPE(CHANNELS, 3, 3, 3), 0.5F), c = fixture_conv(g, x, w, CHANNELS, 1, 1);
+    int v = fixture_weights(g, "v", SHAPE(CHANNELS, 1, 3, 3), 0.5F);
+    file = fixture_file(g, fixture_conv(g, c, v, CHANNELS, CHANNELS, 1));
     assert_int_equal(pass(&file, frt_pass_groups, NULL), 0);
     assert_false(frt_rewrite_pays(file.bytes, file.size));
     uint8_t *out = NULL;
@@ -287,7 +180,7 @@ static void what_does_not_fit_stays(void **state)
 static void damaged_files_are_refused_or_survived(void **state)
 {
     (void)state;
-    struct file file = prelu_file(SHAPE(CHANNELS, 1, 1), 0.3F);
+    struct fixture_file_bytes file = prelu_file(SHAPE(CHANNELS, 1, 1), 0.3F);
     struct frt_error err = {0};
     for (size_t cut = 0; cut < file.size; cut += 7) {
         uint8_t *out = NULL;
@@ -330,7 +223,7 @@ static void a_bomb_is_refused(void **state)
 static void lack_of_memory(void **state)
 {
     (void)state;
-    struct file file = prelu_file(SHAPE(CHANNELS, 1, 1), 0.3F);
+    struct fixture_file_bytes file = prelu_file(SHAPE(CHANNELS, 1, 1), 0.3F);
     for (int64_t n = 0;; n++) {
         uint8_t *out = NULL;
         size_t size = 0;
@@ -362,7 +255,7 @@ static void real_embedders_give_the_same(void **state)
     } models[] = {{"w600k_mbf_dequant_fp32.onnx", 34, 1}, {"insightface_y1.converted.onnx", 33, 0}};
     const char *assets = getenv("FRT_TEST_ASSETS");
     (void)state;
-    if (backend == NULL)
+    if (fixture_backend == NULL)
         skip();
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char path[1024];
@@ -382,10 +275,10 @@ static void real_embedders_give_the_same(void **state)
         assert_int_equal(frt_pass_count_of(&report, "groups"), models[i].groups);
         uint8_t *copy = frt_alloc(size);
         memcpy(copy, bytes, size);
-        const struct file before = {copy, size};
+        const struct fixture_file_bytes before = {copy, size};
         static float a[MAX_OUT], b[MAX_OUT];
-        const size_t n = run(before.bytes, before.size, 1, 112, a);
-        assert_int_equal(run(out, out_size, 1, 112, b), n);
+        const size_t n = fixture_run(before.bytes, before.size, 1, 112, a);
+        assert_int_equal(fixture_run(out, out_size, 1, 112, b), n);
         double ab = 0, aa = 0, bb = 0;
         for (size_t k = 0; k < n; k++) {
             ab += (double)a[k] * (double)b[k];
@@ -412,11 +305,12 @@ int main(void)
         cmocka_unit_test(real_embedders_give_the_same),
     };
     struct frt_error err = {0};
-    if (frt_backend_onnxruntime_new(&(struct frt_onnxruntime_options){.threads = 1}, &backend, &err) != FRT_OK)
+    if (frt_backend_onnxruntime_new(&(struct frt_onnxruntime_options){.threads = 1}, &fixture_backend, &err) !=
+        FRT_OK)
         print_message("without the runtime results are not compared: %s\n", err.text);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (backend == NULL)
+    if (fixture_backend == NULL)
         return failed != 0 ? failed : SKIPPED; /* what matters most was not looked at */
-    frt_backend_free(backend);
+    frt_backend_free(fixture_backend);
     return failed;
 }
