@@ -65,6 +65,7 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     (void)pthread_mutex_init(&gallery->lock, NULL);
     gallery->threads = o->threads;
     gallery->read_only = o->read_only;
+    gallery->load_apart_from = GALLERY_LOAD_APART_FROM;
     enum frt_status status = frt_database_locate(o->path, located, err);
     if (status == FRT_OK) {
         (void)snprintf(gallery->path, sizeof gallery->path, "%s", located);
@@ -82,6 +83,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
         status = indexes_new(&o->index_cache, &gallery->indexes, err);
     if (status == FRT_OK)
         status = gallery_subjects_new(&o->subject_cache, &gallery->subjects, err);
+    if (status == FRT_OK)
+        status = gallery_loads_new(gallery, &gallery->loads, err);
     if (status == FRT_OK) {
         frt_store_id(gallery->store, gallery->store_id);
         status = gallery_keeper_new(gallery, o->background, &gallery->keeper, err);
@@ -98,6 +101,7 @@ void frt_gallery_close(struct frt_gallery *gallery)
 {
     if (gallery == NULL)
         return;
+    gallery_loads_free(gallery->loads);
     gallery_keeper_free(gallery->keeper);
     gallery->keeper = NULL;
     gallery_entries_free(gallery);

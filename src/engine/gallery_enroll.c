@@ -182,8 +182,13 @@ static enum frt_status neighbours(struct enrolling *e, const float *embedding, f
     if (row->dim != e->dim || strcmp(row->model, e->model) != 0)
         return gallery_mismatch(row, e->model, e->dim, err);
     status = gallery_entry_get(e->gallery, row->key, row->dim, &entry, err);
+    const struct gallery_want want = {.seq = row->seq,
+                                      .faces = row->faces,
+                                      .deadline_ms = e->options->deadline_ms,
+                                      .cancelled = e->options->cancelled,
+                                      .cancelled_arg = e->options->cancelled_arg};
     if (status == FRT_OK)
-        status = gallery_index_get(e->gallery, entry, row->seq, &index, NULL, err);
+        status = gallery_index_get(e->gallery, entry, &want, &index, NULL, err);
     if (status == FRT_OK) {
         const struct frt_index_query query = {
             .vectors = embedding,

@@ -418,8 +418,14 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
         status = index_at_hand(&ask, n, err);
     else
         status = gallery_entry_get(gallery, row->key, row->dim, &ask.entry, err);
-    if (status == FRT_OK && !at_hand)
-        status = gallery_index_get(gallery, ask.entry, row->seq, &ask.index, &out->load_ms, err);
+    if (status == FRT_OK && !at_hand) {
+        const struct gallery_want want = {.seq = row->seq,
+                                          .faces = row->faces,
+                                          .deadline_ms = options->deadline_ms,
+                                          .cancelled = options->cancelled,
+                                          .cancelled_arg = options->cancelled_arg};
+        status = gallery_index_get(gallery, ask.entry, &want, &ask.index, &out->load_ms, err);
+    }
     if (status == FRT_OK && ask.index != NULL)
         status = ask_all(&ask, embeddings, n, out->faces, err);
     out->search_ms = frt_elapsed_ms(start) - out->load_ms;
