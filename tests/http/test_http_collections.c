@@ -289,6 +289,58 @@ static void enroll_however_it_comes(void **state)
     answer_free(&a);
 }
 
+/* Of several photos one cannot be read: it is named, and the others are taken. */
+static void unreadable_photos_among_others(void **state)
+{
+    (void)state;
+    static const char garbage[] = "this is no photo";
+    const uint8_t *cut = one.data; /* a JPEG's beginning */
+    const struct part mixed[] = {part("image", garbage),
+                                 {"image", one.data, one.size},
+                                 {"image", (const char *)cut, 20},
+                                 {"image", blank.data, blank.size},
+                                 part("subject", "Ann")};
+    const struct part bad[] = {
+        part("image", garbage), {"image", (const char *)cut, 20}, part("subject", "Ann")};
+    const struct part alone[] = {part("image", garbage), part("subject", "Ann")};
+    const struct part named[] = {part("image", garbage),
+                                 {"image", one.data, one.size},
+                                 part("subject", "Ann"),
+                                 part("face_id", "ann-9")};
+    expect_ask("PUT", "/v1/collections/mixed", NULL, 201, NULL);
+    struct answer a = send_parts("/v1/collections/mixed/faces", mixed, 5);
+    expect(&a, 201, NULL);
+    assert_int_equal(frt_json_count(frt_json_get(root_of(&a), "faces")), 1);
+    const struct frt_json_value *rejected = frt_json_get(root_of(&a), "rejected");
+    assert_int_equal(frt_json_count(rejected), 3);
+    static const struct {
+        int image;
+        const char *code;
+    } wanted[] = {{0, "unsupported_image"}, {2, "bad_image"}, {3, "no_face"}};
+    size_t i = 0;
+    for (const struct frt_json_value *r = frt_json_first(rejected); r != NULL; r = frt_json_next(r), i++) {
+        assert_int_equal((int)number(r, "image"), wanted[i].image);
+        assert_string_equal(text(r, "code"), wanted[i].code);
+        assert_true(strlen(text(r, "detail")) > 5);
+    }
+    answer_free(&a);
+    a = send_parts("/v1/collections/mixed/faces", bad, 3);
+    expect(&a, 415, "unsupported_image");
+    assert_non_null(strstr(a.body, "image 0"));
+    assert_int_equal(frt_json_count(frt_json_get(root_of(&a), "rejected")), 2);
+    answer_free(&a);
+    a = send_parts("/v1/collections/mixed/faces", alone, 2);
+    expect(&a, 415, "unsupported_image");
+    answer_free(&a);
+    a = send_parts("/v1/collections/mixed/faces", named, 4); /* which of them would it be? */
+    expect(&a, 400, "bad_request");
+    answer_free(&a);
+    a = ask("GET", "/v1/collections/mixed", NULL);
+    assert_int_equal((int)number(root_of(&a), "faces"), 1);
+    answer_free(&a);
+    expect_ask("DELETE", "/v1/collections/mixed", NULL, 200, NULL);
+}
+
 static void enrollments_that_are_refused(void **state)
 {
     static const struct {
@@ -572,6 +624,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names_and_settings_that_are_wrong),
         cmocka_unit_test(paths_and_methods),
         cmocka_unit_test(enroll_however_it_comes),
+        cmocka_unit_test(unreadable_photos_among_others),
         cmocka_unit_test(enrollments_that_are_refused),
         cmocka_unit_test(enroll_and_search_by_embedding),
         cmocka_unit_test(search),
