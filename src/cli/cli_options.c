@@ -76,6 +76,27 @@ static const struct cli_option import_options[] = {
           "The pack's folder, made if absent. Default: packs/default in the data folder."),
     FLAG("quiet", 'q', "Do not show progress."), END};
 
+static const struct cli_option pull_options[] = {
+    VALUE("to", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "The folder of packs, made if absent. Default: packs in the data folder."),
+    VALUE("name", 0, "NAME", CLI_COMPLETE_NONE,
+          "Call the new pack's folder so. Default: as the catalogue or its manifest calls it."),
+    VALUE("mirror", 0, "WHERE", CLI_COMPLETE_FOLDER,
+          "A URL or a folder: where the catalogue's files are instead, by their file names. Default: "
+          "$FRT_MODELS_MIRROR, else where "
+          "their authors publish them."),
+    VALUE("sha256", 0, "DIGITS", CLI_COMPLETE_NONE,
+          "The SHA-256 that FILE or URL must have. A URL that is not in the catalogue needs it. Default: the "
+          "catalogue's."),
+    FLAG("accept-licence", 0, "Say that you have read the licence and accept it; nobody is asked."),
+    VALUE("catalogue", 0, "FILE", CLI_COMPLETE_FILE,
+          "Another catalogue of packs (docs/formats/catalogue-v1.md). Default: the one compiled in."),
+    VALUE("ca-file", 0, "FILE", CLI_COMPLETE_FILE,
+          "Trust the authorities of this PEM file instead of the system's. Default: the system's."),
+    FLAG("force", 'f', "Replace a pack of this name."),
+    FLAG("quiet", 'q', "Do not show progress."),
+    END};
+
 static const struct cli_option eval_options[] = {
     VALUE("images", 'i', "FOLDER", CLI_COMPLETE_FOLDER,
           "Photos in LFW's layout: FOLDER/Name/Name_0001.jpg. Needed, there is no default."),
@@ -241,6 +262,7 @@ const struct cli_option *const cli_embed_options[] = {embed_options, face_option
                                                       draw_options,  json_option,  NULL};
 const struct cli_option *const cli_verify_options[] = {verify_options, model_options, json_option, NULL};
 const struct cli_option *const cli_import_options[] = {import_options, json_option, NULL};
+const struct cli_option *const cli_pull_options[] = {pull_options, json_option, NULL};
 const struct cli_option *const cli_pack_options[] = {pack_option, json_option, NULL};
 const struct cli_option *const cli_eval_options[] = {eval_options, model_options, batch_options, json_option,
                                                      NULL};

@@ -11,6 +11,7 @@ extern const struct cli_option *const cli_detect_options[];
 extern const struct cli_option *const cli_embed_options[];
 extern const struct cli_option *const cli_verify_options[];
 extern const struct cli_option *const cli_import_options[];
+extern const struct cli_option *const cli_pull_options[];
 extern const struct cli_option *const cli_pack_options[];
 extern const struct cli_option *const cli_eval_options[];
 extern const struct cli_option *const cli_eval_identify_options[];

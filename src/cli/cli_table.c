@@ -367,6 +367,37 @@ const struct cli_command cli_commands[] = {
                  "frt models import --from node_modules --to data/packs/default\n  What 'make serve' does.\n",
      .see_also = "frt models list, frt models verify",
      .run = cli_models_import},
+    {.name = "models pull",
+     .arguments = "[NAME|FILE|URL]",
+     .max_arguments = 1,
+     .summary = "fetch a well-known pack, or install one from a file",
+     .description =
+         "Fetches the files of a pack that the catalogue knows, checks each against its pinned SHA-256, and "
+         "makes a "
+         "pack of them below the data folder. Without an argument it lists the catalogue. FILE is a file of "
+         "the "
+         "catalogue that was fetched by other means, a zip archive that holds a manifest.json, or a folder "
+         "that "
+         "does; URL is such an archive.\n\n"
+         "A licence that forbids commercial use is shown, and has to be accepted: on a terminal by answering, "
+         "in a "
+         "script with --accept-licence. Without either the exit status is 2 and nothing is fetched.\n\n"
+         "What broke off is taken up again by the same command. A file with another sum is not used: the exit "
+         "status "
+         "is 6, and the pack that stood there stays. https_proxy, http_proxy, all_proxy and no_proxy are "
+         "heeded. "
+         "Certificates are always checked.",
+     .groups = cli_pull_options,
+     .examples =
+         "frt models pull\n  What there is.\n"
+         "frt models pull opencv-zoo && frt serve --pack data/packs/opencv-zoo\n  A pack that is free for any "
+         "use.\n"
+         "frt models pull buffalo_l --accept-licence --mirror /mnt/models\n  Without a network: "
+         "/mnt/models/buffalo_l.zip is used, if its sum is right.\n"
+         "frt models pull https://models.example.org/ours.zip --sha256 d2a8…\n  A pack of your own.\n",
+     .see_also = "frt models import, frt models list",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_models_pull},
     {.name = "models verify",
      .arguments = "",
      .summary = "check a pack's files and load every model",
@@ -601,6 +632,10 @@ const char *const cli_environment[] = {
     "FRT_DATABASE\tthe database of collections, users and keys",
     "FRT_INDEX_ENGINE\twhat searches: native or faiss",
     "FRT_RUNTIME\tthe ONNX Runtime library to load",
+    "FRT_MODELS_MIRROR\twhere 'frt models pull' finds the catalogue's files instead: a folder or a URL",
+    ("https_proxy, http_proxy, all_proxy, no_proxy\tthe proxy that 'frt models pull' goes through, and where "
+     "it "
+     "goes without"),
     "FRT_CONFIG\tthe settings file of serve and doctor; their settings are variables, too: FRT_LISTEN, …",
     "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, avx512vnni, neon",
     "NO_COLOR\twhen set and not empty, text has no colours",
