@@ -437,7 +437,7 @@ const struct cli_command cli_commands[] = {
      .groups = cli_eval_identify_options,
      .examples =
          "frt eval identify lfw --plot identify.svg --out report.json\n  A table, curves and the report.\n",
-     .see_also = "frt search, frt collections set, frt eval pairs",
+     .see_also = "frt calibrate, frt search, frt collections set, frt eval pairs",
      .complete = CLI_COMPLETE_FOLDER,
      .run = cli_eval_identify},
     {.name = "eval detect",
@@ -462,6 +462,36 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt detect, frt eval pairs, frt models list",
      .complete = CLI_COMPLETE_FOLDER,
      .run = cli_eval_detect},
+    {.name = "calibrate",
+     .arguments = "[FOLDER]",
+     .min_arguments = 0,
+     .max_arguments = 1,
+     .summary = "find the threshold for a rate of false matches",
+     .description = "Measures how often different people are taken for one another, and the same person is "
+                    "missed, on the photos "
+                    "FOLDER/NAME/photo.jpg, or with --collection on the enrolled faces of a collection: at "
+                    "which thresholds, with "
+                    "95 % intervals, for two photos and for searches in galleries of several sizes. With --fmr "
+                    "or --fpir it "
+                    "recommends a threshold. What fewer than ten false matches are behind is read from a tail "
+                    "fitted to the highest "
+                    "scores and marked as extrapolated; what is too far from the data is refused, and the exit "
+                    "status is then 1.\n\n"
+                    "--apply keeps the result as the pack's threshold table, or as the collection's: its "
+                    "searches then take the "
+                    "threshold that the number of people and the share of strangers that may be named ask for, "
+                    "also as it grows. "
+                    "Errors in the labels count as false matches; docs/thresholds.md says how to read it all.",
+     .groups = cli_calibrate_options,
+     .examples =
+         "frt calibrate lfw --fpir 0.001 --people 5000\n  One false alarm in a thousand strangers, in a "
+         "gallery of 5,000.\n"
+         "frt calibrate --collection staff --fpir 0.001 --apply\n  On its own people, and from now on.\n"
+         "frt calibrate lfw --fmr 1e-4 --det det.svg --scores scores.svg\n  For comparing two photos, with "
+         "plots.\n",
+     .see_also = "frt collections set, frt eval identify, frt search",
+     .complete = CLI_COMPLETE_FOLDER,
+     .run = cli_calibrate},
     {.name = "serve",
      .arguments = "",
      .summary = "run the HTTP service",
