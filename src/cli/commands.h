@@ -39,11 +39,8 @@ int cli_models_pull(struct cli_run *run);
 int cli_models_verify(struct cli_run *run);
 int cli_eval_pairs(struct cli_run *run);
 int cli_eval_identify(struct cli_run *run);
-<<<<<<< HEAD
 int cli_eval_detect(struct cli_run *run);
-=======
 int cli_calibrate(struct cli_run *run);
->>>>>>> 773c69f (engine, store, http, cli: frt calibrate; thresholds of searches from tables that were measured)
 int cli_serve(struct cli_run *run);
 int cli_doctor(struct cli_run *run);
 int cli_completion_bash(struct cli_run *run);

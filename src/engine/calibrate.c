@@ -184,7 +184,7 @@ static enum frt_status estimate(const struct study *s, const struct frt_comparis
             *t = fmin(list[i].threshold + (list[i].coarse ? 0 : spread[i]) * (*t - list[i].threshold), 1);
             one[b] = *t;
         }
-        const struct frt_interval middle = frt_middle(one, s->samples);
+        const struct frt_range95 middle = frt_middle(one, s->samples);
         list[i].low = fmin(middle.low, list[i].threshold);
         list[i].high = fmax(middle.high, list[i].threshold);
         if (list[i].refused)
@@ -214,14 +214,14 @@ static double independent(const struct frt_mates *mates, size_t n_people)
 
 /* Of a share of misses: the samples' middle, and where few misses are behind it that of independent people,
  * too. */
-static struct frt_interval of_misses(double share, double mates, double independent_people, double *drawn,
+static struct frt_range95 of_misses(double share, double mates, double independent_people, double *drawn,
                                      uint32_t samples)
 {
-    struct frt_interval out = frt_middle(drawn, samples);
+    struct frt_range95 out = frt_middle(drawn, samples);
     if (isnan(share) || !(independent_people > 0))
-        return (struct frt_interval){0, 1};
+        return (struct frt_range95){0, 1};
     if (share * mates < 2 * FRT_CALIBRATE_ERRORS) {
-        const struct frt_interval exact = frt_rate_interval(share * independent_people, independent_people);
+        const struct frt_range95 exact = frt_rate_interval(share * independent_people, independent_people);
         out.low = fmin(out.low, exact.low);
         out.high = fmax(out.high, exact.high);
     }
@@ -259,7 +259,7 @@ static enum frt_status rows_of(const struct study *s, const struct frt_compariso
         for (uint32_t b = 0; b < s->samples; b++)
             if (!isnan(missed[(size_t)b * n + i]))
                 one[k++] = missed[(size_t)b * n + i];
-        const struct frt_interval interval = of_misses(shares[i], (double)mates->n, people, one, k);
+        const struct frt_range95 interval = of_misses(shares[i], (double)mates->n, people, one, k);
         const bool refused = list[i].refused;
         out[i] = (struct frt_table_row){.fmr = list[i].rate,
                                         .threshold = (float)list[i].threshold,
@@ -358,7 +358,7 @@ static enum frt_status measure_row(const struct study *s, const struct frt_compa
             status = frt_open_set_rates(c, sample(s, b), row->people, &row->threshold, 1, &one[b], err);
             one[b] = row->measured_fpir + spread * (one[b] - row->measured_fpir);
         }
-        const struct frt_interval middle = frt_middle(one, status == FRT_OK ? s->samples : 0);
+        const struct frt_range95 middle = frt_middle(one, status == FRT_OK ? s->samples : 0);
         row->measured_low = fmax(0, fmin(middle.low, row->measured_fpir));
         row->measured_high = fmax(middle.high, row->measured_fpir);
     }
@@ -370,7 +370,7 @@ static enum frt_status measure_row(const struct study *s, const struct frt_compa
                                    templates - 1);
             n += isnan(one[n]) ? 0 : 1;
         }
-        const struct frt_interval interval =
+        const struct frt_range95 interval =
             of_misses(row->fnir, (double)mates->n, independent(mates, s->n_people), one, n);
         row->fnir_low = interval.low;
         row->fnir_high = interval.high;

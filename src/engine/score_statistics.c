@@ -83,9 +83,9 @@ static double beta_quantile(double a, double b, double share)
     return high;
 }
 
-struct frt_interval frt_rate_interval(double errors, double n)
+struct frt_range95 frt_rate_interval(double errors, double n)
 {
-    struct frt_interval out = {0, 1};
+    struct frt_range95 out = {0, 1};
     if (!(n > 0) || !(errors >= 0) || errors > n)
         return out;
     if (errors > 0)
@@ -117,10 +117,10 @@ double frt_percentile(double *values, size_t n, double share)
     return sorted_percentile(values, n, share);
 }
 
-struct frt_interval frt_middle(double *values, size_t n)
+struct frt_range95 frt_middle(double *values, size_t n)
 {
     const double low = frt_percentile(values, n, 0.025);
-    return (struct frt_interval){low, sorted_percentile(values, n, 0.975)};
+    return (struct frt_range95){low, sorted_percentile(values, n, 0.975)};
 }
 
 /* -------------------------------------------------------------------- tail */

@@ -22,16 +22,16 @@ uint64_t frt_seeded_next(uint64_t *state);
 size_t frt_seeded_below(uint64_t *state, size_t n);
 void frt_seeded_shuffle(size_t *list, size_t n, uint64_t *state);
 
-struct frt_interval {
+struct frt_range95 {
     double low, high;
 };
 
 /** 95 % interval of the share that `errors` of `n` estimate; both may be fractions. {0, 1} when n is 0. */
-struct frt_interval frt_rate_interval(double errors, double n);
+struct frt_range95 frt_rate_interval(double errors, double n);
 /** The value below which the share lies, interpolated; sorts. NaN without values. */
 double frt_percentile(double *values, size_t n, double share);
 /** The middle 95 %; sorts. */
-struct frt_interval frt_middle(double *values, size_t n);
+struct frt_range95 frt_middle(double *values, size_t n);
 
 struct frt_tail {
     double above;        /* score where the tail begins */

@@ -125,7 +125,7 @@ static void intervals_of_rates(void **state)
     } known[] = {
         {0, 100, 0, 0.0362}, {10, 100, 0.0490, 0.1762}, {50, 100, 0.3983, 0.6017}, {10, 1000, 0.0048, 0.0183}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        const struct frt_interval x = frt_rate_interval(known[i].errors, known[i].n);
+        const struct frt_range95 x = frt_rate_interval(known[i].errors, known[i].n);
         assert_true(fabs(x.low - known[i].low) < 6e-5 && fabs(x.high - known[i].high) < 6e-5);
     }
     /* nobody of n: the rule of three, with 3.69 for a two-sided interval */
