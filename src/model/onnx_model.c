@@ -79,6 +79,15 @@ enum frt_status frt_onnx_model_parse(const void *bytes, size_t size, struct frt_
     return status;
 }
 
+void frt_onnx_model_swap(struct frt_onnx_model *a, struct frt_onnx_model *b)
+{
+    struct frt_onnx_model other = *a;
+    *a = *b;
+    *b = other;
+    a->allocator.allocator_data = a; /* the bytes taken are counted where they now belong */
+    b->allocator.allocator_data = b;
+}
+
 void frt_onnx_model_free(struct frt_onnx_model *model)
 {
     if (model == NULL)

@@ -34,6 +34,8 @@ struct frt_onnx_model;
 /** Errors: FRT_EBAD_MODEL (not an ONNX file, or one that takes too much memory), FRT_ENOMEM. `out` is owned. */
 FRT_NODISCARD enum frt_status frt_onnx_model_parse(const void *bytes, size_t size, struct frt_onnx_model **out,
                                                    struct frt_error *err);
+/** Each becomes the other; what was borrowed from either goes along. */
+void frt_onnx_model_swap(struct frt_onnx_model *a, struct frt_onnx_model *b);
 /** NULL is fine. */
 void frt_onnx_model_free(struct frt_onnx_model *model);
 /** The file's bytes; weights that nobody reads any more are left out. `bytes` is owned (frt_free). */

@@ -1,4 +1,4 @@
-/* rooms: core model */
+/* rooms: model infer simd core */
 /* Model files: read, rewritten, written. */
 #include "core/mem.h"
 #include "model/rewrite.h"
