@@ -79,6 +79,7 @@ enum frt_status {
     FRT_ESPOOF = 30,                /* the face looks like a print, a screen or a mask */
     FRT_ESTORAGE_FULL = 31,         /* the disk is full; nothing was changed */
     FRT_ESTORE_DAMAGED = 32,        /* a database or snapshot is corrupt or not ours */
+    FRT_EINDEX_NOT_READY = 33,      /* a large collection's index is being loaded; try again later */
     FRT_STATUS_COUNT
 };
 
@@ -88,6 +89,7 @@ enum frt_status {
 struct frt_error {
     enum frt_status status;
     char text[FRT_ERROR_TEXT_MAX]; /* one sentence, NUL-terminated, no secrets, valid UTF-8 */
+    uint32_t retry_after_s;        /* when to try again, where that is known; else 0 */
 };
 
 /** Stable machine-readable word for a status, e.g. "no_face". Static storage, never NULL. */

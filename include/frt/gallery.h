@@ -55,7 +55,8 @@ FRT_API FRT_NODISCARD enum frt_status frt_gallery_check(struct frt_gallery *gall
 enum frt_collection_setting {
     FRT_COLLECTION_THRESHOLD = 1 << 0,
     FRT_COLLECTION_TARGET_FPIR = 1 << 1,
-    FRT_COLLECTION_METADATA = 1 << 2
+    FRT_COLLECTION_METADATA = 1 << 2,
+    FRT_COLLECTION_CALIBRATION = 1 << 3
 };
 
 struct frt_collection_settings {
@@ -64,6 +65,9 @@ struct frt_collection_settings {
     float threshold;      /* cosine from which a face is a match, -1..1; NaN = frt_pack_search_threshold */
     double target_fpir;   /* share of unknown probes that may come out as a match, 0..1; NaN = 0.01 */
     const char *metadata; /* JSON object, at most 16 KiB; NULL or "" = {} */
+    /* Threshold table measured on its own people (docs/formats/thresholds-v1.md), at most 32 KiB; NULL or "" =
+     * none: the pack's is used. */
+    const char *calibration;
 };
 
 struct frt_collection_info {
@@ -72,7 +76,8 @@ struct frt_collection_info {
     uint32_t dim;
     float threshold; /* NaN = frt_pack_search_threshold */
     double target_fpir;
-    char *metadata; /* owned */
+    char *metadata;    /* owned */
+    char *calibration; /* owned; "" = none */
     uint64_t faces, subjects, seq;
     int64_t created_ms; /* since 1970 */
     /* of the index; kind "" = not loaded */
@@ -250,8 +255,9 @@ FRT_API FRT_NODISCARD enum frt_status frt_enroll_embedding(struct frt_gallery *g
  * comes out with a name.
  *
  * A face that is compared with n people has n chances of a false match, so the share of false matches of one
- * comparison must be target_fpir / n. The pack's manifest says what threshold that takes (threshold_fmr,
- * threshold_decade); a pack that does not keeps its threshold.
+ * comparison must be about target_fpir / n. The pack's threshold table says what threshold that takes, here for
+ * one photo a person (docs/thresholds.md); without one the manifest (threshold_fmr, threshold_decade); a pack
+ * that says neither keeps its threshold. A search of a collection goes by its mean number of photos a person.
  *
  * target_fpir  0..1; NaN or 0 = 0.01.
  */
@@ -276,6 +282,7 @@ struct frt_identify_options {
     bool threshold_set;
     bool every_face;             /* a subject may appear once per face; default: once */
     bool candidates;             /* also what does not pass: all top_k */
+    bool probability;            /* of a false match, with each match */
     const struct frt_pack *pack; /* frt_identify_embeddings: whose search threshold applies where no other is
                                     set; NULL = default_threshold does. Borrowed */
     float least_default; /* where neither these options, the face nor the collection has a threshold, the pack's
@@ -293,6 +300,9 @@ struct frt_match {
     char *face_id, *subject, *metadata; /* owned */
     float similarity, distance, threshold;
     bool match; /* similarity >= threshold */
+    /* Share of strangers who are as similar to anybody in a gallery of this size; 0 = not known: it was not
+     * asked for, or there is no threshold table. */
+    double false_match_probability;
 };
 struct frt_identified_face {
     struct frt_face face;      /* zeros for an embedding */

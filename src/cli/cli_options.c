@@ -76,6 +76,27 @@ static const struct cli_option import_options[] = {
           "The pack's folder, made if absent. Default: packs/default in the data folder."),
     FLAG("quiet", 'q', "Do not show progress."), END};
 
+static const struct cli_option pull_options[] = {
+    VALUE("to", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "The folder of packs, made if absent. Default: packs in the data folder."),
+    VALUE("name", 0, "NAME", CLI_COMPLETE_NONE,
+          "Call the new pack's folder so. Default: as the catalogue or its manifest calls it."),
+    VALUE("mirror", 0, "WHERE", CLI_COMPLETE_FOLDER,
+          "A URL or a folder: where the catalogue's files are instead, by their file names. Default: "
+          "$FRT_MODELS_MIRROR, else where "
+          "their authors publish them."),
+    VALUE("sha256", 0, "DIGITS", CLI_COMPLETE_NONE,
+          "The SHA-256 that FILE or URL must have. A URL that is not in the catalogue needs it. Default: the "
+          "catalogue's."),
+    FLAG("accept-licence", 0, "Say that you have read the licence and accept it; nobody is asked."),
+    VALUE("catalogue", 0, "FILE", CLI_COMPLETE_FILE,
+          "Another catalogue of packs (docs/formats/catalogue-v1.md). Default: the one compiled in."),
+    VALUE("ca-file", 0, "FILE", CLI_COMPLETE_FILE,
+          "Trust the authorities of this PEM file instead of the system's. Default: the system's."),
+    FLAG("force", 'f', "Replace a pack of this name."),
+    FLAG("quiet", 'q', "Do not show progress."),
+    END};
+
 static const struct cli_option eval_options[] = {
     VALUE("images", 'i', "FOLDER", CLI_COMPLETE_FOLDER,
           "Photos in LFW's layout: FOLDER/Name/Name_0001.jpg. Needed, there is no default."),
@@ -84,6 +105,38 @@ static const struct cli_option eval_options[] = {
     VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
     VALUE("roc", 0, "FILE", CLI_COMPLETE_FILE, "Write the ROC curve as SVG. Default: not written."),
     FLAG("force", 'f', "Replace --out and --roc files that exist."),
+    END};
+
+static const struct cli_option calibrate_options[] = {
+    VALUE("collection", 0, "NAME", CLI_COMPLETE_NONE,
+          "Measure on the subjects of this collection. Default: on FOLDER."),
+    VALUE("fmr", 0, "SHARE", CLI_COMPLETE_NONE,
+          "Recommend a threshold for two photos at which this share of pairs of different people passes: 1e-3, "
+          "say. "
+          "Default: none."),
+    VALUE("fpir", 0, "SHARE", CLI_COMPLETE_NONE,
+          "Recommend a threshold for searches at which this share of strangers is named: 0.001 is one false "
+          "alarm in a "
+          "thousand strangers. Default: none."),
+    VALUE("people", 0, "N", CLI_COMPLETE_NONE,
+          "People in the gallery that --fpir is for, 1 to 1000000000. Default: as many as there are."),
+    VALUE("enrolled", 0, "N", CLI_COMPLETE_NONE,
+          "Photos a person there, 1 to 5. Default: 1; with --collection the mean of its people."),
+    FLAG("apply", 0,
+         "Keep what was measured: beside the pack's manifest, or with --collection in the collection, with "
+         "--fpir as its "
+         "target."),
+    VALUE("table", 0, "FILE", CLI_COMPLETE_FILE, "Write the threshold table (JSON). Default: not written."),
+    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
+    VALUE("det", 0, "FILE", CLI_COMPLETE_FILE, "Write FNMR over FMR as SVG. Default: not written."),
+    VALUE("scores", 0, "FILE", CLI_COMPLETE_FILE,
+          "Write the distributions of the scores as SVG. Default: not written."),
+    VALUE("samples", 0, "N", CLI_COMPLETE_NONE,
+          "Samples of people for the intervals, 20 to 10000. Default: 300."),
+    VALUE("photos", 0, "N", CLI_COMPLETE_NONE,
+          "Photos used at most, 100 to 50000; of more, people are drawn. Default: 12000."),
+    VALUE("seed", 0, "N", CLI_COMPLETE_NONE, "Seed of what is drawn, 0 to 1000000000. Default: 0."),
+    FLAG("force", 'f', "Replace files that exist, the pack's table with --apply included."),
     END};
 
 static const struct cli_option eval_identify_options[] = {
@@ -177,6 +230,10 @@ static const struct cli_option search_options[] = {
           "Similarity from which a face is a match, -1 to 1. Default: the face's own, else the collection's, "
           "else what the pack takes for a gallery of this size."),
     FLAG("candidates", 0, "Also name the most similar subjects that are no match."),
+    FLAG("probability", 0,
+         "Say of each match how many strangers would be as similar to anybody in the collection, where a "
+         "threshold "
+         "table tells (docs/thresholds.md)."),
     {"score", "HOW",
      "How a subject of several faces scores: as its most similar face, 'best', or as their normalised mean, "
      "'fused'. Default: fused, which identifies better, see docs/eval.md.",
@@ -241,6 +298,7 @@ const struct cli_option *const cli_embed_options[] = {embed_options, face_option
                                                       draw_options,  json_option,  NULL};
 const struct cli_option *const cli_verify_options[] = {verify_options, model_options, json_option, NULL};
 const struct cli_option *const cli_import_options[] = {import_options, json_option, NULL};
+const struct cli_option *const cli_pull_options[] = {pull_options, json_option, NULL};
 const struct cli_option *const cli_pack_options[] = {pack_option, json_option, NULL};
 const struct cli_option *const cli_eval_options[] = {eval_options, model_options, batch_options, json_option,
                                                      NULL};
@@ -248,6 +306,8 @@ const struct cli_option *const cli_eval_identify_options[] = {eval_identify_opti
                                                               batch_options, json_option, NULL};
 const struct cli_option *const cli_eval_detect_options[] = {eval_detect_options, model_options, batch_options,
                                                             json_option, NULL};
+const struct cli_option *const cli_calibrate_options[] = {calibrate_options, model_options, batch_options,
+                                                          database_option,   json_option,   NULL};
 const struct cli_option *const cli_serve_options[] = {config_option, NULL};
 const struct cli_option *const cli_doctor_options[] = {config_option, json_option, NULL};
 const struct cli_option *const cli_json_options[] = {json_option, NULL};

@@ -367,6 +367,37 @@ const struct cli_command cli_commands[] = {
                  "frt models import --from node_modules --to data/packs/default\n  What 'make serve' does.\n",
      .see_also = "frt models list, frt models verify",
      .run = cli_models_import},
+    {.name = "models pull",
+     .arguments = "[NAME|FILE|URL]",
+     .max_arguments = 1,
+     .summary = "fetch a well-known pack, or install one from a file",
+     .description =
+         "Fetches the files of a pack that the catalogue knows, checks each against its pinned SHA-256, and "
+         "makes a "
+         "pack of them below the data folder. Without an argument it lists the catalogue. FILE is a file of "
+         "the "
+         "catalogue that was fetched by other means, a zip archive that holds a manifest.json, or a folder "
+         "that "
+         "does; URL is such an archive.\n\n"
+         "A licence that forbids commercial use is shown, and has to be accepted: on a terminal by answering, "
+         "in a "
+         "script with --accept-licence. Without either the exit status is 2 and nothing is fetched.\n\n"
+         "What broke off is taken up again by the same command. A file with another sum is not used: the exit "
+         "status "
+         "is 6, and the pack that stood there stays. https_proxy, http_proxy, all_proxy and no_proxy are "
+         "heeded. "
+         "Certificates are always checked.",
+     .groups = cli_pull_options,
+     .examples =
+         "frt models pull\n  What there is.\n"
+         "frt models pull opencv-zoo && frt serve --pack data/packs/opencv-zoo\n  A pack that is free for any "
+         "use.\n"
+         "frt models pull buffalo_l --accept-licence --mirror /mnt/models\n  Without a network: "
+         "/mnt/models/buffalo_l.zip is used, if its sum is right.\n"
+         "frt models pull https://models.example.org/ours.zip --sha256 d2a8…\n  A pack of your own.\n",
+     .see_also = "frt models import, frt models list",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_models_pull},
     {.name = "models verify",
      .arguments = "",
      .summary = "check a pack's files and load every model",
@@ -406,7 +437,7 @@ const struct cli_command cli_commands[] = {
      .groups = cli_eval_identify_options,
      .examples =
          "frt eval identify lfw --plot identify.svg --out report.json\n  A table, curves and the report.\n",
-     .see_also = "frt search, frt collections set, frt eval pairs",
+     .see_also = "frt calibrate, frt search, frt collections set, frt eval pairs",
      .complete = CLI_COMPLETE_FOLDER,
      .run = cli_eval_identify},
     {.name = "eval detect",
@@ -431,6 +462,36 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt detect, frt eval pairs, frt models list",
      .complete = CLI_COMPLETE_FOLDER,
      .run = cli_eval_detect},
+    {.name = "calibrate",
+     .arguments = "[FOLDER]",
+     .min_arguments = 0,
+     .max_arguments = 1,
+     .summary = "find the threshold for a rate of false matches",
+     .description = "Measures how often different people are taken for one another, and the same person is "
+                    "missed, on the photos "
+                    "FOLDER/NAME/photo.jpg, or with --collection on the enrolled faces of a collection: at "
+                    "which thresholds, with "
+                    "95 % intervals, for two photos and for searches in galleries of several sizes. With --fmr "
+                    "or --fpir it "
+                    "recommends a threshold. What fewer than ten false matches are behind is read from a tail "
+                    "fitted to the highest "
+                    "scores and marked as extrapolated; what is too far from the data is refused, and the exit "
+                    "status is then 1.\n\n"
+                    "--apply keeps the result as the pack's threshold table, or as the collection's: its "
+                    "searches then take the "
+                    "threshold that the number of people and the share of strangers that may be named ask for, "
+                    "also as it grows. "
+                    "Errors in the labels count as false matches; docs/thresholds.md says how to read it all.",
+     .groups = cli_calibrate_options,
+     .examples =
+         "frt calibrate lfw --fpir 0.001 --people 5000\n  One false alarm in a thousand strangers, in a "
+         "gallery of 5,000.\n"
+         "frt calibrate --collection staff --fpir 0.001 --apply\n  On its own people, and from now on.\n"
+         "frt calibrate lfw --fmr 1e-4 --det det.svg --scores scores.svg\n  For comparing two photos, with "
+         "plots.\n",
+     .see_also = "frt collections set, frt eval identify, frt search",
+     .complete = CLI_COMPLETE_FOLDER,
+     .run = cli_calibrate},
     {.name = "serve",
      .arguments = "",
      .summary = "run the HTTP service",
@@ -601,6 +662,10 @@ const char *const cli_environment[] = {
     "FRT_DATABASE\tthe database of collections, users and keys",
     "FRT_INDEX_ENGINE\twhat searches: native or faiss",
     "FRT_RUNTIME\tthe ONNX Runtime library to load",
+    "FRT_MODELS_MIRROR\twhere 'frt models pull' finds the catalogue's files instead: a folder or a URL",
+    ("https_proxy, http_proxy, all_proxy, no_proxy\tthe proxy that 'frt models pull' goes through, and where "
+     "it "
+     "goes without"),
     "FRT_CONFIG\tthe settings file of serve and doctor; their settings are variables, too: FRT_LISTEN, …",
     "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, avx512vnni, neon",
     "NO_COLOR\twhen set and not empty, text has no colours",

@@ -47,8 +47,49 @@ static enum frt_status read_settings(const struct cli_run *run, struct frt_colle
 
 /* ------------------------------------------------------------------- answers */
 
+/* What the pack that a search would use knows of thresholds; NULL without a pack. */
+static const struct frt_threshold_basis *basis_of_pack(struct frt_threshold_basis *storage)
+{
+    struct frt_error why; /* a search says what is wrong with it */
+    return frt_threshold_basis_of_pack(NULL, storage, &why) == FRT_OK ? storage : NULL;
+}
+
+/* What searches go by, and what that rests on. */
+static void text_threshold(struct frt_buf *out, const struct frt_collection_info *info,
+                           const struct frt_threshold_basis *basis)
+{
+    struct gallery_thresholds thresholds;
+    frt_collection_thresholds(info, basis, &thresholds);
+    const struct frt_threshold_rule *rule = &thresholds.rule;
+    if (isnan(rule->threshold)) {
+        frt_buf_append_text(out, "threshold    by the pack and the number of people\n");
+        return;
+    }
+    frt_buf_printf(out, "threshold    %.4f", (double)rule->threshold);
+    if (rule->source == FRT_THRESHOLD_SET)
+        frt_buf_append_text(out, ", as it was set");
+    else if (rule->source == FRT_THRESHOLD_PAIRS)
+        frt_buf_append_text(out, ", the pack's for two photos");
+    else if (rule->raised)
+        frt_buf_append_text(out, ", the pack's for two photos, which is enough for so few people");
+    else
+        frt_buf_printf(out, ", so that one stranger in %.0f is named; for %llu people with %.1f photos each",
+                       1 / rule->target_fpir, (unsigned long long)info->subjects, rule->size.enrolled);
+    frt_buf_append_char(out, '\n');
+    if (rule->table != NULL) {
+        frt_buf_append_text(out, "measured on  ");
+        cli_append_name(out, rule->table->measured_on);
+        frt_buf_printf(out, ", %s: %llu photos of %llu people%s\n", rule->table->date,
+                       (unsigned long long)rule->table->photos, (unsigned long long)rule->table->people,
+                       rule->source == FRT_THRESHOLD_COLLECTION ? ", its own"
+                       : rule->extrapolated                     ? "; extrapolated"
+                                                                : "");
+    }
+}
+
 static void text_collection(struct frt_buf *out, const struct frt_collection_info *info)
 {
+    struct frt_threshold_basis storage;
     char created[FRT_TIME_TEXT_SIZE];
     frt_time_text(info->created_ms, created);
     frt_buf_printf(out, "name         %s\nfaces        %llu\npeople       %llu\n", info->name,
@@ -60,10 +101,7 @@ static void text_collection(struct frt_buf *out, const struct frt_collection_inf
     } else {
         frt_buf_append_text(out, "model        none until the first face\n");
     }
-    if (isnan(info->threshold))
-        frt_buf_append_text(out, "threshold    by the pack and the number of people\n");
-    else
-        frt_buf_printf(out, "threshold    %.4f\n", (double)info->threshold);
+    text_threshold(out, info, basis_of_pack(&storage));
     if (!isnan(info->target_fpir))
         frt_buf_printf(out, "target-fpir  %g\n", info->target_fpir);
     frt_buf_append_text(out, "metadata     ");
@@ -76,6 +114,7 @@ static enum frt_status show(const struct cli_run *run, struct frt_gallery *galle
                             struct frt_error *err)
 {
     struct frt_collection_info info;
+    struct frt_threshold_basis storage;
     struct frt_json_writer w;
     struct frt_buf out;
     enum frt_status status = frt_collection_get(gallery, name, &info, err);
@@ -84,7 +123,7 @@ static enum frt_status show(const struct cli_run *run, struct frt_gallery *galle
     frt_buf_init(&out, MAX_OUTPUT_BYTES);
     if (cli_has(run, "json")) {
         frt_json_writer_init(&w, &out, false);
-        frt_answer_collection(&w, &info);
+        frt_answer_collection(&w, &info, basis_of_pack(&storage));
         frt_buf_append_char(&out, '\n');
     } else {
         text_collection(&out, &info);
@@ -110,6 +149,8 @@ static enum frt_status list_all(const struct cli_run *run, struct frt_gallery *g
     struct frt_collection_info *list = NULL;
     char after[sizeof list->name] = "";
     bool json = cli_has(run, "json");
+    struct frt_threshold_basis storage;
+    const struct frt_threshold_basis *basis = json ? basis_of_pack(&storage) : NULL;
     enum frt_status status = FRT_OK;
     struct frt_json_writer w;
     struct frt_buf out;
@@ -122,7 +163,7 @@ static enum frt_status list_all(const struct cli_run *run, struct frt_gallery *g
         for (size_t i = 0; status == FRT_OK && i < n; i++) {
             if (json) {
                 frt_json_writer_init(&w, &out, false);
-                frt_answer_collection(&w, &list[i]);
+                frt_answer_collection(&w, &list[i], basis);
                 frt_buf_append_char(&out, '\n');
             } else {
                 list_row(&out, &list[i]);

@@ -21,6 +21,7 @@
 #include "engine/pack_locate.h"
 #include "engine/sizes.h"
 #include "frt/gallery.h"
+#include "model/fetch.h"
 #include "model/pack_files.h"
 #include "simd/cpu.h"
 
@@ -187,8 +188,9 @@ static void check_pack(struct checks *c, const struct frt_config *config, struct
             folder);
     } else {
         SAY(check->found, "%s", err.text);
-        SAY(check->mend, "make it with 'make pack' in the source tree or 'frt models import', or name another "
-                         "with --pack or FRT_PACK; 'frt models list' shows what is there");
+        SAY(check->mend,
+            "make it with 'make pack' in the source tree or 'frt models import', fetch one with 'frt "
+            "models pull', or name another with --pack or FRT_PACK");
     }
     frt_pack_free(pack);
     frt_manifest_free(manifest);
@@ -218,6 +220,19 @@ static void check_data(struct checks *c, const struct frt_config *config)
         SAY(check->mend, "'frt models import' writes there: chown or chmod it, or set FRT_DATA_DIR");
     else if (free_bytes < MIN_DISK_BYTES)
         SAY(check->mend, "make room: at least %llu MiB", MIN_DISK_BYTES >> 20);
+}
+
+/* Only 'frt models pull' needs it. */
+static void check_downloads(struct checks *c)
+{
+    struct frt_error err = {0};
+    const char *version = NULL;
+    enum frt_status status = frt_fetch_available(&version, &err);
+    struct check *check = add(c, "downloads", status == FRT_OK ? GOOD : WARN);
+    SAY(check->found, "%.*s", status == FRT_OK ? (int)strcspn(version, " ") : 200,
+        status == FRT_OK ? version : err.text);
+    if (status != FRT_OK)
+        SAY(check->mend, "only 'frt models pull' needs it; files fetched by other means can be named to it");
 }
 
 /* Users or keys: with them the service may listen anywhere. */
@@ -398,6 +413,7 @@ int cli_doctor(struct cli_run *run)
     check_formats(&checks);
     check_pack(&checks, &run->config, context);
     frt_context_free(context);
+    check_downloads(&checks);
     check_data(&checks, &run->config);
     check_database(&checks, &run->config, &credentials);
     check_port(&checks, &run->config, credentials);

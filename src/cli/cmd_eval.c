@@ -56,25 +56,6 @@ static enum frt_status check_files(const struct cli_run *run, const char *plot_o
     return status;
 }
 
-/* The report's indented JSON on one line, as --json promises. */
-static void one_line(struct frt_buf *json)
-{
-    bool in_string = false;
-    size_t kept = 0;
-    for (size_t i = 0; i < json->size; i++) {
-        char c = json->data[i];
-        bool escaped = in_string && c == '\\';
-        if (c == '"')
-            in_string = !in_string;
-        if (in_string || (c != '\n' && c != ' '))
-            json->data[kept++] = c;
-        if (escaped)
-            json->data[kept++] = json->data[++i];
-    }
-    json->size = kept;
-    frt_buf_append_char(json, '\n');
-}
-
 /* Write what --out and the plot's option ask for, and print; returns the exit code. */
 static int deliver(const struct cli_run *run, const char *plot_option, const struct report *report)
 {
@@ -89,7 +70,7 @@ static int deliver(const struct cli_run *run, const char *plot_option, const str
     if (cli_has(run, "json")) {
         report->json(report->data, &out);
         if (frt_buf_status(&out) == FRT_OK)
-            one_line(&out);
+            cli_one_line(&out);
     } else {
         report->text(report->data, &out);
     }

@@ -29,12 +29,21 @@ struct job {
 
 /* ------------------------------------------------------------------- answers */
 
+/* How often a stranger is as similar to anybody here. */
+static void likelihood(struct frt_buf *out, const struct frt_match *m)
+{
+    if (m->false_match_probability > 0)
+        frt_buf_printf(out, "  strangers as similar: %.2g %%", 100 * m->false_match_probability);
+}
+
 static void further_match(struct frt_buf *out, const struct frt_match *m)
 {
     frt_buf_append_text(out, "    ");
     cli_append_name(out, m->subject);
-    frt_buf_printf(out, "  similarity %.4f (threshold %.4f)%s\n", (double)m->similarity, (double)m->threshold,
+    frt_buf_printf(out, "  similarity %.4f (threshold %.4f)%s", (double)m->similarity, (double)m->threshold,
                    m->match ? "" : ", no match");
+    likelihood(out, m);
+    frt_buf_append_char(out, '\n');
 }
 
 /* The answer, then what else is like it. */
@@ -48,6 +57,8 @@ static void face_lines(const struct job *job, struct frt_buf *out, const char *p
     if (f->known)
         frt_buf_printf(out, "  similarity %.4f (threshold %.4f)", (double)f->matches[0].similarity,
                        (double)f->matches[0].threshold);
+    if (f->known)
+        likelihood(out, &f->matches[0]);
     frt_buf_append_text(out, "  ");
     cli_append_name(out, path);
     frt_buf_printf(out, "  face at %.0f,%.0f %.0f x %.0f\n", (double)box->x, (double)box->y, (double)box->width,
@@ -161,6 +172,7 @@ static enum frt_status read_options(struct job *job, struct frt_error *err)
                                                  .threshold_set = cli_has(run, "threshold"),
                                                  .every_face = cli_has(run, "every-face"),
                                                  .candidates = cli_has(run, "candidates"),
+                                                 .probability = cli_has(run, "probability"),
                                                  .score = score == 0   ? FRT_SCORE_BEST
                                                           : score == 1 ? FRT_SCORE_FUSED
                                                                        : FRT_SCORE_DEFAULT,

@@ -154,19 +154,6 @@ static unsigned terminal_width(void)
     return size.ws_col < LEAST_WIDTH ? LEAST_WIDTH : size.ws_col > MOST_WIDTH ? MOST_WIDTH : size.ws_col;
 }
 
-/* What the environment says of the terminal's characters, as setlocale would find it. */
-static bool speaks_utf8(void)
-{
-    const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < 3; i++) {
-        const char *value = getenv(names[i]);
-        if (value != NULL && value[0] != '\0')
-            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL ||
-                   strstr(value, "UTF8") != NULL || strstr(value, "utf-8") != NULL;
-    }
-    return false;
-}
-
 static void json_line(const struct job *job, const struct cli_timeline *timeline, struct frt_buf *out)
 {
     struct frt_json_writer w;
@@ -231,7 +218,7 @@ static enum frt_status show(const struct job *job, struct frt_error *err)
     if (status == FRT_OK)
         status = cli_timeline_read(frt_json_get(frt_json_root(json), "trace"), &timeline, err);
     if (status == FRT_OK) {
-        const struct cli_draw_style style = {terminal_width(), !speaks_utf8(), cli_colours()};
+        const struct cli_draw_style style = {terminal_width(), !cli_utf8(), cli_colours()};
         timeline.title = frt_buf_status(&title) == FRT_OK ? title.data : "";
         if (cli_has(job->run, "json"))
             json_line(job, &timeline, &out);

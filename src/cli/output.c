@@ -268,3 +268,35 @@ enum frt_status cli_jobs(const struct cli_run *run, uint32_t *out, struct frt_er
         *out = (uint32_t)jobs;
     return status;
 }
+
+/* What the environment says of the terminal's characters, as setlocale would find it. */
+bool cli_utf8(void)
+{
+    const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && value[0] != '\0')
+            return strstr(value, "UTF-8") != NULL || strstr(value, "utf8") != NULL ||
+                   strstr(value, "UTF8") != NULL || strstr(value, "utf-8") != NULL;
+    }
+    return false;
+}
+
+/* The report's indented JSON on one line, as --json promises. */
+void cli_one_line(struct frt_buf *json)
+{
+    bool in_string = false;
+    size_t kept = 0;
+    for (size_t i = 0; i < json->size; i++) {
+        char c = json->data[i];
+        bool escaped = in_string && c == '\\';
+        if (c == '"')
+            in_string = !in_string;
+        if (in_string || (c != '\n' && c != ' '))
+            json->data[kept++] = c;
+        if (escaped)
+            json->data[kept++] = json->data[++i];
+    }
+    json->size = kept;
+    frt_buf_append_char(json, '\n');
+}

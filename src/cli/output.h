@@ -63,6 +63,10 @@ FRT_NODISCARD enum frt_status cli_photo_read(const char *path, char **bytes, siz
 
 /** Colours allowed on standard output? */
 bool cli_colours(void);
+/** Does the environment say that the terminal shows UTF-8? */
+bool cli_utf8(void);
+/** A report's indented JSON on one line, as --json promises. */
+void cli_one_line(struct frt_buf *json);
 
 /** Context and pack as --pack, --detector and --threads say. Both NULL on failure. */
 struct cli_models {

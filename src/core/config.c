@@ -148,9 +148,9 @@ static const struct frt_config_key settings[] = {
 #define N_SETTINGS (sizeof settings / sizeof *settings)
 
 /* Variables that other parts of the program, its scripts or its tests read. */
-static const char *const other_variables[] = {"FRT_CONFIG",    "FRT_SIMD",     "FRT_TEST_ASSETS",
-                                              "FRT_TEST_PACK", "FRT_KEEP_LOG", "FRT_DEBIAN_MIRROR",
-                                              "FRT_PLUGIN_DIR"};
+static const char *const other_variables[] = {"FRT_CONFIG",     "FRT_SIMD",         "FRT_TEST_ASSETS",
+                                              "FRT_TEST_PACK",  "FRT_KEEP_LOG",     "FRT_DEBIAN_MIRROR",
+                                              "FRT_PLUGIN_DIR", "FRT_MODELS_MIRROR"};
 
 const struct frt_config_key *frt_config_keys(size_t *count)
 {

@@ -43,6 +43,7 @@ static const struct {
     [FRT_ELOW_QUALITY] = {"low_quality", "Quality too low", 422, FRT_EXIT_BAD_INPUT},
     [FRT_ESPOOF] = {"spoof", "No live face", 422, FRT_EXIT_BAD_INPUT},
     [FRT_ESTORAGE_FULL] = {"storage_full", "Storage full", 507, FRT_EXIT_ENVIRONMENT},
+    [FRT_EINDEX_NOT_READY] = {"index_not_ready", "Index not ready", 503, FRT_EXIT_FAILURE},
     [FRT_ESTORE_DAMAGED] = {"store_damaged", "Store damaged", 500, FRT_EXIT_ENVIRONMENT},
 };
 
@@ -102,6 +103,7 @@ enum frt_status frt_fail(struct frt_error *err, enum frt_status status, const ch
         va_list args;
         va_start(args, fmt);
         set_text(err, status, NULL, fmt, args);
+        err->retry_after_s = 0;
         va_end(args);
     }
     return status;

@@ -60,7 +60,60 @@ static void member_metadata(struct frt_json_writer *w, const char *json)
 
 /* ------------------------------------------------------------- collections */
 
-void frt_answer_collection(struct frt_json_writer *w, const struct frt_collection_info *info)
+void frt_collection_thresholds(const struct frt_collection_info *info, const struct frt_threshold_basis *basis,
+                               struct gallery_thresholds *out)
+{
+    const struct frt_store_collection row = {.name = info->name,
+                                             .model = info->model,
+                                             .dim = info->dim,
+                                             .threshold = info->threshold,
+                                             .target_fpir = info->target_fpir,
+                                             .calibration = info->calibration,
+                                             .faces = info->faces,
+                                             .subjects = info->subjects};
+    gallery_thresholds_make(&row, basis, false, out);
+}
+
+/* What searches go by now, and what that rests on. Nothing when it is not known. */
+static void search_threshold(struct frt_json_writer *w, const struct frt_collection_info *info,
+                             const struct frt_threshold_basis *basis)
+{
+    struct gallery_thresholds thresholds;
+    frt_collection_thresholds(info, basis, &thresholds);
+    const struct frt_threshold_rule *rule = &thresholds.rule;
+    if (isnan(rule->threshold))
+        return;
+    frt_json_key(w, "search_threshold");
+    frt_json_object(w);
+    member_number(w, "value", (double)rule->threshold, 6);
+    member_text(w, "source", frt_threshold_source_name(rule->source));
+    if (rule->source != FRT_THRESHOLD_SET && rule->source != FRT_THRESHOLD_PAIRS)
+        member_number(w, "target_fpir", rule->target_fpir, 9);
+    member_if(w, "estimated_fpir",
+              info->subjects > 0 ? frt_false_match_probability(rule, rule->threshold) : (double)NAN, 9);
+    member_whole(w, "people", info->subjects);
+    if (info->subjects > 0)
+        member_number(w, "photos_per_person", rule->size.enrolled, 2);
+    if (rule->extrapolated) {
+        frt_json_key(w, "extrapolated");
+        frt_json_bool(w, true);
+    }
+    if (rule->table != NULL) {
+        frt_json_key(w, "table");
+        frt_json_object(w);
+        member_text(w, "measured_on", rule->table->measured_on);
+        member_text(w, "date", rule->table->date);
+        member_whole(w, "photos", rule->table->photos);
+        member_whole(w, "people", rule->table->people);
+        if (rule->source != FRT_THRESHOLD_COLLECTION)
+            member_text(w, "matched_by", rule->match == FRT_TABLE_BY_FILE ? "file" : "name");
+        frt_json_end(w);
+    }
+    frt_json_end(w);
+}
+
+void frt_answer_collection(struct frt_json_writer *w, const struct frt_collection_info *info,
+                           const struct frt_threshold_basis *basis)
 {
     frt_json_object(w);
     member_text(w, "name", info->name);
@@ -77,6 +130,7 @@ void frt_answer_collection(struct frt_json_writer *w, const struct frt_collectio
     }
     member_if(w, "threshold", (double)info->threshold, 6);
     member_if(w, "target_fpir", info->target_fpir, 9);
+    search_threshold(w, info, basis);
     member_metadata(w, info->metadata);
     member_whole(w, "faces", info->faces);
     member_whole(w, "subjects", info->subjects);
@@ -95,12 +149,13 @@ void frt_answer_collection(struct frt_json_writer *w, const struct frt_collectio
     frt_json_end(w);
 }
 
-void frt_answer_collections(struct frt_json_writer *w, const struct frt_collection_info *list, size_t n)
+void frt_answer_collections(struct frt_json_writer *w, const struct frt_collection_info *list, size_t n,
+                            const struct frt_threshold_basis *basis)
 {
     frt_json_key(w, "collections");
     frt_json_array(w);
     for (size_t i = 0; i < n; i++)
-        frt_answer_collection(w, &list[i]);
+        frt_answer_collection(w, &list[i], basis);
     frt_json_end(w);
 }
 
@@ -221,6 +276,14 @@ void frt_answer_enrolled(struct frt_json_writer *w, const struct frt_enrolled *e
     timing(w, steps, sizeof steps / sizeof *steps, t->total_ms);
 }
 
+/* From 1 down to one in a million million; two digits are more than it holds. */
+static void probability(struct frt_json_writer *w, double value)
+{
+    char digits[32];
+    const int n = snprintf(digits, sizeof digits, "%.3g", value);
+    frt_json_raw(w, digits, n > 0 ? (size_t)n : 0);
+}
+
 static void match(struct frt_json_writer *w, const struct frt_match *m, bool candidates)
 {
     frt_json_object(w);
@@ -232,6 +295,10 @@ static void match(struct frt_json_writer *w, const struct frt_match *m, bool can
     if (candidates) {
         frt_json_key(w, "match");
         frt_json_bool(w, m->match);
+    }
+    if (m->false_match_probability > 0) {
+        frt_json_key(w, "false_match_probability");
+        probability(w, m->false_match_probability);
     }
     if (m->metadata != NULL && m->metadata[0] != '\0' && strcmp(m->metadata, "{}") != 0)
         member_metadata(w, m->metadata);

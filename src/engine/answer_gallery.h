@@ -11,16 +11,23 @@
 #define FRT_ENGINE_ANSWER_GALLERY_H
 
 #include "engine/answer.h"
+#include "engine/gallery_thresholds.h"
 #include "frt/gallery.h"
 
 #define FRT_TIME_TEXT_SIZE 32
 /** "2026-11-23T20:15:00.123Z" from milliseconds since 1970. */
 void frt_time_text(int64_t ms, char out[FRT_TIME_TEXT_SIZE]);
 
-/** A collection as an object. */
-void frt_answer_collection(struct frt_json_writer *w, const struct frt_collection_info *info);
+/** What the searches of a collection go by. info: borrowed; out: filled in its place. */
+void frt_collection_thresholds(const struct frt_collection_info *info, const struct frt_threshold_basis *basis,
+                               struct gallery_thresholds *out);
+
+/** A collection as an object. basis: of the pack in use, for "search_threshold"; NULL = none is known. */
+void frt_answer_collection(struct frt_json_writer *w, const struct frt_collection_info *info,
+                           const struct frt_threshold_basis *basis);
 /** Member "collections": an array. */
-void frt_answer_collections(struct frt_json_writer *w, const struct frt_collection_info *list, size_t n);
+void frt_answer_collections(struct frt_json_writer *w, const struct frt_collection_info *list, size_t n,
+                            const struct frt_threshold_basis *basis);
 /** Member "index" of /metrics: {"name": {"kind","faces","bytes","recall_estimate"}} of those that are loaded.
  */
 void frt_answer_index_metrics(struct frt_json_writer *w, const struct frt_collection_info *list, size_t n);

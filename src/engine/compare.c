@@ -4,6 +4,7 @@
 #include "core/status.h"
 #include "engine/pack.h"
 #include "engine/search_threshold.h"
+#include "engine/threshold_basis.h"
 #include "frt/gallery.h"
 
 /* How far from 1 the norm of an embedding may be: f32 rounding over 4096 dimensions stays far below. */
@@ -65,7 +66,6 @@ float frt_search_threshold(const struct frt_threshold_curve *curve, uint64_t peo
 
 float frt_pack_search_threshold(const struct frt_pack *pack, uint64_t people, double target_fpir)
 {
-    const struct frt_threshold_curve curve = {pack->info.default_threshold, pack->info.threshold_fmr,
-                                              pack->info.threshold_decade};
-    return frt_search_threshold(&curve, people, target_fpir);
+    const struct frt_gallery_size size = {.people = (double)people, .enrolled = 1};
+    return frt_threshold_rule_make(&pack->thresholds, NULL, NAN, target_fpir, &size).threshold;
 }

@@ -1,47 +1,22 @@
 #include "engine/eval_identify.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 #include "core/mem.h"
+#include "engine/eval_people.h"
+#include "engine/score_statistics.h"
 #include "simd/dot.h"
 
 enum {
     DEFAULT_SPLITS = 20,
     MAX_SPLITS = 1000,
-    MAX_PHOTOS = 1000000,
     MAX_CURVE_POINTS = 400,
     N_ENROLLED = FRT_EVAL_IDENTIFY_RESULTS / 2
 };
 static const uint32_t enrolled_counts[N_ENROLLED] = {1, 2, 3, 5};
 static const double points_fpir[FRT_EVAL_IDENTIFY_POINTS] = {1e-2, 1e-3};
-
-/* ------------------------------------------------------------------ chance */
-
-/* SplitMix64 (Steele et al. 2014): small, seedable, the same everywhere. */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-static void shuffle(size_t *list, size_t n, uint64_t *state)
-{
-    for (size_t i = n; i > 1; i--) {
-        /* the bias of the remainder is below n / 2^64 */
-        const size_t k = (size_t)(next_random(state) % i), swapped = list[i - 1];
-        list[i - 1] = list[k];
-        list[k] = swapped;
-    }
-}
 
 /* --------------------------------------------------------------- one split */
 
@@ -75,7 +50,7 @@ static void mix_photos(struct run *run, const struct person *p, uint64_t *state)
 {
     for (size_t i = 0; i < p->n; i++)
         run->mixed[i] = p->first + i;
-    shuffle(run->mixed, p->n, state);
+    frt_seeded_shuffle(run->mixed, p->n, state);
 }
 
 /* Enroll the first n of the mixed photos. */
@@ -123,7 +98,7 @@ static void draw_split(struct run *run, uint32_t k, uint64_t *state)
         enroll(run, who, k);
         add_probes(run, who, k, p->n);
     }
-    shuffle(run->order, n_others, state);
+    frt_seeded_shuffle(run->order, n_others, state);
     for (size_t i = 0; i < n_others; i++) {
         const struct person *p = &run->people[run->order[i]];
         mix_photos(run, p, state);
@@ -324,112 +299,6 @@ done:
     return status;
 }
 
-/* ------------------------------------------------------------------ folder */
-
-struct photos {
-    char **files;     /* relative to the folder; owned */
-    uint32_t *person; /* as long */
-    size_t n, capacity;
-    uint32_t n_people;
-};
-
-static void photos_deinit(struct photos *photos)
-{
-    for (size_t i = 0; i < photos->n; i++)
-        frt_free(photos->files[i]);
-    frt_free(photos->files);
-    frt_free(photos->person);
-    *photos = (struct photos){0};
-}
-
-static bool named_like_photo(const struct dirent *entry)
-{
-    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".webp"};
-    const char *dot = strrchr(entry->d_name, '.');
-    for (size_t i = 0; dot != NULL && entry->d_name[0] != '.' && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0)
-            return true;
-    return false;
-}
-
-static int photo_filter(const struct dirent *entry)
-{
-    return named_like_photo(entry);
-}
-
-static int person_filter(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
-/* Not alphasort: the order, and so the splits, must not depend on the locale. */
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static enum frt_status add_photo(struct photos *photos, const char *person, const char *name,
-                                 struct frt_error *err)
-{
-    char relative[600];
-    if (photos->n == MAX_PHOTOS)
-        return frt_fail(err, FRT_EBAD_REQUEST, "more than %d photos", MAX_PHOTOS);
-    if (photos->n == photos->capacity) {
-        const size_t capacity = photos->capacity == 0 ? 256 : photos->capacity * 2;
-        char **files = frt_realloc(photos->files, capacity * sizeof *files);
-        if (files != NULL)
-            photos->files = files;
-        uint32_t *people = files != NULL ? frt_realloc(photos->person, capacity * sizeof *people) : NULL;
-        if (people == NULL)
-            return frt_fail_nomem(err, "the list of photos");
-        photos->person = people;
-        photos->capacity = capacity;
-    }
-    (void)snprintf(relative, sizeof relative, "%s/%s", person, name);
-    photos->files[photos->n] = frt_strdup(relative);
-    if (photos->files[photos->n] == NULL)
-        return frt_fail_nomem(err, "the list of photos");
-    photos->person[photos->n++] = photos->n_people;
-    return FRT_OK;
-}
-
-/* The names that scandir returned are its own malloc's. */
-static void names_free(struct dirent **names, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(names[i]); /* not the project's heap */
-    free(names);
-}
-
-static enum frt_status list_photos(const char *folder, struct photos *out, struct frt_error *err)
-{
-    char path[4096];
-    struct dirent **people = NULL;
-    enum frt_status status = FRT_OK;
-    const int n_people = scandir(folder, &people, person_filter, by_name);
-    if (n_people < 0)
-        return frt_fail(err, FRT_ENOTFOUND, "%s: %s", folder, strerror(errno));
-    for (int i = 0; i < n_people && status == FRT_OK; i++) {
-        struct dirent **names = NULL;
-        const size_t before = out->n;
-        const int size = snprintf(path, sizeof path, "%s/%s", folder, people[i]->d_name);
-        if (size < 0 || (size_t)size >= sizeof path) {
-            status = frt_fail(err, FRT_EINVAL, "a path is longer than %zu bytes", sizeof path - 1);
-            break;
-        }
-        const int n = scandir(path, &names, photo_filter, by_name);
-        for (int k = 0; k < n && status == FRT_OK; k++)
-            status = add_photo(out, people[i]->d_name, names[k]->d_name, err);
-        names_free(names, n > 0 ? n : 0); /* n < 0: a file beside the folders */
-        out->n_people += out->n > before;
-    }
-    names_free(people, n_people);
-    if (status == FRT_OK && out->n == 0)
-        status = frt_fail(err, FRT_EBAD_REQUEST,
-                          "%s holds no folder with photos; FOLDER/NAME/photo.jpg is right", folder);
-    return status;
-}
-
 /* ------------------------------------------------------------------ report */
 
 static void name_pack(const struct frt_pack_info *info, struct frt_eval_identify_report *r)
@@ -449,13 +318,13 @@ enum frt_status frt_eval_identify(const struct frt_context *context, const struc
     struct frt_eval_identify_report report = {.splits = options->splits > 0 ? options->splits : DEFAULT_SPLITS,
                                               .seed = options->seed};
     struct frt_eval_embeddings embeddings = {0};
-    struct photos photos = {0};
+    struct frt_eval_people photos = {0};
     enum frt_status status;
     if (options->folder == NULL || report.splits > MAX_SPLITS)
         return frt_fail(err, FRT_EINVAL, "no folder of photos, or %u splits; 1 to %d are right", report.splits,
                         MAX_SPLITS);
     name_pack(frt_pack_info_get(pack), &report);
-    status = list_photos(options->folder, &photos, err);
+    status = frt_eval_people_list(options->folder, &photos, err);
     if (status != FRT_OK)
         goto done;
     const struct frt_eval_embed_options embed = {.folder = options->folder,
@@ -486,7 +355,7 @@ enum frt_status frt_eval_identify(const struct frt_context *context, const struc
     report = (struct frt_eval_identify_report){0};
 done:
     frt_eval_embeddings_deinit(&embeddings);
-    photos_deinit(&photos);
+    frt_eval_people_deinit(&photos);
     frt_eval_identify_report_deinit(&report);
     return status;
 }

@@ -9,6 +9,7 @@
 
 #include "core/mem.h"
 #include "core/worker_pool.h"
+#include "engine/threshold_table.h"
 
 enum { DEFAULT_INDEXES = 50, DEFAULT_TTL_MS = 7200000 };
 
@@ -65,6 +66,7 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     (void)pthread_mutex_init(&gallery->lock, NULL);
     gallery->threads = o->threads;
     gallery->read_only = o->read_only;
+    gallery->load_apart_from = GALLERY_LOAD_APART_FROM;
     enum frt_status status = frt_database_locate(o->path, located, err);
     if (status == FRT_OK) {
         (void)snprintf(gallery->path, sizeof gallery->path, "%s", located);
@@ -82,6 +84,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
         status = indexes_new(&o->index_cache, &gallery->indexes, err);
     if (status == FRT_OK)
         status = gallery_subjects_new(&o->subject_cache, &gallery->subjects, err);
+    if (status == FRT_OK)
+        status = gallery_loads_new(gallery, &gallery->loads, err);
     if (status == FRT_OK) {
         frt_store_id(gallery->store, gallery->store_id);
         status = gallery_keeper_new(gallery, o->background, &gallery->keeper, err);
@@ -98,6 +102,7 @@ void frt_gallery_close(struct frt_gallery *gallery)
 {
     if (gallery == NULL)
         return;
+    gallery_loads_free(gallery->loads);
     gallery_keeper_free(gallery->keeper);
     gallery->keeper = NULL;
     gallery_entries_free(gallery);
@@ -150,6 +155,8 @@ static void settings_row(const char *name, const struct frt_collection_settings 
     out->threshold = (s->which & FRT_COLLECTION_THRESHOLD) != 0 ? s->threshold : NAN;
     out->target_fpir = (s->which & FRT_COLLECTION_TARGET_FPIR) != 0 ? s->target_fpir : (double)NAN;
     out->metadata = (s->which & FRT_COLLECTION_METADATA) != 0 && s->metadata != NULL ? s->metadata : "";
+    out->calibration =
+        (s->which & FRT_COLLECTION_CALIBRATION) != 0 && s->calibration != NULL ? s->calibration : "";
 }
 
 static bool same_number(double a, double b)
@@ -167,17 +174,30 @@ static bool settings_match(const struct frt_collection_settings *settings,
     return ((which & FRT_COLLECTION_THRESHOLD) == 0 ||
             same_number((double)wanted->threshold, (double)row->threshold)) &&
            ((which & FRT_COLLECTION_TARGET_FPIR) == 0 || same_number(wanted->target_fpir, row->target_fpir)) &&
-           ((which & FRT_COLLECTION_METADATA) == 0 || strcmp(a, b) == 0);
+           ((which & FRT_COLLECTION_METADATA) == 0 || strcmp(a, b) == 0) &&
+           ((which & FRT_COLLECTION_CALIBRATION) == 0 || strcmp(wanted->calibration, row->calibration) == 0);
+}
+
+/* What is no table is refused when it comes, not passed over when it is needed. */
+static enum frt_status check_calibration(const char *text, struct frt_error *err)
+{
+    struct frt_threshold_table table;
+    if (text[0] == '\0')
+        return FRT_OK;
+    enum frt_status status = frt_threshold_table_parse(text, strlen(text), &table, err);
+    return status == FRT_EBAD_REQUEST ? frt_fail_within(err, FRT_EINVAL, "calibration") : status;
 }
 
 enum frt_status frt_collection_put(struct frt_gallery *gallery, const char *name,
                                    const struct frt_collection_settings *settings, bool *created,
                                    struct frt_error *err)
 {
-    struct frt_store_collection wanted, row = {.metadata = ""};
+    struct frt_store_collection wanted, row = {.metadata = "", .calibration = ""};
     struct frt_store_page *page = NULL;
     settings_row(name, settings, &wanted);
-    enum frt_status status = frt_store_collection_add(gallery->store, &wanted, err);
+    enum frt_status status = check_calibration(wanted.calibration, err);
+    if (status == FRT_OK)
+        status = frt_store_collection_add(gallery->store, &wanted, err);
     if (status == FRT_ECONFLICT) {
         status = gallery_collection(gallery, name, &page, &row, err);
         if (status != FRT_OK)
@@ -198,7 +218,7 @@ enum frt_status frt_collection_put(struct frt_gallery *gallery, const char *name
 enum frt_status frt_collection_patch(struct frt_gallery *gallery, const char *name,
                                      const struct frt_collection_settings *settings, struct frt_error *err)
 {
-    struct frt_store_collection row = {.name = "", .model = "", .metadata = ""};
+    struct frt_store_collection row = {.name = "", .model = "", .metadata = "", .calibration = ""};
     uint32_t which = 0;
     settings_row(name, settings, &row);
     if ((settings->which & FRT_COLLECTION_THRESHOLD) != 0)
@@ -207,12 +227,16 @@ enum frt_status frt_collection_patch(struct frt_gallery *gallery, const char *na
         which |= FRT_STORE_SET_TARGET_FPIR;
     if ((settings->which & FRT_COLLECTION_METADATA) != 0)
         which |= FRT_STORE_SET_METADATA;
-    return frt_store_collection_patch(gallery->store, which, &row, err);
+    if ((settings->which & FRT_COLLECTION_CALIBRATION) != 0)
+        which |= FRT_STORE_SET_CALIBRATION;
+    enum frt_status status = check_calibration(row.calibration, err);
+    return status == FRT_OK ? frt_store_collection_patch(gallery->store, which, &row, err) : status;
 }
 
 void frt_collection_info_deinit(struct frt_collection_info *info)
 {
     frt_free(info->metadata);
+    frt_free(info->calibration);
     *info = (struct frt_collection_info){0};
 }
 
@@ -231,8 +255,11 @@ static enum frt_status info_of(struct frt_gallery *gallery, const struct frt_sto
     (void)snprintf(info.name, sizeof info.name, "%s", row->name);
     (void)snprintf(info.model, sizeof info.model, "%s", row->model);
     info.metadata = frt_strdup(row->metadata[0] != '\0' ? row->metadata : "{}");
-    if (info.metadata == NULL)
+    info.calibration = frt_strdup(row->calibration);
+    if (info.metadata == NULL || info.calibration == NULL) {
+        frt_collection_info_deinit(&info);
         return frt_fail_nomem(err, "a collection");
+    }
     struct gallery_entry *entry = gallery_entry_find(gallery, row->key);
     struct gallery_index *index = entry != NULL ? gallery_index_peek(entry) : NULL;
     if (index != NULL) {
@@ -252,7 +279,7 @@ enum frt_status frt_collection_get(struct frt_gallery *gallery, const char *name
                                    struct frt_collection_info *out, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row = {.name = "", .model = "", .metadata = ""};
+    struct frt_store_collection row = {.name = "", .model = "", .metadata = "", .calibration = ""};
     enum frt_status status = gallery_collection(gallery, name, &page, &row, err);
     if (status == FRT_OK)
         status = info_of(gallery, &row, out, err);
@@ -299,7 +326,7 @@ enum frt_status frt_collection_delete(struct frt_gallery *gallery, const char *n
                                       struct frt_collection_removed *removed, struct frt_error *err)
 {
     struct frt_store_page *page = NULL;
-    struct frt_store_collection row = {.name = "", .model = "", .metadata = ""};
+    struct frt_store_collection row = {.name = "", .model = "", .metadata = "", .calibration = ""};
     uint64_t faces = 0;
     enum frt_status status = gallery_collection(gallery, name, &page, &row, err);
     if (status != FRT_OK)

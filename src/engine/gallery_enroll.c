@@ -19,6 +19,7 @@
 #include "core/mem.h"
 #include "engine/faces.h"
 #include "engine/gallery_state.h"
+#include "engine/gallery_thresholds.h"
 #include "engine/pack.h"
 #include "simd/dot.h"
 
@@ -182,8 +183,13 @@ static enum frt_status neighbours(struct enrolling *e, const float *embedding, f
     if (row->dim != e->dim || strcmp(row->model, e->model) != 0)
         return gallery_mismatch(row, e->model, e->dim, err);
     status = gallery_entry_get(e->gallery, row->key, row->dim, &entry, err);
+    const struct gallery_want want = {.seq = row->seq,
+                                      .faces = row->faces,
+                                      .deadline_ms = e->options->deadline_ms,
+                                      .cancelled = e->options->cancelled,
+                                      .cancelled_arg = e->options->cancelled_arg};
     if (status == FRT_OK)
-        status = gallery_index_get(e->gallery, entry, row->seq, &index, NULL, err);
+        status = gallery_index_get(e->gallery, entry, &want, &index, NULL, err);
     if (status == FRT_OK) {
         const struct frt_index_query query = {
             .vectors = embedding,
@@ -273,7 +279,7 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
     for (size_t i = 0; i < e->n && status == FRT_OK; i++) {
         struct frt_store_page *page = NULL, *collection_page = NULL;
         const struct frt_store_face *rows = NULL;
-        struct frt_store_collection row = {.model = ""};
+        struct frt_store_collection row = {.model = "", .calibration = ""};
         struct applicant *a = &e->applicants[i];
         const int64_t start = frt_now_ns();
         bool taken = false;
@@ -284,10 +290,12 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
             continue;
         }
         status = gallery_collection(e->gallery, e->collection, &collection_page, &row, err);
-        const float threshold = status == FRT_OK && !isnan(row.threshold) ? row.threshold
-                                : status == FRT_OK && e->pack != NULL
-                                    ? frt_pack_search_threshold(e->pack, row.subjects, row.target_fpir)
-                                    : 1;
+        float threshold = 1;
+        if (status == FRT_OK) {
+            struct gallery_thresholds thresholds;
+            gallery_thresholds_make(&row, e->pack != NULL ? &e->pack->thresholds : NULL, true, &thresholds);
+            threshold = isnan(thresholds.rule.threshold) ? 1 : thresholds.rule.threshold;
+        }
         frt_store_page_free(collection_page);
         collection_page = NULL;
         const float least = o->older_rules                 ? 1 - 2 * older_start

@@ -24,6 +24,7 @@
 #include "engine/at_hand.h"
 #include "engine/faces.h"
 #include "engine/gallery_subjects.h"
+#include "engine/gallery_thresholds.h"
 #include "engine/pack.h"
 #include "simd/dot.h"
 
@@ -42,6 +43,8 @@ static const float lowest_own_threshold = 0.3f;
 /* The mean m of a subject's faces is nearer to a probe than the best of them by at most 1 / |m|, which for
  * faces of one person (cosine 0.55 and more among themselves) is under 1.34. */
 static const float fused_share = 0.75f;
+/* No sample tells of less; and 0 stands for "not known". */
+static const double least_probability = 1e-12;
 
 /* ------------------------------------------------------------------ results */
 
@@ -84,6 +87,7 @@ struct asking {
     const struct frt_store_collection *collection;
     const struct frt_identify_options *options;
     float default_threshold;
+    const struct frt_threshold_rule *rule;
     uint32_t top_k, dim;
     bool fused;
     bool at_hand; /* from memory alone, or FRT_EUNAVAILABLE */
@@ -239,6 +243,13 @@ static enum frt_status fuse(const struct asking *ask, const float *query, struct
     return status;
 }
 
+static double false_match(const struct asking *ask, float similarity)
+{
+    const double share =
+        ask->options->probability ? frt_false_match_probability(ask->rule, similarity) : (double)NAN;
+    return isnan(share) ? 0 : fmax(share, least_probability);
+}
+
 static enum frt_status write_matches(const struct asking *ask, const struct candidate *list, size_t n,
                                      struct frt_identified_face *out, struct frt_error *err)
 {
@@ -257,7 +268,8 @@ static enum frt_status write_matches(const struct asking *ask, const struct cand
         *m = (struct frt_match){.similarity = list[i].similarity,
                                 .distance = frt_distance(list[i].similarity),
                                 .threshold = threshold,
-                                .match = match};
+                                .match = match,
+                                .false_match_probability = false_match(ask, list[i].similarity)};
         m->face_id = frt_strdup(row->face_id);
         m->subject = frt_strdup(row->subject);
         m->metadata = frt_strdup(row->metadata[0] != '\0' ? row->metadata : "{}");
@@ -377,12 +389,13 @@ static enum frt_status check_embeddings(const float *embeddings, size_t n, uint3
 
 /* Where nothing else is set: what the pack takes for a gallery of this size, or what the options ask at least.
  */
-static float default_threshold_of(const struct frt_store_collection *row, float fallback,
+static float default_threshold_of(float fallback, const struct frt_threshold_rule *rule,
                                   const struct frt_identify_options *options)
 {
-    const float own = options->pack != NULL
-                          ? frt_pack_search_threshold(options->pack, row->subjects, row->target_fpir)
-                          : fallback;
+    const bool from_table = rule->source == FRT_THRESHOLD_COLLECTION || rule->source == FRT_THRESHOLD_PACK;
+    float own = options->pack != NULL || from_table ? rule->threshold : fallback;
+    if (isnan(own)) /* embeddings whose model nobody named, in a collection of another one */
+        own = frt_pack_search_threshold(options->pack, (uint64_t)rule->size.people, rule->target_fpir);
     return options->least_default != 0 ? fmaxf(own, options->least_default) : own;
 }
 
@@ -402,13 +415,19 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
                                 const struct frt_identify_options *options, bool at_hand,
                                 struct frt_identified *out, struct frt_error *err)
 {
+    struct gallery_thresholds thresholds;
+    const bool fused = options->score != FRT_SCORE_BEST && !options->every_face;
+    gallery_thresholds_make(row, options->pack != NULL ? &options->pack->thresholds : NULL, !fused,
+                            &thresholds);
     struct asking ask = {.gallery = gallery,
                          .collection = row,
                          .options = options,
-                         .default_threshold = default_threshold_of(row, default_threshold, options),
+                         .default_threshold =
+                             default_threshold_of(default_threshold, &thresholds.rule, options),
+                         .rule = &thresholds.rule,
                          .top_k = options->top_k == 0 ? DEFAULT_TOP_K : options->top_k,
                          .dim = row->dim,
-                         .fused = options->score != FRT_SCORE_BEST && !options->every_face,
+                         .fused = fused,
                          .at_hand = at_hand};
     const int64_t start = frt_now_ns();
     enum frt_status status = FRT_OK;
@@ -418,8 +437,14 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
         status = index_at_hand(&ask, n, err);
     else
         status = gallery_entry_get(gallery, row->key, row->dim, &ask.entry, err);
-    if (status == FRT_OK && !at_hand)
-        status = gallery_index_get(gallery, ask.entry, row->seq, &ask.index, &out->load_ms, err);
+    if (status == FRT_OK && !at_hand) {
+        const struct gallery_want want = {.seq = row->seq,
+                                          .faces = row->faces,
+                                          .deadline_ms = options->deadline_ms,
+                                          .cancelled = options->cancelled,
+                                          .cancelled_arg = options->cancelled_arg};
+        status = gallery_index_get(gallery, ask.entry, &want, &ask.index, &out->load_ms, err);
+    }
     if (status == FRT_OK && ask.index != NULL)
         status = ask_all(&ask, embeddings, n, out->faces, err);
     out->search_ms = frt_elapsed_ms(start) - out->load_ms;

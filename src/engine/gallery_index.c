@@ -265,14 +265,19 @@ done:
     return status;
 }
 
+/* tell: as gallery_index_rebuild's progress; NULL = nobody is told. */
+struct progress {
+    bool (*tell)(void *arg, uint64_t have);
+    void *arg;
+};
+
 /* Apply changes until none is left and `seq` is reached. *again: changes have been forgotten; begin with an
  * empty index. With the turn. */
 static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry *entry,
-                              struct gallery_index *index, uint64_t seq,
-                              bool (*progress)(void *arg, uint64_t done), void *arg, bool *again,
-                              struct frt_error *err)
+                              struct gallery_index *index, uint64_t seq, const struct progress *progress,
+                              bool *again, struct frt_error *err)
 {
-    uint64_t done = 0, forgotten_before = 0;
+    uint64_t forgotten_before = 0;
     *again = false;
     for (;;) {
         struct frt_store_page *page = NULL;
@@ -292,9 +297,8 @@ static enum frt_status follow(struct frt_gallery *gallery, struct gallery_entry 
         frt_store_page_free(page);
         if (status != FRT_OK || *again)
             return status;
-        done += n;
-        if (progress != NULL && !progress(arg, done))
-            return frt_fail(err, FRT_ECANCELLED, "the rebuild was stopped");
+        if (progress->tell != NULL && !progress->tell(progress->arg, frt_index_stats_get(index->index).vectors))
+            return frt_fail(err, FRT_ECANCELLED, "the work was stopped");
         if (n < BATCH) {
             /* numbers that were taken by faces that were not added in the end */
             seq = seq > forgotten_before ? seq : forgotten_before;
@@ -324,10 +328,11 @@ static void tell_made(struct frt_gallery *gallery, const struct gallery_entry *e
 
 /* *index follows, or is one made anew in its place (*fresh; the former is released). With the turn. */
 static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
-                                        struct gallery_index **index, bool *fresh, struct frt_error *err)
+                                        const struct progress *progress, struct gallery_index **index,
+                                        bool *fresh, struct frt_error *err)
 {
     bool again = false;
-    enum frt_status status = follow(gallery, entry, *index, seq, NULL, NULL, &again, err);
+    enum frt_status status = follow(gallery, entry, *index, seq, progress, &again, err);
     *fresh = again;
     if (status == FRT_OK && again) {
         struct gallery_index *anew = NULL;
@@ -335,7 +340,7 @@ static enum frt_status bring_up_to_date(struct frt_gallery *gallery, struct gall
         if (status == FRT_OK) {
             gallery_index_release(*index);
             *index = anew;
-            status = follow(gallery, entry, anew, seq, NULL, NULL, &again, err);
+            status = follow(gallery, entry, anew, seq, progress, &again, err);
         }
     }
     if (status == FRT_OK && again)
@@ -356,6 +361,7 @@ struct loading {
     struct frt_gallery *gallery;
     struct gallery_entry *entry;
     uint64_t seq;
+    const struct progress *progress;
 };
 
 /* An index that is not there (frt_cache_fetch). */
@@ -373,7 +379,7 @@ static enum frt_status load(void *arg, void **value, size_t *bytes, struct frt_e
         status = open_index(l->gallery, l->entry, &index, err);
     }
     if (status == FRT_OK)
-        status = bring_up_to_date(l->gallery, l->entry, l->seq, &index, &fresh, err);
+        status = bring_up_to_date(l->gallery, l->entry, l->seq, l->progress, &index, &fresh, err);
     if (status == FRT_OK && (opened || fresh))
         tell_made(l->gallery, l->entry, index, !fresh && index->saved_seq > 0 ? "snapshot" : "store", start);
     (void)pthread_mutex_unlock(&l->entry->turn);
@@ -394,7 +400,8 @@ static bool behind(const struct gallery_index *index, uint64_t seq)
 }
 
 static enum frt_status catch_up(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
-                                struct gallery_index **index, struct frt_error *err)
+                                const struct progress *progress, struct gallery_index **index,
+                                struct frt_error *err)
 {
     const int64_t start = frt_now_ns();
     bool fresh = false;
@@ -404,7 +411,7 @@ static enum frt_status catch_up(struct frt_gallery *gallery, struct gallery_entr
     if (status != FRT_OK)
         return status;
     if (behind(*index, seq)) {
-        status = bring_up_to_date(gallery, entry, seq, index, &fresh, err);
+        status = bring_up_to_date(gallery, entry, seq, progress, index, &fresh, err);
         assert(*index != NULL); /* it stays what it was, or there is a new one */
         if (status == FRT_OK && fresh) {
             tell_made(gallery, entry, *index, "store", start);
@@ -420,12 +427,12 @@ static enum frt_status catch_up(struct frt_gallery *gallery, struct gallery_entr
 
 /* The index that the cache has, or that it has after this. */
 static enum frt_status get_loaded(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
-                                  struct gallery_index **out, enum frt_cache_source *source,
-                                  struct frt_error *err)
+                                  const struct progress *progress, struct gallery_index **out,
+                                  enum frt_cache_source *source, struct frt_error *err)
 {
     const struct frt_cache_key key = cache_key(entry);
     const struct frt_cache_wait wait = {.deadline_ms = frt_now_ns() / 1000000 + GALLERY_WAIT_MS};
-    struct loading loading = {gallery, entry, seq};
+    struct loading loading = {gallery, entry, seq, progress};
     struct frt_cache_loan loan = {0};
     enum frt_status status = frt_cache_fetch(gallery->indexes, &key, &wait, load, &loading, &loan, source, err);
     if (status == FRT_ETIMEOUT)
@@ -439,21 +446,55 @@ static enum frt_status get_loaded(struct frt_gallery *gallery, struct gallery_en
     return FRT_OK;
 }
 
-enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
-                                  struct gallery_index **out, double *load_ms, struct frt_error *err)
+static const struct progress untold;
+
+enum frt_status gallery_index_load(struct frt_gallery *gallery, struct gallery_entry *entry, uint64_t seq,
+                                   bool (*progress)(void *arg, uint64_t have), void *arg,
+                                   struct gallery_index **out, struct frt_error *err)
+{
+    const struct progress told = {progress, arg};
+    struct gallery_index *index = NULL;
+    enum frt_status status = get_loaded(gallery, entry, seq, &told, &index, NULL, err);
+    if (status == FRT_OK)
+        status = catch_up(gallery, entry, seq, &told, &index, err);
+    if (status != FRT_OK) {
+        gallery_index_release(index);
+        return status;
+    }
+    *out = index;
+    return FRT_OK;
+}
+
+/* Is so much to be done before this index can be used that a request may not have the time? */
+static bool takes_long(const struct frt_gallery *gallery, struct gallery_entry *entry,
+                       const struct gallery_want *want)
+{
+    if (want->deadline_ms == 0 || want->faces < gallery->load_apart_from)
+        return false;
+    struct gallery_index *index = gallery_index_peek(entry);
+    const uint64_t seq = index != NULL ? atomic_load_explicit(&index->seq, memory_order_acquire) : 0;
+    gallery_index_release(index);
+    return want->seq > seq && want->seq - seq >= gallery->load_apart_from;
+}
+
+enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry,
+                                  const struct gallery_want *want, struct gallery_index **out, double *load_ms,
+                                  struct frt_error *err)
 {
     const int64_t start = frt_now_ns();
     const int span = frt_trace_begin("index");
     struct gallery_index *index = NULL;
     enum frt_cache_source source = FRT_CACHE_MADE;
     const char *note = NULL;
-    enum frt_status status = get_loaded(gallery, entry, seq, &index, &source, err);
-    if (status == FRT_OK) {
+    enum frt_status status = takes_long(gallery, entry, want)
+                                 ? gallery_load_await(gallery->loads, entry, want, &index, err)
+                                 : get_loaded(gallery, entry, want->seq, &untold, &index, &source, err);
+    if (status == FRT_OK && index != NULL) {
         note = source == FRT_CACHE_MADE     ? "loaded"
                : source == FRT_CACHE_SHARED ? "another's work"
-               : behind(index, seq)         ? "followed"
+               : behind(index, want->seq)   ? "followed"
                                             : "hit";
-        status = catch_up(gallery, entry, seq, &index, err);
+        status = catch_up(gallery, entry, want->seq, &untold, &index, err);
     }
     frt_trace_end(span, note);
     if (status != FRT_OK) {
@@ -485,7 +526,7 @@ void gallery_index_follow(struct frt_gallery *gallery, uint64_t key, uint64_t se
     struct gallery_entry *entry = gallery_entry_find(gallery, key);
     struct gallery_index *index = entry != NULL ? gallery_index_peek(entry) : NULL;
     struct frt_error why = {0};
-    if (index != NULL && catch_up(gallery, entry, seq, &index, &why) != FRT_OK)
+    if (index != NULL && catch_up(gallery, entry, seq, &untold, &index, &why) != FRT_OK)
         frt_log(FRT_LOG_DEBUG, "index did not follow", FRT_LOG_STR("why", why.text), FRT_LOG_END);
     gallery_index_release(index);
     gallery_entry_release(entry);
@@ -494,20 +535,21 @@ void gallery_index_follow(struct frt_gallery *gallery, uint64_t key, uint64_t se
 /* The new index is filled without the turn, from the store as it goes; only what came meanwhile is applied with
  * it. */
 enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct gallery_entry *entry,
-                                      bool (*progress)(void *arg, uint64_t done), void *arg,
+                                      bool (*progress)(void *arg, uint64_t have), void *arg,
                                       struct frt_error *err)
 {
+    const struct progress told = {progress, arg};
     const int64_t start = frt_now_ns();
     struct gallery_index *index = NULL;
     bool again = false;
     enum frt_status status = index_new(gallery, entry, &index, err);
     if (status == FRT_OK && index != NULL)
-        status = follow(gallery, entry, index, 0, progress, arg, &again, err);
+        status = follow(gallery, entry, index, 0, &told, &again, err);
     if (status == FRT_OK)
         status = gallery_take(&entry->turn, err);
     if (status == FRT_OK) {
         if (!again && index != NULL)
-            status = follow(gallery, entry, index, 0, NULL, NULL, &again, err);
+            status = follow(gallery, entry, index, 0, &untold, &again, err);
         if (status == FRT_OK && !again) {
             tell_made(gallery, entry, index, "rebuild", start);
             set_current(entry, index);

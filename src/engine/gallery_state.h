@@ -3,6 +3,7 @@
  *
  *     gallery.c           life, collections          gallery_faces.c      lists, deletions, subjects
  *     gallery_index.c     store → index: load, follow, save, rebuild
+ *     gallery_load.c      loads that outlast a request
  *     gallery_keeper.c    the background thread: jobs, maintenance, snapshots, self-checks
  *     gallery_enroll.c    gallery_identify.c         gallery_ndjson.c     import, export
  *     gallery_subjects.c  what searches remember of subjects
@@ -15,12 +16,13 @@
  * Indexes live in a cache (cache/cache.h, "index"): so many collections, so many bytes, so long after the last
  * search. What leaves it lives on while somebody searches in it, and loses nothing, since the store is the
  * truth: who asks next opens the snapshot and follows. Of several who ask for an index that is not there one
- * loads it. An index that leaves with changes worth a snapshot is handed to the keeper, who writes one.
+ * loads it; that of a large collection has a thread for it, and requests wait only as long as they have time.
+ * An index that leaves with changes worth a snapshot is handed to the keeper, who writes one.
  *
  * Locks, in order: enroll_lock (one enrollment that looks for duplicates at a time) → a load under way (whoever
- * waits for it holds no turn) → an entry's turn → the cache's lock, the gallery's lock (the list of entries)
- * and the keeper's lock (jobs), all leaves. enroll_lock and turn are held across SQL, with a bounded wait: they
- * order whole use cases and guard nothing that a search reads.
+ * waits for it holds no turn) → an entry's turn → the cache's lock, the gallery's lock (the list of entries),
+ * the keeper's lock (jobs) and that of the loads, all leaves. enroll_lock and turn are held across SQL, with a
+ * bounded wait: they order whole use cases and guard nothing that a search reads.
  */
 #ifndef FRT_ENGINE_GALLERY_STATE_H
 #define FRT_ENGINE_GALLERY_STATE_H
@@ -34,7 +36,11 @@
 #include "index/index.h"
 #include "store/store.h"
 
-enum { GALLERY_WAIT_MS = 30000 /* longest wait for a turn */, GALLERY_PATH_MAX = FRT_LOCATE_PATH_MAX + 64 };
+enum {
+    GALLERY_WAIT_MS = 30000,         /* longest wait for a turn */
+    GALLERY_LOAD_APART_FROM = 20000, /* faces: a second's work on a busy machine */
+    GALLERY_PATH_MAX = FRT_LOCATE_PATH_MAX + 64
+};
 
 struct gallery_entry;
 
@@ -74,6 +80,7 @@ struct gallery_counts {
 };
 
 struct gallery_keeper; /* gallery_keeper.c */
+struct gallery_loads;  /* gallery_load.c */
 struct frt_cache;
 
 struct frt_gallery {
@@ -88,6 +95,8 @@ struct frt_gallery {
     struct gallery_entry *entries;
     struct frt_cache *indexes; /* of struct gallery_index, by the collection's key */
     struct gallery_keeper *keeper;
+    struct gallery_loads *loads;
+    uint64_t load_apart_from; /* GALLERY_LOAD_APART_FROM, but for tests; set before use */
     struct gallery_counts counts;
     struct frt_cache *subjects; /* gallery_subjects.h */
 };
@@ -106,13 +115,27 @@ void gallery_entry_release(struct gallery_entry *entry);
 /** References to all entries, at most `max`; how many. */
 size_t gallery_entries(struct frt_gallery *gallery, struct gallery_entry **out, size_t max);
 
+/** The index that somebody wants. */
+struct gallery_want {
+    uint64_t seq;        /* with every change up to here */
+    uint64_t faces;      /* of the collection */
+    int64_t deadline_ms; /* monotonic; 0 = none */
+    bool (*cancelled)(void *arg);
+    void *cancelled_arg;
+};
 /**
- * The index of a collection, with every change up to `seq`.
+ * The index of a collection.
  * load_ms  out: what loading or following took; may be NULL.
+ * Errors: FRT_EINDEX_NOT_READY (it is being loaded, and will not be in time; with retry_after_s),
+ * FRT_ECANCELLED, FRT_EOVERLOADED, FRT_ENOMEM, and what the store and the index say.
  */
 FRT_NODISCARD enum frt_status gallery_index_get(struct frt_gallery *gallery, struct gallery_entry *entry,
-                                                uint64_t seq, struct gallery_index **out, double *load_ms,
-                                                struct frt_error *err);
+                                                const struct gallery_want *want, struct gallery_index **out,
+                                                double *load_ms, struct frt_error *err);
+/** As gallery_index_get without a deadline. progress  as gallery_index_rebuild's. */
+FRT_NODISCARD enum frt_status gallery_index_load(struct frt_gallery *gallery, struct gallery_entry *entry,
+                                                 uint64_t seq, bool (*progress)(void *arg, uint64_t have),
+                                                 void *arg, struct gallery_index **out, struct frt_error *err);
 /** As gallery_index_get, if the index is loaded and has every change already; else NULL. A reference. */
 struct gallery_index *gallery_index_at_hand(struct gallery_entry *entry, uint64_t seq);
 /** The present index, whatever it has; NULL when none is loaded. No use of it as the cache counts. A reference.
@@ -125,9 +148,9 @@ void gallery_index_weigh(struct gallery_index *index);
 void gallery_index_release(struct gallery_index *index);
 
 /** Build the index anew from the store and put it in the place of the present one.
- *  progress  called with the faces done so far; false ends the work (FRT_ECANCELLED). May be NULL. */
+ *  progress  called with the faces so far; false ends the work (FRT_ECANCELLED). May be NULL. */
 FRT_NODISCARD enum frt_status gallery_index_rebuild(struct frt_gallery *gallery, struct gallery_entry *entry,
-                                                    bool (*progress)(void *arg, uint64_t done), void *arg,
+                                                    bool (*progress)(void *arg, uint64_t have), void *arg,
                                                     struct frt_error *err);
 /** Write a snapshot when enough has changed (`closing`: when anything worth it has). */
 FRT_NODISCARD enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct gallery_entry *entry,
@@ -139,6 +162,17 @@ void gallery_index_leave(void *value);
 /** The collection is gone: drop its entry and snapshot. True when there was a snapshot. */
 bool gallery_index_drop(struct frt_gallery *gallery, uint64_t key);
 void gallery_entries_free(struct frt_gallery *gallery);
+
+/* ------------------------------------------------------------------- loads */
+
+FRT_NODISCARD enum frt_status gallery_loads_new(struct frt_gallery *gallery, struct gallery_loads **out,
+                                                struct frt_error *err);
+/** Ends loads under way. Nobody may wait any more. NULL is fine. */
+void gallery_loads_free(struct gallery_loads *loads);
+/** Wait for the load of an index, begun if need be, as long as `want` has time. Errors: gallery_index_get's. */
+FRT_NODISCARD enum frt_status gallery_load_await(struct gallery_loads *loads, struct gallery_entry *entry,
+                                                 const struct gallery_want *want, struct gallery_index **out,
+                                                 struct frt_error *err);
 
 /* ------------------------------------------------------------------ keeper */
 

@@ -208,7 +208,9 @@ enum frt_status frt_pack_open(struct frt_context *context, const char *path,
     pack->info.version = pack->manifest->version;
     pack->info.id = pack->manifest->id;
     pack->info.licence = strictest_licence(pack->manifest);
-    status = open_models(pack, options, err);
+    status = frt_threshold_basis_load(path, pack->manifest, &pack->thresholds, err);
+    if (status == FRT_OK)
+        status = open_models(pack, options, err);
     if (status == FRT_OK)
         status = frt_pack_batches_new(pack, err);
     if (status == FRT_OK && options != NULL && options->preload)

@@ -18,6 +18,7 @@
 
 #include "engine/batcher.h"
 #include "engine/context.h"
+#include "engine/threshold_basis.h"
 #include "model/pack_files.h"
 #include "vision/detector.h"
 #include "vision/embedder.h"
@@ -30,6 +31,7 @@ struct frt_pack {
     bool skip_checksums, as_published;
     struct frt_manifest *manifest;
     struct frt_pack_info info;
+    struct frt_threshold_basis thresholds;
     char model[201]; /* "name version" of the embedder; "" without one */
     /* 0: the manifest's id stands for the very bytes of detector, landmarks and embedder. Else a number that no
      * other opening in this process has, since a file that nothing was compared with may be another next time.

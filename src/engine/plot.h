@@ -38,5 +38,8 @@ struct frt_plot {
 void frt_plot_svg(const struct frt_plot *plot, struct frt_buf *out);
 /** columns × rows letters of plot, and axes around it; curve i is drawn with the i-th of "*o+x#@". */
 void frt_plot_text(const struct frt_plot *plot, uint32_t columns, uint32_t rows, struct frt_buf *out);
+/** The same in braille, 2 × 4 dots a character, at most 120 × 30 characters, without names of curves
+ * (plot_braille.c). */
+void frt_plot_braille(const struct frt_plot *plot, uint32_t columns, uint32_t rows, struct frt_buf *out);
 
 #endif

@@ -6,18 +6,20 @@
 #include "engine/answer_gallery.h"
 #include "http/handler.h"
 
-/* threshold, target_fpir, metadata; null takes a setting back. */
+/* threshold, target_fpir, metadata, calibration; null takes a setting back. */
 static enum frt_status read_settings(struct http_fields *fields, struct frt_collection_settings *out,
                                      struct frt_error *err)
 {
     double threshold = (double)NAN, fpir = (double)NAN;
-    const char *metadata = NULL;
+    const char *metadata = NULL, *calibration = NULL;
     struct frt_collection_settings s = {0};
     enum frt_status status = http_field_number(fields, "threshold", -1, 1, &threshold, err);
     if (status == FRT_OK)
         status = http_field_number(fields, "target_fpir", 0, 1, &fpir, err);
     if (status == FRT_OK)
         status = http_field_object(fields, "metadata", 16 * 1024, &metadata, err);
+    if (status == FRT_OK)
+        status = http_field_object(fields, "calibration", 32 * 1024, &calibration, err);
     if (status != FRT_OK)
         return status;
     if (!isnan(threshold) || http_field_is_null(fields, "threshold"))
@@ -26,15 +28,25 @@ static enum frt_status read_settings(struct http_fields *fields, struct frt_coll
         s.which |= FRT_COLLECTION_TARGET_FPIR;
     if (metadata != NULL || http_field_is_null(fields, "metadata"))
         s.which |= FRT_COLLECTION_METADATA;
+    if (calibration != NULL || http_field_is_null(fields, "calibration"))
+        s.which |= FRT_COLLECTION_CALIBRATION;
     s.threshold = (float)threshold;
     s.target_fpir = fpir;
     s.metadata = metadata;
+    s.calibration = calibration;
     *out = s;
     return FRT_OK;
 }
 
-static enum frt_status answer_collection(struct http_service *service, const char *name,
-                                         struct http_response *response, struct frt_error *err)
+/* What its pack knows of thresholds; NULL without one. */
+static const struct frt_threshold_basis *basis_of(const struct http_request *request)
+{
+    return request->pack != NULL ? &request->pack->thresholds : NULL;
+}
+
+static enum frt_status answer_collection(struct http_service *service, const struct http_request *request,
+                                         const char *name, struct http_response *response,
+                                         struct frt_error *err)
 {
     struct frt_json_writer w;
     struct frt_collection_info info = {0};
@@ -42,13 +54,13 @@ static enum frt_status answer_collection(struct http_service *service, const cha
     if (status != FRT_OK)
         return status;
     frt_json_writer_init(&w, &response->body, false);
-    frt_answer_collection(&w, &info);
+    frt_answer_collection(&w, &info, basis_of(request));
     frt_collection_info_deinit(&info);
     return FRT_OK;
 }
 
 static const char *const no_fields[] = {NULL}, *const setting_names[] = {"threshold", "target_fpir", "metadata",
-                                                                         NULL};
+                                                                         "calibration", NULL};
 
 static void change(struct http_service *service, struct http_request *request, struct http_response *response,
                    bool patch)
@@ -65,7 +77,7 @@ static void change(struct http_service *service, struct http_request *request, s
         status = patch ? frt_collection_patch(service->gallery, name, &settings, &err)
                        : frt_collection_put(service->gallery, name, &settings, &created, &err);
     if (status == FRT_OK)
-        status = answer_collection(service, name, response, &err);
+        status = answer_collection(service, request, name, response, &err);
     if (status == FRT_OK) {
         response->status = created ? 201 : 200;
         http_finish(response, request);
@@ -94,7 +106,7 @@ void http_handle_collection_get(struct http_service *service, struct http_reques
     struct http_fields fields = {0};
     enum frt_status status = http_fields_init_json(&fields, request, no_fields, &err);
     if (status == FRT_OK)
-        status = answer_collection(service, request->params[0], response, &err);
+        status = answer_collection(service, request, request->params[0], response, &err);
     if (status == FRT_OK)
         http_finish(response, request);
     else
@@ -123,7 +135,7 @@ void http_handle_collection_list(struct http_service *service, struct http_reque
     if (status == FRT_OK) {
         frt_json_writer_init(&w, &response->body, false);
         frt_json_object(&w);
-        frt_answer_collections(&w, list, n);
+        frt_answer_collections(&w, list, n, basis_of(request));
         if (n == limit)
             http_cursor_write(&w, list[n - 1].name);
         frt_json_end(&w);

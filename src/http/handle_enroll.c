@@ -54,22 +54,53 @@ static enum frt_status read_enroll(struct http_fields *fields, struct frt_enroll
     return FRT_OK;
 }
 
-/* Images of a request, opened. */
+/* Images of a request: those that open, and why the others do not. */
 struct images {
     struct frt_image *opened[MAX_IMAGES];
     char *owned[MAX_IMAGES];
+    size_t number[MAX_IMAGES]; /* in the request, of each opened one */
     size_t n;
+    struct frt_error why[MAX_IMAGES];
+    size_t unreadable[MAX_IMAGES]; /* number in the request of each `why` */
+    size_t n_unreadable;
 };
 
-static void images_deinit(struct images *images)
+static void images_free(struct images *images)
 {
-    for (size_t i = 0; i < images->n; i++) {
+    for (size_t i = 0; images != NULL && i < images->n; i++) {
         frt_image_free(images->opened[i]);
         frt_free(images->owned[i]);
     }
-    images->n = 0;
+    frt_free(images);
 }
 
+/* It lies in the image, not in the request or here. */
+static bool is_unreadable(enum frt_status status)
+{
+    return status == FRT_EUNSUPPORTED_IMAGE || status == FRT_EBAD_IMAGE || status == FRT_EIMAGE_TOO_LARGE;
+}
+
+static enum frt_status open_image(struct http_service *service, const struct http_fields *fields, size_t i,
+                                  struct images *out, struct frt_error *err)
+{
+    const char *data = NULL;
+    char *owned = NULL;
+    size_t size = 0;
+    enum frt_status status =
+        http_input_image_at(&fields->input, "image", "images", i, &data, &size, &owned, err);
+    if (status != FRT_OK)
+        return status;
+    status = frt_image_open_memory(service->context, data, size, &out->opened[out->n], err);
+    if (status == FRT_OK) {
+        out->owned[out->n] = owned;
+        out->number[out->n++] = i;
+    } else {
+        frt_free(owned);
+    }
+    return status;
+}
+
+/* One of several that cannot be read is put aside; one alone is the request's fault. */
 static enum frt_status open_images(struct http_service *service, const struct http_fields *fields,
                                    struct images *out, struct frt_error *err)
 {
@@ -80,21 +111,46 @@ static enum frt_status open_images(struct http_service *service, const struct ht
                         "%s; 'image' (one or several parts), 'images' or 'embedding' is right",
                         n == 0 ? "there is no image" : "there are more than 64 images");
     for (size_t i = 0; status == FRT_OK && i < n; i++) {
-        const char *data = NULL;
-        size_t size = 0;
-        status = http_input_image_at(&fields->input, "image", "images", i, &data, &size, &out->owned[i], err);
-        if (status != FRT_OK)
-            break;
-        status = frt_image_open_memory(service->context, data, size, &out->opened[i], err);
-        if (status == FRT_OK) {
-            out->n++;
-        } else {
-            frt_free(out->owned[i]);
-            if (n > 1)
-                status = frt_fail_within(err, status, "image %zu", i);
+        status = open_image(service, fields, i, out, err);
+        if (n > 1 && is_unreadable(status)) {
+            out->why[out->n_unreadable] = *err;
+            out->unreadable[out->n_unreadable++] = i;
+            status = FRT_OK;
+        } else if (n > 1 && status != FRT_OK) {
+            status = frt_fail_within(err, status, "image %zu", i);
         }
     }
     return status;
+}
+
+static int by_image(const void *a, const void *b)
+{
+    const struct frt_enroll_rejection *x = a, *y = b;
+    return (x->image > y->image) - (x->image < y->image);
+}
+
+/* Rejections in the request's numbers, with the images that could not be read. */
+static enum frt_status add_unreadable(const struct images *images, struct frt_enrolled *enrolled,
+                                      struct frt_error *err)
+{
+    if (images->n_unreadable == 0)
+        return FRT_OK;
+    struct frt_enroll_rejection *list = frt_realloc(
+        enrolled->rejected, (enrolled->n_rejected + images->n_unreadable) * sizeof *enrolled->rejected);
+    if (list == NULL)
+        return frt_fail_nomem(err, "an enrollment");
+    enrolled->rejected = list;
+    for (size_t i = 0; i < enrolled->n_rejected; i++)
+        list[i].image = images->number[list[i].image];
+    for (size_t i = 0; i < images->n_unreadable; i++) {
+        char *text = frt_strdup(images->why[i].text);
+        if (text == NULL)
+            return frt_fail_nomem(err, "an enrollment");
+        list[enrolled->n_rejected++] = (struct frt_enroll_rejection){
+            .image = images->unreadable[i], .status = images->why[i].status, .text = text};
+    }
+    qsort(list, enrolled->n_rejected, sizeof *list, by_image); /* a photo's own stay together */
+    return FRT_OK;
 }
 
 /* An embedding of another model than the loaded one is taken where it finds its like. */
@@ -143,12 +199,29 @@ static enum frt_status enroll_images(struct http_service *service, struct http_f
                                      const struct frt_enroll_options *options, struct frt_enrolled *out,
                                      struct frt_error *err)
 {
-    struct images images = {.n = 0};
-    enum frt_status status = open_images(service, fields, &images, err);
-    if (status == FRT_OK)
+    struct images *images = frt_alloc_zero(1, sizeof *images);
+    if (images == NULL)
+        return frt_fail_nomem(err, "an enrollment");
+    enum frt_status status = open_images(service, fields, images, err);
+    if (status != FRT_OK)
+        goto done;
+    if (options->face_id != NULL && images->n + images->n_unreadable > 1)
+        status = frt_fail(err, FRT_EINVAL, "a face id fits one photo; %zu were given",
+                          images->n + images->n_unreadable);
+    else if (images->n > 0)
         status = frt_enroll(service->gallery, fields->request->pack, fields->request->params[0],
-                            (const struct frt_image *const *)images.opened, images.n, options, out, err);
-    images_deinit(&images);
+                            (const struct frt_image *const *)images->opened, images->n, options, out, err);
+    else
+        status =
+            frt_fail(err, images->why[0].status, "image %zu: %s", images->unreadable[0], images->why[0].text);
+    if (status == FRT_OK || images->n == 0 || out->n_rejected > 0) {
+        struct frt_error short_of_memory;
+        /* what was taken is stored: a list that lacks something is better than an answer that denies it */
+        if (add_unreadable(images, out, &short_of_memory) != FRT_OK && status != FRT_OK)
+            status = frt_fail(err, FRT_ENOMEM, "%s", short_of_memory.text);
+    }
+done:
+    images_free(images);
     return status;
 }
 

@@ -9,9 +9,9 @@
 
 enum { MAX_TOP_K = 1000, MAX_FACES = 1000 };
 
-static const char *const names[] = {"image",          "embedding",       "model",     "top_k",
-                                    "threshold",      "unique_subjects", "max_faces", "candidates",
-                                    "min_confidence", "score",           NULL};
+static const char *const names[] = {"image",          "embedding",       "model",       "top_k",
+                                    "threshold",      "unique_subjects", "max_faces",   "candidates",
+                                    "min_confidence", "score",           "probability", NULL};
 
 static enum frt_status read_options(struct http_fields *fields, struct frt_identify_options *out,
                                     struct frt_error *err)
@@ -35,6 +35,8 @@ static enum frt_status read_options(struct http_fields *fields, struct frt_ident
         status = http_field_truth(fields, "unique_subjects", &unique, err);
     if (status == FRT_OK)
         status = http_field_truth(fields, "candidates", &o.candidates, err);
+    if (status == FRT_OK)
+        status = http_field_truth(fields, "probability", &o.probability, err);
     if (status == FRT_OK)
         status = http_field_word(fields, "score", scores, &score, err);
     if (status != FRT_OK)

@@ -18,6 +18,11 @@ void http_fail(struct http_response *response, const struct http_request *reques
                const struct frt_error *err)
 {
     http_problem(response, request, status == FRT_EINVAL ? FRT_EBAD_REQUEST : status, err->text);
+    if (status == FRT_EINDEX_NOT_READY && err->retry_after_s > 0) {
+        char seconds[16];
+        (void)snprintf(seconds, sizeof seconds, "%u", err->retry_after_s);
+        http_response_header(response, "Retry-After", seconds);
+    }
 }
 
 void http_finish(struct http_response *response, const struct http_request *request)

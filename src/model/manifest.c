@@ -430,41 +430,30 @@ static enum frt_status check_models(const struct frt_manifest *manifest, struct 
     return FRT_OK;
 }
 
-enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out,
-                                   struct frt_error *err)
+enum frt_status frt_manifest_from_json(const struct frt_json_value *root, struct frt_manifest **out,
+                                       struct frt_error *err)
 {
-    struct frt_json *json = NULL;
     struct frt_manifest *manifest = NULL;
     double version;
-    if (size > MAX_MANIFEST_BYTES)
-        return frt_fail(err, FRT_EBAD_MODEL, "manifest: %zu bytes; at most %d fit", size, MAX_MANIFEST_BYTES);
-    enum frt_status status = frt_json_parse(bytes, size, &json, err);
-    if (status != FRT_OK) /* what a file holds is the model's fault, not a request's */
-        return frt_fail_within(err, status == FRT_EBAD_REQUEST ? FRT_EBAD_MODEL : status, "manifest");
-    const struct frt_json_value *root = frt_json_root(json), *models = frt_json_get(root, "models");
+    const struct frt_json_value *models = frt_json_get(root, "models");
     const char *format = frt_json_text(frt_json_get(root, "format"));
-    status = check_keys(root, "top level", manifest_keys, sizeof manifest_keys / sizeof *manifest_keys, err);
+    enum frt_status status =
+        check_keys(root, "top level", manifest_keys, sizeof manifest_keys / sizeof *manifest_keys, err);
     if (status != FRT_OK)
-        goto done;
-    if (format == NULL || strcmp(format, format_name) != 0) {
-        status = frt_fail(err, FRT_EBAD_MODEL, "manifest: \"format\" is not \"%s\"", format_name);
-        goto done;
-    }
+        return status;
+    if (format == NULL || strcmp(format, format_name) != 0)
+        return frt_fail(err, FRT_EBAD_MODEL, "manifest: \"format\" is not \"%s\"", format_name);
     status = read_number(frt_json_get(root, "format_version"), "top level", "format_version", FORMAT_VERSION,
                          FORMAT_VERSION, true, &version, err);
     if (status != FRT_OK)
-        goto done;
+        return status;
     if (!frt_json_is_array(models) || frt_json_count(models) < 1 ||
-        frt_json_count(models) > FRT_PACK_MAX_MODELS) {
-        status = frt_fail(err, FRT_EBAD_MODEL, "manifest: \"models\" would be right with 1 to %d models",
-                          FRT_PACK_MAX_MODELS);
-        goto done;
-    }
+        frt_json_count(models) > FRT_PACK_MAX_MODELS)
+        return frt_fail(err, FRT_EBAD_MODEL, "manifest: \"models\" would be right with 1 to %d models",
+                        FRT_PACK_MAX_MODELS);
     manifest = frt_alloc_zero(1, sizeof *manifest);
-    if (manifest == NULL) {
-        status = frt_fail_nomem(err, "a manifest");
-        goto done;
-    }
+    if (manifest == NULL)
+        return frt_fail_nomem(err, "a manifest");
     status = read_text(frt_json_get(root, "name"), "top level", "name", true, sizeof manifest->name,
                        manifest->name, err);
     if (status == FRT_OK)
@@ -477,13 +466,29 @@ enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_ma
     }
     if (status == FRT_OK)
         status = check_models(manifest, err);
-    if (status != FRT_OK)
-        goto done;
-    frt_sha256_hex(bytes, size, manifest->id);
-    *out = manifest;
-    manifest = NULL;
-done:
+    if (status == FRT_OK) {
+        *out = manifest;
+        manifest = NULL;
+    }
     frt_manifest_free(manifest);
+    return status;
+}
+
+enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out,
+                                   struct frt_error *err)
+{
+    struct frt_json *json = NULL;
+    struct frt_manifest *manifest = NULL;
+    if (size > MAX_MANIFEST_BYTES)
+        return frt_fail(err, FRT_EBAD_MODEL, "manifest: %zu bytes; at most %d fit", size, MAX_MANIFEST_BYTES);
+    enum frt_status status = frt_json_parse(bytes, size, &json, err);
+    if (status != FRT_OK) /* what a file holds is the model's fault, not a request's */
+        return frt_fail_within(err, status == FRT_EBAD_REQUEST ? FRT_EBAD_MODEL : status, "manifest");
+    status = frt_manifest_from_json(frt_json_root(json), &manifest, err);
+    if (status == FRT_OK) {
+        frt_sha256_hex(bytes, size, manifest->id);
+        *out = manifest;
+    }
     frt_json_free(json);
     return status;
 }

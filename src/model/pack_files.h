@@ -31,6 +31,10 @@ void frt_manifest_free(struct frt_manifest *manifest);
 /** As frt_manifest_load, from the bytes of a manifest.json. */
 FRT_NODISCARD enum frt_status frt_manifest_parse(const void *bytes, size_t size, struct frt_manifest **out,
                                                  struct frt_error *err);
+/** As frt_manifest_parse, from a value inside another document; the id is "". */
+struct frt_json_value;
+FRT_NODISCARD enum frt_status frt_manifest_from_json(const struct frt_json_value *root,
+                                                     struct frt_manifest **out, struct frt_error *err);
 /** Append the text of manifest.json to `out`. Errors: FRT_ENOMEM, FRT_EBODY_TOO_LARGE (the buffer's limit). */
 FRT_NODISCARD enum frt_status frt_manifest_print(const struct frt_manifest *manifest, struct frt_buf *out);
 /**

@@ -31,9 +31,10 @@ enum {
     FRT_STORE_SUBJECT_MAX = 256,        /* bytes */
     FRT_STORE_FACE_ID_MAX = 128,        /* bytes; no '/' */
     FRT_STORE_METADATA_MAX = 16 * 1024, /* bytes; a JSON object as text; "" = {} */
-    FRT_STORE_MODEL_MAX = 200,          /* bytes; "name version" of the embedder */
-    FRT_STORE_PAGE_MAX = 1000,          /* rows of a page */
-    FRT_STORE_BATCH_MAX = 10000         /* faces of one frt_store_faces_add */
+    FRT_STORE_CALIBRATION_MAX = 32 * 1024,
+    FRT_STORE_MODEL_MAX = 200,  /* bytes; "name version" of the embedder */
+    FRT_STORE_PAGE_MAX = 1000,  /* rows of a page */
+    FRT_STORE_BATCH_MAX = 10000 /* faces of one frt_store_faces_add */
 };
 
 struct frt_store;
@@ -82,6 +83,7 @@ struct frt_store_collection {
     float threshold;          /* cosine; NaN = the pack's default */
     double target_fpir;       /* NaN = none */
     const char *metadata;     /* JSON object; "" = {} */
+    const char *calibration;  /* threshold table of its own people, JSON; "" = none */
     uint64_t faces, subjects; /* out; counted exactly, kept by the writer */
     uint64_t seq;             /* out: of the last change to its faces; 0 = none */
     int64_t created_ms;       /* out: since 1970 */
@@ -91,11 +93,12 @@ struct frt_store_collection {
 enum frt_store_setting {
     FRT_STORE_SET_THRESHOLD = 1 << 0,
     FRT_STORE_SET_TARGET_FPIR = 1 << 1,
-    FRT_STORE_SET_METADATA = 1 << 2
+    FRT_STORE_SET_METADATA = 1 << 2,
+    FRT_STORE_SET_CALIBRATION = 1 << 3
 };
 
-/** Add a collection: name, threshold, target_fpir, metadata of `row` are read (model and dim, too, when dim is
- *  not 0). Errors: FRT_ECONFLICT (stands already), FRT_EINVAL (name, metadata, numbers). */
+/** Add a collection: name, threshold, target_fpir, metadata, calibration of `row` are read (model and dim, too,
+ * when dim is not 0). Errors: FRT_ECONFLICT (stands already), FRT_EINVAL (name, metadata, numbers). */
 FRT_NODISCARD enum frt_status frt_store_collection_add(struct frt_store *store,
                                                        const struct frt_store_collection *row,
                                                        struct frt_error *err);

@@ -4,7 +4,8 @@
 #include "store/store_internal.h"
 
 #define COLUMNS                                                                                                \
-    "key, name, model, dim, threshold, target_fpir, metadata, faces, subjects, seq, created_ms FROM "          \
+    "key, name, model, dim, threshold, target_fpir, metadata, faces, subjects, seq, created_ms, "              \
+    "calibration FROM "                                                                                        \
     "collections "
 
 static enum frt_status check_settings(const struct frt_store_collection *row, uint32_t which,
@@ -16,6 +17,9 @@ static enum frt_status check_settings(const struct frt_store_collection *row, ui
     if ((which & FRT_STORE_SET_TARGET_FPIR) != 0 && !isnan(row->target_fpir) &&
         !(row->target_fpir >= 0 && row->target_fpir <= 1))
         return frt_fail(err, FRT_EINVAL, "a target FPIR of %g; 0 to 1 are right", row->target_fpir);
+    if ((which & FRT_STORE_SET_CALIBRATION) != 0 && row->calibration != NULL &&
+        strlen(row->calibration) > FRT_STORE_CALIBRATION_MAX)
+        return frt_fail(err, FRT_EINVAL, "a threshold table of more than %d bytes", FRT_STORE_CALIBRATION_MAX);
     return (which & FRT_STORE_SET_METADATA) != 0 ? store_check_metadata(row->metadata, err) : FRT_OK;
 }
 
@@ -36,8 +40,8 @@ enum frt_status frt_store_collection_add(struct frt_store *store, const struct f
     if (status != FRT_OK)
         return status;
     status = db_use(db,
-                    "INSERT INTO collections(name, model, dim, threshold, target_fpir, metadata, created_ms) "
-                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT INTO collections(name, model, dim, threshold, target_fpir, metadata, created_ms, "
+                    "calibration) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                     &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, row->name);
@@ -47,6 +51,7 @@ enum frt_status frt_store_collection_add(struct frt_store *store, const struct f
         db_bind_number(stmt, 5, row->target_fpir);
         db_bind_text(stmt, 6, row->metadata != NULL ? row->metadata : "");
         db_bind_int(stmt, 7, store_now_ms(store));
+        db_bind_text(stmt, 8, row->calibration != NULL ? row->calibration : "");
         status = db_run(stmt, err);
     }
     if (status == FRT_ECONFLICT)
@@ -67,7 +72,8 @@ enum frt_status frt_store_collection_patch(struct frt_store *store, uint32_t whi
     status = db_use(db,
                     "UPDATE collections SET threshold = CASE WHEN ?2 THEN ?3 ELSE threshold END, "
                     "target_fpir = CASE WHEN ?4 THEN ?5 ELSE target_fpir END, "
-                    "metadata = CASE WHEN ?6 THEN ?7 ELSE metadata END WHERE name = ?1",
+                    "metadata = CASE WHEN ?6 THEN ?7 ELSE metadata END, "
+                    "calibration = CASE WHEN ?8 THEN ?9 ELSE calibration END WHERE name = ?1",
                     &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, row->name);
@@ -77,6 +83,8 @@ enum frt_status frt_store_collection_patch(struct frt_store *store, uint32_t whi
         db_bind_number(stmt, 5, row->target_fpir);
         db_bind_int(stmt, 6, (which & FRT_STORE_SET_METADATA) != 0);
         db_bind_text(stmt, 7, row->metadata != NULL ? row->metadata : "");
+        db_bind_int(stmt, 8, (which & FRT_STORE_SET_CALIBRATION) != 0);
+        db_bind_text(stmt, 9, row->calibration != NULL ? row->calibration : "");
         status = db_run(stmt, err);
     }
     if (status == FRT_OK && db_changes(db) == 0)
@@ -100,7 +108,8 @@ static enum frt_status read_row(struct frt_store_page *page, struct db_stmt *stm
     row->subjects = (uint64_t)db_int(stmt, 8);
     row->seq = (uint64_t)db_int(stmt, 9);
     row->created_ms = db_int(stmt, 10);
-    if (row->name == NULL || row->model == NULL || row->metadata == NULL)
+    row->calibration = store_page_column(page, stmt, 11);
+    if (row->name == NULL || row->model == NULL || row->metadata == NULL || row->calibration == NULL)
         return frt_fail_nomem(err, "collections");
     return FRT_OK;
 }

@@ -73,8 +73,12 @@ static const char version_1[] =
     "PRAGMA application_id = 1179800625;"
     "PRAGMA user_version = 1;";
 
+/* What `frt calibrate --apply` measured on a collection's own people; '' = nothing. */
+static const char version_2[] = "ALTER TABLE collections ADD COLUMN calibration TEXT NOT NULL DEFAULT '';"
+                                "PRAGMA user_version = 2;";
+
 /* Script i brings a file from version i to i + 1; 0 is an empty file. */
-static const char *const steps[STORE_VERSION] = {version_1};
+static const char *const steps[STORE_VERSION] = {version_1, version_2};
 
 static enum frt_status pragma(struct db *db, const char *sql, int64_t *out, struct frt_error *err)
 {

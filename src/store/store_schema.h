@@ -4,7 +4,7 @@
 
 #include "store/sqlite_db.h"
 
-enum { STORE_APPLICATION_ID = 0x46525431 /* "FRT1" */, STORE_VERSION = 1 };
+enum { STORE_APPLICATION_ID = 0x46525431 /* "FRT1" */, STORE_VERSION = 2 };
 
 /**
  * Make the tables of a new file, or bring those of an older version up to date, in one transaction.

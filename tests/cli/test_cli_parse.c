@@ -154,7 +154,7 @@ static void what_is_refused_and_how(void **state)
     refused("frt detct a", "unknown command 'detct'; did you mean 'detect'?");
     refused("frt xyzzy", "unknown command 'xyzzy'; 'frt --help' lists the commands");
     refused("frt --json detect a", "stands where the command belongs");
-    refused("frt models", "'models' needs a subcommand: list, import, verify");
+    refused("frt models", "'models' needs a subcommand: list, import, pull, verify");
     refused("frt models lst", "did you mean 'models list'?");
     refused("frt models xyzzy", "'frt models --help' lists the commands");
     refused("frt eval", "'eval' needs a subcommand: pairs");

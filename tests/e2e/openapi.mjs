@@ -152,10 +152,16 @@ await withService(process.argv[2], async (url) => {
       await route("put", `${c}/{c}`, 409, { params, body: { threshold: 0.4 } });
       await route("patch", `${c}/{c}`, 200, { params, body: { threshold: null, target_fpir: 0.01 } });
       await route("post", `${c}/{c}/faces`, 201, { params, query: `?subject=${encodeURIComponent(params.s)}&face_id=a-1&${largest}`, body: photo });
-      const form = new FormData();
-      for (const image of [photo, other, "no photo"]) form.append("image", new Blob([image]));
-      form.append("subject", "Bob");
-      await route("post", `${c}/{c}/faces`, 415, { params, body: form });
+      const photos = (...images) => {
+        const form = new FormData();
+        for (const image of images) form.append("image", new Blob([image]));
+        form.append("subject", "Bob");
+        form.append("on_multiple", "largest");
+        return form;
+      };
+      const some = await route("post", `${c}/{c}/faces`, 201, { params, body: photos(photo, other, "no photo") });
+      check(some.faces.length === 2 && some.rejected[0].image === 2, JSON.stringify(some.rejected));
+      await route("post", `${c}/{c}/faces`, 415, { params, body: photos("no photo", "none either") });
       await route("post", `${c}/{c}/faces`, 201, { params, body: { subject: "Bob", images: [base64], on_multiple: "all", metadata: { k: "v" } } });
       await route("post", `${c}/{c}/faces`, 409, { params, query: `?subject=Cleo&on_duplicate=reject&${largest}`, body: photo });
       const found = await route("post", `${c}/{c}/search`, 200, { params, query: "?max_faces=9&candidates=true", body: photo });

@@ -74,7 +74,7 @@ static void collections(void **state)
     (void)state;
     struct frt_json_writer w = begin();
     frt_json_object(&w);
-    frt_answer_collections(&w, list, 2);
+    frt_answer_collections(&w, list, 2, NULL);
     frt_json_key(&w, "index");
     frt_json_object(&w);
     frt_answer_index_metrics(&w, list, 2);
@@ -130,8 +130,8 @@ static void enrolled_and_identified(void **state)
     assert_string_equal(frt_json_text(frt_json_get(frt_json_next(r), "code")), "duplicate_of");
     assert_string_equal(frt_json_text(frt_json_get(frt_json_next(r), "face_id")), "f0");
 
-    struct frt_match matches[] = {{id, subject, meta, 0.9f, 0.05f, 0.4f, true},
-                                  {id, subject, NULL, 0.1f, 0.45f, 0.4f, false}};
+    struct frt_match matches[] = {{id, subject, meta, 0.9f, 0.05f, 0.4f, true, 0.00123456},
+                                  {id, subject, NULL, 0.1f, 0.45f, 0.4f, false, 0}};
     struct frt_identified_face who[] = {{.known = true, .matches = matches, .n_matches = 2}, {.known = false}};
     struct frt_identified identified = {.faces = who, .n = 2, .total_ms = 3};
     for (int candidates = 0; candidates < 2; candidates++) {
@@ -141,7 +141,10 @@ static void enrolled_and_identified(void **state)
         frt_json_end(&w);
         f = frt_json_first(frt_json_get(parsed(), "faces"));
         assert_string_equal(frt_json_text(frt_json_get(f, "decision")), "match");
-        assert_int_equal(frt_json_get(frt_json_first(frt_json_get(f, "matches")), "match") != NULL, candidates);
+        const struct frt_json_value *m = frt_json_first(frt_json_get(f, "matches"));
+        assert_int_equal(frt_json_get(m, "match") != NULL, candidates);
+        assert_float_equal(frt_json_double(frt_json_get(m, "false_match_probability"), 0), 0.00123, 1e-9);
+        assert_null(frt_json_get(frt_json_next(m), "false_match_probability"));
         assert_string_equal(frt_json_text(frt_json_get(frt_json_next(f), "decision")), "unknown");
         assert_int_equal(frt_json_count(frt_json_get(frt_json_next(f), "matches")), 0);
     }

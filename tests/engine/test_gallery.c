@@ -253,7 +253,7 @@ static void duplicates_and_adaptive_thresholds(void **state)
     struct frt_error err = {0};
     float a[DIM], b[DIM], c[DIM];
     must(frt_collection_put(gallery, "people",
-                            &(struct frt_collection_settings){FRT_COLLECTION_THRESHOLD, 0.5f, 0, NULL}, NULL,
+                            &(struct frt_collection_settings){.which = FRT_COLLECTION_THRESHOLD, .threshold = 0.5f}, NULL,
                             &err),
          &err);
     random_unit(a);

@@ -2,6 +2,7 @@
  * Collections from outside: every route of v1 as a well-meaning client uses it, and as a careless one does.
  * Real program, models and photos.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -289,6 +290,58 @@ static void enroll_however_it_comes(void **state)
     answer_free(&a);
 }
 
+/* Of several photos one cannot be read: it is named, and the others are taken. */
+static void unreadable_photos_among_others(void **state)
+{
+    (void)state;
+    static const char garbage[] = "this is no photo";
+    const uint8_t *cut = one.data; /* a JPEG's beginning */
+    const struct part mixed[] = {part("image", garbage),
+                                 {"image", one.data, one.size},
+                                 {"image", (const char *)cut, 20},
+                                 {"image", blank.data, blank.size},
+                                 part("subject", "Ann")};
+    const struct part bad[] = {
+        part("image", garbage), {"image", (const char *)cut, 20}, part("subject", "Ann")};
+    const struct part alone[] = {part("image", garbage), part("subject", "Ann")};
+    const struct part named[] = {part("image", garbage),
+                                 {"image", one.data, one.size},
+                                 part("subject", "Ann"),
+                                 part("face_id", "ann-9")};
+    expect_ask("PUT", "/v1/collections/mixed", NULL, 201, NULL);
+    struct answer a = send_parts("/v1/collections/mixed/faces", mixed, 5);
+    expect(&a, 201, NULL);
+    assert_int_equal(frt_json_count(frt_json_get(root_of(&a), "faces")), 1);
+    const struct frt_json_value *rejected = frt_json_get(root_of(&a), "rejected");
+    assert_int_equal(frt_json_count(rejected), 3);
+    static const struct {
+        int image;
+        const char *code;
+    } wanted[] = {{0, "unsupported_image"}, {2, "bad_image"}, {3, "no_face"}};
+    size_t i = 0;
+    for (const struct frt_json_value *r = frt_json_first(rejected); r != NULL; r = frt_json_next(r), i++) {
+        assert_int_equal((int)number(r, "image"), wanted[i].image);
+        assert_string_equal(text(r, "code"), wanted[i].code);
+        assert_true(strlen(text(r, "detail")) > 5);
+    }
+    answer_free(&a);
+    a = send_parts("/v1/collections/mixed/faces", bad, 3);
+    expect(&a, 415, "unsupported_image");
+    assert_non_null(strstr(a.body, "image 0"));
+    assert_int_equal(frt_json_count(frt_json_get(root_of(&a), "rejected")), 2);
+    answer_free(&a);
+    a = send_parts("/v1/collections/mixed/faces", alone, 2);
+    expect(&a, 415, "unsupported_image");
+    answer_free(&a);
+    a = send_parts("/v1/collections/mixed/faces", named, 4); /* which of them would it be? */
+    expect(&a, 400, "bad_request");
+    answer_free(&a);
+    a = ask("GET", "/v1/collections/mixed", NULL);
+    assert_int_equal((int)number(root_of(&a), "faces"), 1);
+    answer_free(&a);
+    expect_ask("DELETE", "/v1/collections/mixed", NULL, 200, NULL);
+}
+
 static void enrollments_that_are_refused(void **state)
 {
     static const struct {
@@ -405,6 +458,119 @@ static void enroll_and_search_by_embedding(void **state)
     expect_ask("DELETE", "/v1/collections/staff/faces/dora-1", NULL, 200, NULL);
     free(json);
     free(members);
+}
+
+/* ---------------------------------------------------------------- thresholds */
+
+/* A table whose comparisons fall by ten every tenth of a cosine: one photo of a stranger in ten thousand
+ * reaches 0.5. */
+static const char made_table[] =
+    "{\"format\":\"frt-thresholds\",\"format_version\":1,\"embedder\":{\"name\":\"%s\",\"version\":\"%s\","
+    "\"dim\":%d},\"measured\":{\"on\":\"made up\",\"date\":\"2026-01-02\",\"photos\":20,\"people\":10},"
+    "\"curves\":[{\"enrolled\":1,\"people\":10,\"comparisons\":100000,\"points\":[[0.1,1],[0.5,0.0001]],"
+    "\"tail\":{\"scale\":0.0434294,\"shape\":0}}]}";
+
+/* Member of the collection's "search_threshold". */
+static double threshold_of(const char *collection, const char *member, char source[32])
+{
+    char target[200];
+    (void)snprintf(target, sizeof target, "/v1/collections/%s", collection);
+    struct answer a = ask("GET", target, NULL);
+    expect(&a, 200, NULL);
+    const struct frt_json_value *rule = frt_json_get(root_of(&a), "search_threshold");
+    const double value = number(rule, member);
+    (void)snprintf(source, 32, "%s", text(rule, "source"));
+    answer_free(&a);
+    return value;
+}
+
+/* A stranger of dim numbers that is as similar to the first axis as asked. */
+static void axis(char *out, size_t size, uint32_t dim, uint32_t which, double cosine)
+{
+    size_t n = (size_t)snprintf(out, size, "\"embedding\":[");
+    for (uint32_t d = 0; d < dim; d++)
+        n += (size_t)snprintf(out + n, size - n, "%s%.9g", d == 0 ? "" : ",",
+                              d == which     ? cosine
+                              : d == dim - 1 ? sqrt(1 - cosine * cosine)
+                                             : 0);
+    (void)snprintf(out + n, size - n, "],\"model\":{\"name\":\"made\",\"version\":\"1\"}");
+}
+
+/* The threshold follows from the target, the people and the table; who sets one, or brings one, is obeyed. */
+static void thresholds_follow_the_people(void **state)
+{
+    enum { DIM = 64 };
+    static char json[8192], table[2048], patch[4096], members[4096];
+    char source[32];
+    (void)state;
+    expect_ask("PUT", "/v1/collections/grows", "{\"target_fpir\":0.001}", 201, NULL);
+    for (uint32_t i = 0; i < 10; i++) {
+        axis(members, sizeof members, DIM, i, 1);
+        (void)snprintf(json, sizeof json, "{\"subject\":\"s%u\",%s}", i, members);
+        /* embeddings of another model than the pack's come by import */
+        char target[] = "/v1/collections/grows/import?model=made%201&dim=64";
+        char *end = strstr(json, ",\"model\"");
+        assert_non_null(end);
+        (void)strcpy(end, "}");
+        expect_ask("POST", target, json, 200, NULL);
+    }
+    /* the pack's table is another model's */
+    struct answer a = ask("GET", "/v1/collections/grows", NULL);
+    assert_null(frt_json_get(root_of(&a), "search_threshold"));
+    answer_free(&a);
+    (void)snprintf(table, sizeof table, made_table, "made", "1", DIM);
+    (void)snprintf(patch, sizeof patch, "{\"calibration\":%s}", table);
+    expect_ask("PATCH", "/v1/collections/grows", patch, 200, NULL);
+    /* 10 people and one in a thousand: one comparison in ten thousand, at 0.5 */
+    assert_float_equal(threshold_of("grows", "value", source), 0.5, 1e-4);
+    assert_string_equal(source, "collection");
+    assert_float_equal(threshold_of("grows", "estimated_fpir", source), 0.001, 1e-5);
+    expect_ask("PATCH", "/v1/collections/grows", "{\"target_fpir\":null}", 200, NULL); /* 0.01: a tenth more */
+    assert_float_equal(threshold_of("grows", "value", source), 0.4, 1e-3);
+    /* a stranger at 0.45 is named, and by chance as often as one in a hundred by √10 less */
+    axis(members, sizeof members, DIM, 0, 0.45);
+    (void)snprintf(json, sizeof json, "{\"probability\":true,%s}", members);
+    a = ask("POST", "/v1/collections/grows/search", json);
+    expect(&a, 200, NULL);
+    const struct frt_json_value *face = frt_json_first(frt_json_get(root_of(&a), "faces"));
+    assert_string_equal(text(face, "decision"), "match");
+    assert_float_equal(number(frt_json_first(frt_json_get(face, "matches")), "false_match_probability"),
+                       0.00316, 2e-5);
+    answer_free(&a);
+    /* unknown where fewer strangers may be named */
+    expect_ask("PATCH", "/v1/collections/grows", "{\"target_fpir\":0.001}", 200, NULL);
+    a = ask("POST", "/v1/collections/grows/search", json);
+    assert_string_equal(text(frt_json_first(frt_json_get(root_of(&a), "faces")), "decision"), "unknown");
+    answer_free(&a);
+    /* what the request says wins over all */
+    (void)snprintf(json, sizeof json, "{\"threshold\":0.3,%s}", members);
+    a = ask("POST", "/v1/collections/grows/search", json);
+    face = frt_json_first(frt_json_get(root_of(&a), "faces"));
+    assert_string_equal(text(face, "decision"), "match");
+    assert_null(frt_json_get(frt_json_first(frt_json_get(face, "matches")), "false_match_probability"));
+    answer_free(&a);
+    /* ten times the people: a tenth of a cosine more */
+    for (uint32_t i = 0; i < 90; i++) {
+        axis(members, sizeof members, DIM, i % DIM, 0.9);
+        *strstr(members, ",\"model\"") = '\0';
+        (void)snprintf(json, sizeof json, "{\"subject\":\"t%u\",%s}", i, members);
+        expect_ask("POST", "/v1/collections/grows/import?model=made%201&dim=64", json, 200, NULL);
+    }
+    assert_float_equal(threshold_of("grows", "value", source), 0.6, 1e-3);
+    expect_ask("PATCH", "/v1/collections/grows", "{\"threshold\":0.42}", 200, NULL);
+    assert_float_equal(threshold_of("grows", "value", source), 0.42, 1e-6);
+    assert_string_equal(source, "set");
+    /* unset again; and tables that are none */
+    expect_ask("PATCH", "/v1/collections/grows", "{\"threshold\":null,\"calibration\":null}", 200, NULL);
+    a = ask("GET", "/v1/collections/grows", NULL);
+    assert_null(frt_json_get(root_of(&a), "search_threshold"));
+    answer_free(&a);
+    expect_ask("PATCH", "/v1/collections/grows", "{\"calibration\":{}}", 400, "bad_request");
+    expect_ask("PATCH", "/v1/collections/grows", "{\"calibration\":5}", 400, "bad_request");
+    expect_ask("DELETE", "/v1/collections/grows", NULL, 200, NULL);
+    /* of the pack's own model: by its table, or its manifest */
+    const double people = threshold_of("staff", "people", source);
+    assert_true(people >= 1 && (strcmp(source, "pack") == 0 || strcmp(source, "manifest") == 0));
 }
 
 /* ------------------------------------------------------------------- search */
@@ -572,8 +738,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(names_and_settings_that_are_wrong),
         cmocka_unit_test(paths_and_methods),
         cmocka_unit_test(enroll_however_it_comes),
+        cmocka_unit_test(unreadable_photos_among_others),
         cmocka_unit_test(enrollments_that_are_refused),
         cmocka_unit_test(enroll_and_search_by_embedding),
+        cmocka_unit_test(thresholds_follow_the_people),
         cmocka_unit_test(search),
         cmocka_unit_test(faces_and_subjects),
         cmocka_unit_test(jobs_metrics_and_a_restart),

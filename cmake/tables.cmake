@@ -1,0 +1,17 @@
+# cmake -DOUT=built_in_tables.c -DHEADER=engine/built_in_tables.h -P tables.cmake FILE…: files as C arrays, and the list
+# of them.
+set(text "#include \"${HEADER}\"\n")
+set(list "")
+set(i 5)
+while(i LESS CMAKE_ARGC)
+  set(file "${CMAKE_ARGV${i}}")
+  file(READ "${file}" hex HEX)
+  string(LENGTH "${hex}" size)
+  math(EXPR size "${size} / 2")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char text_${i}[] = {${bytes}};\nstatic const size_t size_${i} = ${size};\n")
+  string(APPEND list "{text_${i}, &size_${i}}, ")
+  math(EXPR i "${i} + 1")
+endwhile()
+string(APPEND text "const struct frt_built_in_table frt_built_in_tables[] = {${list}{NULL, NULL}};\n")
+file(WRITE "${OUT}" "${text}")
