@@ -97,6 +97,27 @@ static const struct cli_option pull_options[] = {
     FLAG("quiet", 'q', "Do not show progress."),
     END};
 
+static const struct cli_option measure_option[] = {
+    FLAG("measure", 'm', "Also run each model for about half a second and show its time on one core."), END};
+
+static const struct cli_option compile_options[] = {
+    VALUE("out", 'o', "FOLDER", CLI_COMPLETE_FOLDER,
+          "The new pack's folder, made if absent; a compiled pack that stands there is replaced. Default: the "
+          "pack's, with -compiled behind it."),
+    {"precision", "WHAT",
+     "'fp32': the same numbers, faster. 'fp16-storage': also weights in half the bytes. 'int8': computing in "
+     "8 bits, other embeddings. Default: fp32.",
+     "fp32 fp16-storage int8", CLI_COMPLETE_WORDS, 0, false},
+    {"batch", "N", "Faces in one run of the embedder: '1', or 'dynamic' for any. Default: as in the file.",
+     "1 dynamic", CLI_COMPLETE_WORDS, 0, false},
+    VALUE("photos", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "Photos of faces to check with, and to calibrate int8 on; at most 300 are used. Default: the sample "
+          "photos of the npm package, where they are."),
+    VALUE("inputs", 0, "N", CLI_COMPLETE_NONE,
+          "Faces, or photos, that each model is checked on, 1 to 2000. Default: 96."),
+    FLAG("quiet", 'q', "Do not show progress."),
+    END};
+
 static const struct cli_option eval_options[] = {
     VALUE("images", 'i', "FOLDER", CLI_COMPLETE_FOLDER,
           "Photos in LFW's layout: FOLDER/Name/Name_0001.jpg. Needed, there is no default."),
@@ -300,6 +321,8 @@ const struct cli_option *const cli_verify_options[] = {verify_options, model_opt
 const struct cli_option *const cli_import_options[] = {import_options, json_option, NULL};
 const struct cli_option *const cli_pull_options[] = {pull_options, json_option, NULL};
 const struct cli_option *const cli_pack_options[] = {pack_option, json_option, NULL};
+const struct cli_option *const cli_list_options[] = {pack_option, measure_option, json_option, NULL};
+const struct cli_option *const cli_compile_options[] = {compile_options, json_option, NULL};
 const struct cli_option *const cli_eval_options[] = {eval_options, model_options, batch_options, json_option,
                                                      NULL};
 const struct cli_option *const cli_eval_identify_options[] = {eval_identify_options, model_options,

@@ -13,6 +13,8 @@ extern const struct cli_option *const cli_verify_options[];
 extern const struct cli_option *const cli_import_options[];
 extern const struct cli_option *const cli_pull_options[];
 extern const struct cli_option *const cli_pack_options[];
+extern const struct cli_option *const cli_list_options[];
+extern const struct cli_option *const cli_compile_options[];
 extern const struct cli_option *const cli_eval_options[];
 extern const struct cli_option *const cli_eval_identify_options[];
 extern const struct cli_option *const cli_eval_detect_options[];

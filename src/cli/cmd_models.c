@@ -7,8 +7,10 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "core/json_write.h"
+#include "engine/model_speed.h"
 #include "engine/pack_locate.h"
 #include "model/import.h"
+#include "model/onnx_precision.h"
 #include "model/pack_files.h"
 
 enum { MAX_OUTPUT_BYTES = 1 << 20, PATH_BYTES = FRT_LOCATE_PATH_MAX + FRT_SPEC_PATH_MAX };
@@ -30,15 +32,19 @@ static enum frt_status pack_folder(const struct cli_run *run, char out[FRT_LOCAT
 
 struct row {
     const struct frt_model_spec *spec;
-    long long bytes;   /* -1: no such file */
-    const char *check; /* "ok", "CHANGED", "MISSING", "not pinned" */
+    long long bytes;       /* -1: no such file */
+    const char *check;     /* "ok", "CHANGED", "MISSING", "not pinned" */
+    const char *precision; /* NULL: not known */
+    bool measured;
+    struct frt_model_speed speed;
 };
 
-static struct row look(const char *folder, const struct frt_model_spec *spec)
+/* context  NULL: speed is not measured. */
+static struct row look(const char *folder, const struct frt_model_spec *spec, const struct frt_context *context)
 {
     char path[PATH_BYTES], digest[FRT_SHA256_HEX_SIZE];
     struct stat st;
-    struct row row = {spec, -1, "MISSING"};
+    struct row row = {.spec = spec, .bytes = -1, .check = "MISSING"};
     (void)snprintf(path, sizeof path, "%s/%s", folder, spec->file);
     if (stat(path, &st) != 0)
         return row;
@@ -47,27 +53,40 @@ static struct row look(const char *folder, const struct frt_model_spec *spec)
         row.check = "not pinned";
     else if (frt_sha256_file(path, digest, NULL) == FRT_OK)
         row.check = strcmp(digest, spec->sha256) == 0 ? "ok" : "CHANGED";
+    row.precision = frt_onnx_precision(path);
+    row.measured = context != NULL && frt_model_speed_measure(context, spec, path, &row.speed, NULL) == FRT_OK;
     return row;
 }
 
-static void list_text(const struct frt_manifest *m, const char *folder, struct frt_buf *out)
+static void list_text(const struct frt_manifest *m, const char *folder, const struct frt_context *context,
+                      struct frt_buf *out)
 {
-    frt_buf_printf(out, "%s %s in %s\n\n%-11s %-24s %-16s %9s %9s  %-10s %s\n", m->name, m->version, folder,
-                   "role", "name", "family", "input", "size", "file", "licence");
+    frt_buf_printf(out, "%s %s in %s\n\n%-11s %-24s %-16s %9s %9s %-9s %s%-10s %s\n", m->name, m->version,
+                   folder, "role", "name", "family", "input", "size", "precision",
+                   context != NULL ? "     time  " : " ", "file", "licence");
     for (uint32_t i = 0; i < m->n_models; i++) {
-        struct row row = look(folder, &m->models[i]);
-        char input[24] = "dynamic", size[24] = "-";
+        struct row row = look(folder, &m->models[i], context);
+        char input[24] = "dynamic", size[24] = "-", time[24] = " ";
         if (row.spec->input.width_px != 0)
             (void)snprintf(input, sizeof input, "%ux%u", row.spec->input.width_px, row.spec->input.height_px);
         if (row.bytes >= 0)
             (void)snprintf(size, sizeof size, "%.1f MB", (double)row.bytes / 1e6);
-        frt_buf_printf(out, "%-11s %-24s %-16s %9s %9s  %-10s %s%s\n", frt_model_role_name(row.spec->role),
-                       row.spec->name, row.spec->family, input, size, row.check, row.spec->licence,
+        if (row.measured && row.spec->input.width_px == 0)
+            (void)snprintf(input, sizeof input, "%ux%u*", row.speed.width_px, row.speed.height_px);
+        if (row.measured)
+            (void)snprintf(time, sizeof time, "%6.2f ms  ", row.speed.run_ms);
+        else if (context != NULL)
+            (void)snprintf(time, sizeof time, "        -  ");
+        frt_buf_printf(out, "%-11s %-24s %-16s %9s %9s %-9s %s%-10s %s%s%s\n",
+                       frt_model_role_name(row.spec->role), row.spec->name, row.spec->family, input, size,
+                       row.precision != NULL ? row.precision : "?", time, row.check, row.spec->licence,
+                       row.spec->compiled_from[0] != '\0' ? "  (compiled)" : "",
                        row.spec->is_default ? "  (default)" : "");
     }
 }
 
-static void list_json(const struct frt_manifest *m, const char *folder, struct frt_buf *out)
+static void list_json(const struct frt_manifest *m, const char *folder, const struct frt_context *context,
+                      struct frt_buf *out)
 {
     struct frt_json_writer w;
     frt_json_writer_init(&w, out, false);
@@ -83,7 +102,7 @@ static void list_json(const struct frt_manifest *m, const char *folder, struct f
     frt_json_key(&w, "models");
     frt_json_array(&w);
     for (uint32_t i = 0; i < m->n_models; i++) {
-        struct row row = look(folder, &m->models[i]);
+        struct row row = look(folder, &m->models[i], context);
         frt_json_object(&w);
         frt_json_key(&w, "role");
         frt_json_string(&w, frt_model_role_name(row.spec->role));
@@ -102,6 +121,20 @@ static void list_json(const struct frt_manifest *m, const char *folder, struct f
             frt_json_int(&w, row.bytes);
         frt_json_key(&w, "check");
         frt_json_string(&w, row.check);
+        frt_json_key(&w, "precision");
+        frt_json_string(&w, row.precision);
+        if (row.measured) {
+            frt_json_key(&w, "ms");
+            frt_json_fixed(&w, row.speed.run_ms, 3);
+            frt_json_key(&w, "open_ms");
+            frt_json_fixed(&w, row.speed.open_ms, 1);
+            cli_member_whole(&w, "width", row.speed.width_px);
+            cli_member_whole(&w, "height", row.speed.height_px);
+        }
+        if (row.spec->compiled_from[0] != '\0') {
+            cli_member_text(&w, "compiled_from", row.spec->compiled_from);
+            cli_member_text(&w, "compiled_by", row.spec->compiled_by);
+        }
         frt_json_key(&w, "licence");
         frt_json_string(&w, row.spec->licence);
         frt_json_end(&w);
@@ -115,6 +148,7 @@ int cli_models_list(struct cli_run *run)
 {
     char folder[FRT_LOCATE_PATH_MAX];
     struct frt_manifest *manifest = NULL;
+    struct frt_context *context = NULL;
     struct frt_error err = {0};
     struct frt_buf out;
     frt_buf_init(&out, MAX_OUTPUT_BYTES);
@@ -125,10 +159,18 @@ int cli_models_list(struct cli_run *run)
         err.status = FRT_EBAD_MODEL; /* a missing pack, not a missing photo */
     if (status != FRT_OK)
         return cli_complain(run, &err);
+    const struct frt_context_options one_core = {.threads = 1};
+    if (cli_has(run, "measure"))
+        status = frt_context_new(&one_core, &context, &err);
+    if (status != FRT_OK) {
+        frt_manifest_free(manifest);
+        return cli_complain(run, &err);
+    }
     if (cli_has(run, "json"))
-        list_json(manifest, folder, &out);
+        list_json(manifest, folder, context, &out);
     else
-        list_text(manifest, folder, &out);
+        list_text(manifest, folder, context, &out);
+    frt_context_free(context);
     frt_manifest_free(manifest);
     return cli_print_and_free(run, &out);
 }

@@ -37,6 +37,7 @@ int cli_models_list(struct cli_run *run);
 int cli_models_import(struct cli_run *run);
 int cli_models_pull(struct cli_run *run);
 int cli_models_verify(struct cli_run *run);
+int cli_models_compile(struct cli_run *run);
 int cli_eval_pairs(struct cli_run *run);
 int cli_eval_identify(struct cli_run *run);
 int cli_eval_detect(struct cli_run *run);

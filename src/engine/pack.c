@@ -14,17 +14,16 @@
 /* Larger files are opened as they are. */
 static const size_t MAX_MODEL_BYTES = (size_t)1 << 30;
 
-/* A rewritten copy of the graph where a rewrite pays, else the file as it is. A file that the rewriter cannot
- * read is left to the runtime, which says what is wrong with it. */
-static enum frt_status open_file(struct frt_pack *pack, const char *path, struct frt_session **out,
-                                 struct frt_error *err)
+enum frt_status frt_pack_file_open(const struct frt_context *context, const struct frt_model_spec *spec,
+                                   const char *path, bool as_published, struct frt_session **out,
+                                   struct frt_error *err)
 {
-    struct frt_backend *backend = pack->context->backend;
+    struct frt_backend *backend = context->backend;
     const void *bytes = NULL;
     uint8_t *rewritten = NULL;
     size_t size = 0, rewritten_size = 0;
     enum frt_status status = FRT_OK;
-    if (!pack->as_published && backend->ops->open_bytes != NULL &&
+    if (!as_published && spec->compiled_from[0] == '\0' && backend->ops->open_bytes != NULL &&
         frt_model_file_map(path, MAX_MODEL_BYTES, &bytes, &size, NULL) == FRT_OK &&
         frt_rewrite_pays(bytes, size))
         status = frt_rewrite_for_runtime(bytes, size, &rewritten, &rewritten_size, NULL, err);
@@ -57,7 +56,7 @@ static enum frt_status open_session(struct frt_pack *pack, uint32_t number, stru
                             "import or fetch the pack again",
                             path, digest, spec->sha256);
     }
-    return open_file(pack, path, &pack->sessions[number], err);
+    return frt_pack_file_open(pack->context, spec, path, pack->as_published, &pack->sessions[number], err);
 }
 
 static uint32_t number_of(const struct frt_pack *pack, const struct frt_model_spec *spec)

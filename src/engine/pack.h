@@ -56,6 +56,16 @@ struct frt_pack {
 #define FRT_PACK_MAX_NETS 4
 
 /**
+ * A session over a model's file as a pack opens it: a rewritten copy of the graph (model/rewrite.h) where a
+ * rewrite pays and the file was not compiled, else the file as it is. A file that the rewriter cannot read is
+ * left to the runtime, which says what is wrong with it. Errors: of frt_session_open.
+ */
+FRT_NODISCARD enum frt_status frt_pack_file_open(const struct frt_context *context,
+                                                 const struct frt_model_spec *spec, const char *path,
+                                                 bool as_published, struct frt_session **out,
+                                                 struct frt_error *err);
+
+/**
  * The models that this pack answers with, those opened at first use included: model `i` of the manifest.
  * False for detectors that were not chosen and past the last model. The texts are borrowed from the pack.
  */

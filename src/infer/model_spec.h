@@ -59,7 +59,9 @@ struct frt_model_spec {
     char sha256[65];                /* lower-case hex; "" = not pinned */
     char licence[FRT_SPEC_NAME_MAX];
     char provenance[FRT_SPEC_PATH_MAX];
-    bool is_default; /* among the models of one role */
+    char compiled_from[65];              /* SHA-256 of the file it was compiled from; "" = as published */
+    char compiled_by[FRT_SPEC_PATH_MAX]; /* program, precision and passes */
+    bool is_default;                     /* among the models of one role */
     struct frt_model_input input;
 
     /* detector */

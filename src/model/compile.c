@@ -31,7 +31,7 @@ struct frt_compile_bounds frt_compile_bounds_default(enum frt_precision precisio
                                 .min_cosine = 0.9999,
                                 .mean_cosine = 0.99999,
                                 .min_iou = 0.99,
-                                .max_boxes_apart = 0},
+                                .max_boxes_apart = 0.005}, /* a score may lie on the threshold */
         [FRT_PRECISION_FP16_STORAGE] = {.max_relative = 2e-2,
                                         .min_cosine = 0.999,
                                         .mean_cosine = 0.9999,

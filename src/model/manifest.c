@@ -19,7 +19,13 @@
 #include "model/model_file.h"
 #include "model/pack_files.h"
 
-enum { MAX_MANIFEST_BYTES = 4 << 20, MAX_DIM = 4096, MAX_SIDE_PX = 16384, FORMAT_VERSION = 1 };
+enum {
+    MAX_MANIFEST_BYTES = 4 << 20,
+    MAX_DIM = 4096,
+    MAX_SIDE_PX = 16384,
+    FORMAT_VERSION = 1,
+    COMPILED_VERSION = 2
+};
 static const char format_name[] = "frt-pack";
 static const char manifest_file[] = "manifest.json";
 
@@ -62,6 +68,8 @@ static const struct model_key model_keys[] = {
     {"sha256", KEY_TEXT, ALL_ROLES, false, FIELD(sha256), 0, 0},
     {"licence", KEY_TEXT, ALL_ROLES, false, FIELD(licence), 0, 0},
     {"provenance", KEY_TEXT, ALL_ROLES, false, FIELD(provenance), 0, 0},
+    {"compiled_from", KEY_TEXT, ALL_ROLES, false, FIELD(compiled_from), 0, 0}, /* from version 2 on */
+    {"compiled_by", KEY_TEXT, ALL_ROLES, false, FIELD(compiled_by), 0, 0},
     {"default", KEY_BOOL, ALL_ROLES, false, FIELD(is_default), 0, 0},
     {"input", KEY_STRUCTURED, ALL_ROLES, true, 0, 0, 0, 0},
     {"max_input_px", KEY_COUNT, ROLE(FRT_ROLE_DETECTOR), false, FIELD(max_input_px), 0, MAX_SIDE_PX},
@@ -333,7 +341,8 @@ static bool path_stays_inside(const char *path)
 /* What must hold between the keys of one model. */
 static enum frt_status check_model(const struct frt_model_spec *spec, const char *where, struct frt_error *err)
 {
-    size_t digits = strspn(spec->sha256, "0123456789abcdef");
+    size_t digits = strspn(spec->sha256, "0123456789abcdef"),
+           digits_from = strspn(spec->compiled_from, "0123456789abcdef");
     if (!path_stays_inside(spec->file))
         return frt_fail(
             err, FRT_EBAD_MODEL,
@@ -345,6 +354,9 @@ static enum frt_status check_model(const struct frt_model_spec *spec, const char
     if (spec->sha256[0] != '\0' && (digits != 64 || spec->sha256[64] != '\0'))
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: \"sha256\" would be right with 64 digits of 0-9a-f",
                         where);
+    if (spec->compiled_from[0] != '\0' && (digits_from != 64 || spec->compiled_from[64] != '\0'))
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "manifest, %s: \"compiled_from\" would be right with 64 digits of 0-9a-f", where);
     if ((spec->input.width_px == 0) != (spec->input.height_px == 0))
         return frt_fail(err, FRT_EBAD_MODEL, "manifest, %s: input width and height are given both or neither",
                         where);
@@ -444,7 +456,7 @@ enum frt_status frt_manifest_from_json(const struct frt_json_value *root, struct
     if (format == NULL || strcmp(format, format_name) != 0)
         return frt_fail(err, FRT_EBAD_MODEL, "manifest: \"format\" is not \"%s\"", format_name);
     status = read_number(frt_json_get(root, "format_version"), "top level", "format_version", FORMAT_VERSION,
-                         FORMAT_VERSION, true, &version, err);
+                         COMPILED_VERSION, true, &version, err);
     if (status != FRT_OK)
         return status;
     if (!frt_json_is_array(models) || frt_json_count(models) < 1 ||
@@ -659,6 +671,15 @@ static void write_structured_key(struct frt_json_writer *writer, const char *key
     }
 }
 
+/* The oldest that has all keys: older programs read what they can. */
+static int64_t version_needed(const struct frt_manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->n_models; i++)
+        if (manifest->models[i].compiled_from[0] != '\0' || manifest->models[i].compiled_by[0] != '\0')
+            return COMPILED_VERSION;
+    return FORMAT_VERSION;
+}
+
 enum frt_status frt_manifest_print(const struct frt_manifest *manifest, struct frt_buf *out)
 {
     struct frt_json_writer writer;
@@ -667,7 +688,7 @@ enum frt_status frt_manifest_print(const struct frt_manifest *manifest, struct f
     frt_json_key(&writer, "format");
     frt_json_string(&writer, format_name);
     frt_json_key(&writer, "format_version");
-    frt_json_int(&writer, FORMAT_VERSION);
+    frt_json_int(&writer, version_needed(manifest));
     frt_json_key(&writer, "name");
     frt_json_string(&writer, manifest->name);
     frt_json_key(&writer, "version");

@@ -12,8 +12,9 @@
 
 enum {
     NAME = 300,
-    BLOCK = 16 /* channels of the runtime's blocks with AVX-512, a multiple of those with less: what is not whole
-                  blocks is not in the blocked layout, and PReLU is no slower than what would take its place */
+    BLOCK =
+        16 /* channels of the runtime's blocks with AVX-512, a multiple of those with less: what is not whole
+              blocks is not in the blocked layout, and PReLU is no slower than what would take its place */
 };
 /* Up to here 1 − a is far enough from 0 to divide by. */
 #define FOLDED_SLOPE 0.99F

@@ -7,8 +7,8 @@
  * as numbers, each of which may be unknown.
  *
  * Source: the operators' pages of ONNX, opsets 7 to 21.
- * Threading: immutable once made. What it says of a name stays true while the model gives the name the same value;
- * it borrows nothing of the model after it is made.
+ * Threading: immutable once made. What it says of a name stays true while the model gives the name the same
+ * value; it borrows nothing of the model after it is made.
  */
 #ifndef FRT_MODEL_SHAPE_INFERENCE_H
 #define FRT_MODEL_SHAPE_INFERENCE_H

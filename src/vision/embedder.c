@@ -407,6 +407,16 @@ static enum frt_status map_row(const struct frt_embedder *e, float *row, uint32_
     return FRT_OK;
 }
 
+enum frt_status frt_embedder_finish(const struct frt_embedder *embedder, float *raw, struct frt_error *err)
+{
+    return map_row(embedder, raw, 1, err);
+}
+
+uint32_t frt_embedder_output(const struct frt_embedder *embedder)
+{
+    return embedder->output;
+}
+
 uint32_t frt_embedder_batch(const struct frt_embedder *embedder)
 {
     return embedder->batch;

@@ -53,6 +53,12 @@ FRT_NODISCARD enum frt_status frt_embedder_run(const struct frt_embedder *embedd
 FRT_NODISCARD enum frt_status frt_embedder_run_each(const struct frt_embedder *embedder,
                                                     const uint8_t *const *chips, size_t n, float *out,
                                                     double *inference_ms, struct frt_error *err);
+/** What the graph answered for one chip → the embedding, in place: the spec's map, L2-normalised. For who runs
+ * the graph himself. `raw` f32[dim]. Errors: FRT_ERUNTIME (non-finite or zero). */
+FRT_NODISCARD enum frt_status frt_embedder_finish(const struct frt_embedder *embedder, float *raw,
+                                                  struct frt_error *err);
+/** Which of the graph's outputs is the embedding. */
+uint32_t frt_embedder_output(const struct frt_embedder *embedder);
 /** Most chips in one inference: 1 for a graph that takes one. */
 uint32_t frt_embedder_batch(const struct frt_embedder *embedder);
 

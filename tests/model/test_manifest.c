@@ -148,7 +148,7 @@ static const struct {
     const char *from, *to, *says;
 } breaks[] = {
     {"\"format\": \"frt-pack\"", "\"format\": \"zip\"", "\"format\" is not \"frt-pack\""},
-    {"\"format_version\": 1", "\"format_version\": 2", "format_version"},
+    {"\"format_version\": 1", "\"format_version\": 3", "format_version"},
     {"\"name\": \"every-key\"", "\"name\": \"\"", "\"name\" is empty"},
     {"\"name\": \"every-key\"", "\"name\": 7", "\"name\" is no text"},
     {"\"name\": \"every-key\"", "\"nmae\": \"x\"", "did you mean \"name\"?"},
