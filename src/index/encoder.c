@@ -78,7 +78,7 @@ float frt_encoder_row(const struct frt_encoder *e, const float *x, int8_t *row)
 {
     float most = 0;
     for (uint32_t i = 0; i < e->dim; i++)
-        most = fmaxf(most, fabsf(x[i]));
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
     const float inverse = most > 0 ? 127 / most : 0;
     for (uint32_t i = 0; i < e->dim; i++)
         row[i] = (int8_t)lrintf(x[i] * inverse);

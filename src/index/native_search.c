@@ -23,7 +23,9 @@ enum {
     CHUNK = 4096,        /* vectors: their codes and the next chunk fit the second-level cache */
     PIECE = 512,         /* vectors: between two of them the next chunk is asked for, a little at a time */
     SPREAD_FROM = 65536, /* vectors × queries from which on more than one thread pays */
-    PREFETCH = 6         /* rows ahead */
+    PREFETCH = 6,        /* rows ahead */
+    FEW_LISTS = 16,      /* probes up to which they are picked one by one */
+    LIST_HEAD = 64       /* vectors of a list that are looked at before the others */
 };
 
 struct chunk {
@@ -273,26 +275,57 @@ static void bring_best_forward(struct scored_list *list, uint32_t n, uint32_t wa
     }
 }
 
+/* The same for a few, which most do not come near: each is compared with the worst of them. */
+static void bring_few_forward(struct scored_list *list, uint32_t n, uint32_t want)
+{
+    uint32_t worst = 0;
+    for (uint32_t j = 1; j < want; j++)
+        worst = list[j].score < list[worst].score ? j : worst;
+    for (uint32_t i = want; i < n; i++) {
+        if (list[i].score <= list[worst].score)
+            continue;
+        const struct scored_list swapped = list[i];
+        list[i] = list[worst];
+        list[worst] = swapped;
+        for (uint32_t j = 0; j < want; j++)
+            worst = list[j].score < list[worst].score ? j : worst;
+    }
+}
+
+/* A list in two parts: what the first finds raises the floor for the second. */
+static bool push_list(struct chunk_list *list, const struct frt_segment *segment, uint32_t number, uint32_t q)
+{
+    const uint32_t first = segment->list_first[number], end = segment->list_first[number + 1];
+    const uint32_t middle = end - first > 2 * LIST_HEAD ? first + LIST_HEAD : end;
+    return push_range(list, segment, first, middle, q) && push_range(list, segment, middle, end, q);
+}
+
 /* The lists of a segment that a query looks into: those whose centre is most similar. */
 static bool push_lists(struct chunk_list *list, const struct search *search, const struct frt_segment *segment,
                        uint32_t q, uint32_t probes)
 {
     const struct frt_encoder *encoder = &search->native->encoder;
     struct scored_list *scored = frt_alloc_array(segment->n_lists, sizeof *scored);
-    bool done = scored != NULL;
-    if (!done)
-        return false;
-    for (uint32_t i = 0; i < segment->n_lists; i++)
-        scored[i] = (struct scored_list){frt_encoder_score(encoder, &search->prepared[q],
-                                                           segment->centroids + (size_t)i * encoder->row_bytes,
-                                                           segment->centroid_scales[i]),
-                                         i};
+    int32_t *dots = frt_alloc_array(segment->n_lists, sizeof *dots);
+    int8_t *row = frt_alloc_array(encoder->row_bytes, sizeof *row);
+    bool done = scored != NULL && dots != NULL && row != NULL;
+    if (done) {
+        /* the query in 8 bits, too: its scale is the same for all, and so left out */
+        (void)frt_encoder_row(encoder, search->prepared[q].rotated, row);
+        encoder->kernels->dots_i8(row, segment->centroids, encoder->row_bytes, segment->n_lists, dots);
+    }
+    for (uint32_t i = 0; done && i < segment->n_lists; i++)
+        scored[i] = (struct scored_list){segment->centroid_scales[i] * (float)dots[i], i};
     /* the best to the front; sorting all would cost more than comparing them did */
-    bring_best_forward(scored, segment->n_lists, probes);
+    if (done && probes <= FEW_LISTS)
+        bring_few_forward(scored, segment->n_lists, probes);
+    else if (done)
+        bring_best_forward(scored, segment->n_lists, probes);
     for (uint32_t i = 0; done && i < probes && i < segment->n_lists; i++)
-        done = push_range(list, segment, segment->list_first[scored[i].list],
-                          segment->list_first[scored[i].list + 1], q);
+        done = push_list(list, segment, scored[i].list, q);
     frt_free(scored);
+    frt_free(dots);
+    frt_free(row);
     return done;
 }
 

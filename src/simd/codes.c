@@ -56,8 +56,18 @@ static float dot_f32_i8_scalar(const float *a, const int8_t *b, size_t n)
     return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
+static void dots_i8_scalar(const int8_t *query, const int8_t *rows, size_t bytes, size_t n, int32_t *out)
+{
+    for (size_t r = 0; r < n; r++) {
+        int32_t sum = 0;
+        for (size_t i = 0; i < bytes; i++)
+            sum += query[i] * rows[r * bytes + i];
+        out[r] = sum;
+    }
+}
+
 const struct frt_code_kernels frt_code_kernels_scalar = {bits_scan_scalar, nibbles_scan_scalar,
-                                                         dot_f32_i8_scalar};
+                                                         dot_f32_i8_scalar, dots_i8_scalar};
 
 const struct frt_code_kernels *frt_code_kernels_get(enum frt_simd_tier tier)
 {

@@ -63,10 +63,21 @@ typedef size_t frt_nibbles_scan_fn(const struct frt_nibbles_query *query, const 
 /** Σ a[i] · b[i]; n a multiple of 16; within 2e-7 · sqrt(n) · |a| · |b| of the exact sum. */
 typedef float frt_dot_f32_i8_fn(const float *a, const int8_t *b, size_t n);
 
+/**
+ * Σ query[i] · row[i] of each of many rows, exactly: for choosing among centres, where the query's own rounding
+ * to 8 bits does no harm.
+ *
+ * query  i8[bytes], -127..127; bytes a multiple of 16, at most 65,536.
+ * rows   i8[n][bytes], one after the other.
+ * out    i32[n].
+ */
+typedef void frt_dots_i8_fn(const int8_t *query, const int8_t *rows, size_t bytes, size_t n, int32_t *out);
+
 struct frt_code_kernels {
     frt_bits_scan_fn *bits_scan;
     frt_nibbles_scan_fn *nibbles_scan;
     frt_dot_f32_i8_fn *dot_f32_i8;
+    frt_dots_i8_fn *dots_i8;
 };
 
 /** Kernels of the widest tier not above `tier` that has some. The tier must run on this machine. */

@@ -137,5 +137,24 @@ TARGET static float dot_f32_i8_avx2(const float *a, const int8_t *b, size_t n)
     return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
 }
 
-const struct frt_code_kernels frt_code_kernels_avx2 = {bits_scan_avx2, nibbles_scan_avx2, dot_f32_i8_avx2};
+TARGET static inline __m256i sixteen(const int8_t *from)
+{
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+
+/* Two products a 32-bit sum: 32,768 at most, so that 65,536 components cannot overflow it. */
+TARGET static void dots_i8_avx2(const int8_t *query, const int8_t *rows, size_t bytes, size_t n, int32_t *out)
+{
+    for (size_t r = 0; r < n; r++) {
+        __m256i sum = _mm256_setzero_si256();
+        for (size_t i = 0; i < bytes; i += 16)
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(sixteen(query + i), sixteen(rows + r * bytes + i)));
+        __m128i q = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+        q = _mm_add_epi32(q, _mm_shuffle_epi32(q, 0x4e));
+        out[r] = _mm_cvtsi128_si32(_mm_add_epi32(q, _mm_shuffle_epi32(q, 0xb1)));
+    }
+}
+
+const struct frt_code_kernels frt_code_kernels_avx2 = {bits_scan_avx2, nibbles_scan_avx2, dot_f32_i8_avx2,
+                                                       dots_i8_avx2};
 #endif

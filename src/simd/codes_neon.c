@@ -96,5 +96,19 @@ static float dot_f32_i8_neon(const float *a, const int8_t *b, size_t n)
     return vaddvq_f32(vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3])));
 }
 
-const struct frt_code_kernels frt_code_kernels_neon = {bits_scan_neon, nibbles_scan_neon, dot_f32_i8_neon};
+static void dots_i8_neon(const int8_t *query, const int8_t *rows, size_t bytes, size_t n, int32_t *out)
+{
+    for (size_t r = 0; r < n; r++) {
+        int32x4_t sum = vdupq_n_s32(0);
+        for (size_t i = 0; i < bytes; i += 16) {
+            const int8x16_t q = vld1q_s8(query + i), v = vld1q_s8(rows + r * bytes + i);
+            sum = vpadalq_s16(sum, vmull_s8(vget_low_s8(q), vget_low_s8(v)));
+            sum = vpadalq_s16(sum, vmull_s8(vget_high_s8(q), vget_high_s8(v)));
+        }
+        out[r] = vaddvq_s32(sum);
+    }
+}
+
+const struct frt_code_kernels frt_code_kernels_neon = {bits_scan_neon, nibbles_scan_neon, dot_f32_i8_neon,
+                                                       dots_i8_neon};
 #endif

@@ -179,12 +179,54 @@ static void fine_dots_keep_their_bound(void **state)
     }
 }
 
+/* Whole numbers: every tier has the very same, also at the largest values and for any number of rows. */
+static void dots_of_bytes_are_exact(void **state)
+{
+    static const size_t sizes[] = {16, 48, 64, 80, 128, 496, 512, 528, 4096};
+    enum { ROWS = 11 };
+    (void)state;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        const size_t bytes = sizes[s];
+        int8_t *query = frt_alloc_array(bytes, 1), *rows = frt_alloc_array(bytes * ROWS, 1);
+        assert_non_null(query);
+        assert_non_null(rows);
+        for (int extreme = 0; extreme < 2; extreme++) {
+            for (size_t i = 0; i < bytes; i++)
+                query[i] = (int8_t)(extreme ? 127 : (int)(random_bits() % 255) - 127);
+            for (size_t i = 0; i < bytes * ROWS; i++)
+                rows[i] = (int8_t)(extreme ? -128 : (int)(random_bits() % 256) - 128);
+            for (size_t n = 0; n <= ROWS; n++) {
+                for (int t = 0; t < FRT_SIMD_TIER_COUNT; t++) {
+                    int32_t out[ROWS + 1];
+                    if (!frt_simd_tier_runs((enum frt_simd_tier)t))
+                        continue;
+                    out[n] = 12345;
+                    frt_code_kernels_get((enum frt_simd_tier)t)->dots_i8(query, rows, bytes, n, out);
+                    assert_int_equal(out[n], 12345);
+                    for (size_t r = 0; r < n; r++) {
+                        int64_t exact = 0;
+                        for (size_t i = 0; i < bytes; i++)
+                            exact += (int64_t)query[i] * rows[r * bytes + i];
+                        if (out[r] != exact)
+                            fail_msg("%s, %zu bytes, row %zu of %zu: %d, exact %lld",
+                                     frt_simd_tier_name((enum frt_simd_tier)t), bytes, r, n, out[r],
+                                     (long long)exact);
+                    }
+                }
+            }
+        }
+        frt_free(query);
+        frt_free(rows);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bit_scans_agree),
         cmocka_unit_test(nibble_scans_agree),
         cmocka_unit_test(fine_dots_keep_their_bound),
+        cmocka_unit_test(dots_of_bytes_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
