@@ -20,8 +20,8 @@
 #include "index/native.h"
 
 enum {
-    CHUNK = 4096,        /* vectors: their codes and the next chunk fit the second-level cache */
-    PIECE = 512,         /* vectors: between two of them the next chunk is asked for, a little at a time */
+    CHUNK = 4096,        /* vectors that one query looks at in one go */
+    SHARED_CHUNK = 512,  /* of several queries: codes of 32 KiB stay in the first-level cache for all */
     SPREAD_FROM = 65536, /* vectors × queries from which on more than one thread pays */
     PREFETCH = 6,        /* rows ahead */
     FEW_LISTS = 16,      /* probes up to which they are picked one by one */
@@ -162,13 +162,10 @@ static void search_chunk(struct search *search, uint32_t q, const struct chunk *
     const float floor = atomic_load_explicit(&search->floors[q].score, memory_order_relaxed);
     const float cut =
         search->query->exhaustive ? -INFINITY : floor - FRT_FIRST_PASS_MARGIN * search->prepared[q].spread;
-    size_t n = 0;
-    for (uint32_t at = chunk->first; at < whole; at += PIECE) {
-        const uint32_t blocks = (whole - at < PIECE ? whole - at : PIECE) / FRT_CODE_BLOCK;
-        n += frt_encoder_scan(encoder, &search->prepared[q], codes_of(encoder, segment, at),
-                              segment->factors + at, blocks, at, cut, kept + n);
-        fetch_ahead(ahead);
-    }
+    size_t n = frt_encoder_scan(encoder, &search->prepared[q], codes_of(encoder, segment, chunk->first),
+                                segment->factors + chunk->first, (whole - chunk->first) / FRT_CODE_BLOCK,
+                                chunk->first, cut, kept);
+    fetch_ahead(ahead);
     /* behind the last whole block a writer may be at work: those few by row alone */
     for (uint32_t at = whole; at < chunk->end; at++)
         kept[n++] = at;
@@ -185,7 +182,7 @@ static struct ahead ahead_of(const struct search *search, size_t at)
         const struct frt_encoder *encoder = &search->native->encoder;
         ahead.codes = codes_of(encoder, next->segment, next->first);
         ahead.bytes = (next->end - next->first) / FRT_CODE_BLOCK * encoder->block_bytes;
-        ahead.step = (ahead.bytes / (search->query->n * (CHUNK / PIECE)) + 64) / 64 * 64;
+        ahead.step = (ahead.bytes / search->query->n + 64) / 64 * 64;
     }
     return ahead;
 }
@@ -222,13 +219,14 @@ static void work(void *arg, uint32_t worker)
 struct chunk_list {
     struct chunk *chunks;
     size_t n, capacity;
+    uint32_t size; /* vectors of a chunk */
 };
 
 static bool push_range(struct chunk_list *list, const struct frt_segment *segment, uint32_t first, uint32_t end,
                        uint32_t query)
 {
     while (first < end) {
-        const uint32_t to = end - first > CHUNK ? first + CHUNK : end;
+        const uint32_t to = end - first > list->size ? first + list->size : end;
         if (list->n == list->capacity) {
             const size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
             struct chunk *chunks = frt_realloc(list->chunks, capacity * sizeof *chunks);
@@ -375,7 +373,7 @@ enum frt_status frt_native_search(struct frt_index *index, const struct frt_inde
     struct frt_native *native = (struct frt_native *)(void *)index;
     const size_t scratch_bytes = frt_prepared_bytes(&native->encoder);
     struct search search = {.native = native, .query = query};
-    struct chunk_list list = {0};
+    struct chunk_list list = {.size = query->n > 1 ? SHARED_CHUNK : CHUNK};
     struct frt_index_hit *room = NULL;
     char *scratch = NULL;
     size_t total = 0;

@@ -1,5 +1,5 @@
 /*
- * The first search of a large collection that has no snapshot, in a service whose requests have half a second:
+ * The first search of a large collection that has no snapshot, in a service whose requests have a quarter of a second:
  * told when to come again, until the one load that was begun is done.
  */
 #include <math.h>
@@ -20,7 +20,7 @@
 #include "simd/dot.h"
 #include "store/store.h"
 
-enum { DIM = 512, FACES = 60000, BATCH = 1000 };
+enum { DIM = 512, FACES = 40000, BATCH = 1000 };
 static const char *program;
 static struct service service;
 
@@ -94,13 +94,13 @@ static void the_first_search_of_many(void **state)
         } else {
             expect(&a, 503, "index_not_ready");
             assert_true(strtol(answer_header(&a, "Retry-After"), NULL, 10) >= 1);
-            assert_non_null(strstr(a.body, "of 60000 faces"));
+            assert_non_null(strstr(a.body, "of 40000 faces"));
             refused++;
         }
         answer_free(&a);
         assert_true(frt_elapsed_ms(start) < 4 * WAIT_MS);
     }
-    assert_true(refused > 0); /* nobody reads and codes 60,000 faces in half a second */
+    assert_true(refused > 0); /* nobody reads and codes 40,000 faces in a quarter of a second */
     struct answer a = search();
     expect(&a, 200, NULL);
     answer_free(&a);
@@ -110,7 +110,7 @@ static void the_first_search_of_many(void **state)
 
 int main(int argc, char **argv)
 {
-    static const char *const options[] = {"--request-timeout-ms", "500ms", NULL};
+    static const char *const options[] = {"--request-timeout-ms", "250ms", NULL};
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_first_search_of_many)};
     if (argc != 2 || !photos_are_there())
         return 77;
