@@ -154,10 +154,12 @@ FRT_API void frt_context_free(struct frt_context *context);
 struct frt_pack;
 
 struct frt_pack_options {
-    const char *detector; /* name of the detector model in the manifest; NULL = the manifest's default */
-    bool preload;         /* load attribute and liveness models now rather than at first use */
-    bool skip_checksums;  /* do not compare files with the manifest's SHA-256 (start-up in ms) */
-    bool as_published;    /* run graphs as they stand in their files, not rewritten for speed */
+    const char *detector;  /* name of the detector model in the manifest; NULL = the manifest's default */
+    bool preload;          /* load attribute and liveness models now rather than at first use */
+    bool skip_checksums;   /* do not compare files with the manifest's SHA-256 (start-up in ms) */
+    bool as_published;     /* run graphs as they stand in their files, not rewritten for speed */
+    float spoof_threshold; /* spoof confidence from which a face counts as a spoof; 0 = the manifest's, else 0.5
+                            */
 };
 
 struct frt_pack_info {

@@ -293,7 +293,9 @@ struct frt_identify_options {
     int64_t deadline_ms;
     bool (*cancelled)(void *arg);
     void *cancelled_arg;
-    bool bulk; /* as in frt_enroll_options */
+    bool bulk;         /* as in frt_enroll_options */
+    bool require_live; /* liveness: a face of a photo that looks like a spoof is not named: it is in the answer
+                          as unknown, without matches; FRT_ESPOOF when all are spoofs */
 };
 
 struct frt_match {

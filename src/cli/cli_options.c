@@ -63,6 +63,8 @@ static const struct cli_option embed_options[] = {
     END};
 
 static const struct cli_option verify_options[] = {
+    FLAG("require-live", 0,
+         "Judge no photo, the first one included, whose face looks like a print, a screen or a mask."),
     VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
           "Similarity from which two faces count as one person, -1 to 1. Default: the pack's."),
     VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE,
@@ -259,6 +261,7 @@ static const struct cli_option search_options[] = {
      "How a subject of several faces scores: as its most similar face, 'best', or as their normalised mean, "
      "'fused'. Default: fused, which identifies better, see docs/eval.md.",
      "best fused", CLI_COMPLETE_WORDS, 0, false},
+    FLAG("require-live", 0, "Name nobody by a face that looks like a print, a screen or a mask."),
     FLAG("every-face", 0, "Name a subject once for each of its faces that match."),
     VALUE("max-faces", 'n', "N", CLI_COMPLETE_NONE,
           "Look at N faces of a photo at most, 1 to 1000, the largest first. Default: 1."),

@@ -171,6 +171,7 @@ static enum frt_status read_options(struct job *job, struct frt_error *err)
                                                  .threshold = (float)threshold,
                                                  .threshold_set = cli_has(run, "threshold"),
                                                  .every_face = cli_has(run, "every-face"),
+                                                 .require_live = cli_has(run, "require-live"),
                                                  .candidates = cli_has(run, "candidates"),
                                                  .probability = cli_has(run, "probability"),
                                                  .score = score == 0   ? FRT_SCORE_BEST

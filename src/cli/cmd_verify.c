@@ -7,6 +7,7 @@
 #include "cli/output.h"
 #include "core/mem.h"
 #include "engine/answer.h"
+#include "engine/faces.h"
 
 enum { MAX_OUTPUT_BYTES = 1 << 20 };
 
@@ -34,6 +35,8 @@ static enum frt_status probe_init(struct probe *p, const struct cli_models *mode
     status = frt_embed(models->pack, p->image, options, &p->faces, err);
     if (status == FRT_OK && frt_faces_count(p->faces) == 0)
         status = frt_fail(err, FRT_ENO_FACE, "no face found");
+    if (status == FRT_OK) /* with --require-live; otherwise nobody has looked */
+        status = frt_face_check_live(frt_faces_get(p->faces, 0), err);
     if (status != FRT_OK) {
         probe_deinit(p);
         return frt_fail_within(err, status, "%s", path);
@@ -161,7 +164,10 @@ int cli_verify(struct cli_run *run)
         if (strcmp(run->arguments[i], "-") == 0 && ++streams > 1)
             status = frt_fail(&err, FRT_EINVAL, "'-' (standard input) is named twice");
     struct frt_detect_options options = {
-        .max_faces = 1, .min_confidence = (float)min_confidence, .cancelled = cli_interrupted};
+        .max_faces = 1,
+        .attributes = cli_has(run, "require-live") ? (uint32_t)FRT_ATTRIBUTE_LIVENESS : 0u,
+        .min_confidence = (float)min_confidence,
+        .cancelled = cli_interrupted};
     if (status == FRT_OK)
         status = cli_models_open(run, 0, &models, &err);
     if (status != FRT_OK)

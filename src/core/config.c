@@ -36,6 +36,11 @@ static const struct frt_config_key settings[] = {
     {"detector", "FRT_DETECTOR", NULL, "NAME", "",
      "Detector of the pack, by its name in 'frt models list'. When not set: the pack's default.",
      FIELD(detector), 0, 0, FRT_CONFIG_TEXT},
+    {"spoof_percent", "FRT_SPOOF_PERCENT", NULL, "N", "0",
+     "Spoof confidence, in per cent, from which a face is not live; 0 = the pack's, which is 50 unless its "
+     "manifest "
+     "says otherwise.",
+     FIELD(spoof_percent), 0, 100, FRT_CONFIG_WHOLE},
     {"max_body_bytes", "FRT_MAX_BODY_BYTES", NULL, "BYTES", "20MiB",
      "Largest request body; units KiB, MiB, GiB.", FIELD(max_body_bytes), 1024, 1ULL << 32, FRT_CONFIG_BYTES},
     {"max_image_pixels", "FRT_MAX_IMAGE_PIXELS", NULL, "PIXELS", "50000000", "Most pixels of an image.",

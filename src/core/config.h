@@ -21,6 +21,7 @@ struct frt_config {
     char pack[FRT_CONFIG_TEXT_MAX];     /* folder of the model pack; "" = <data_dir>/packs/default */
     char runtime[FRT_CONFIG_TEXT_MAX];  /* libonnxruntime; "" = search */
     char detector[64];                  /* "" = the pack's default */
+    uint32_t spoof_percent;             /* of spoof confidence; 0 = the pack's */
     uint64_t max_body_bytes;
     uint64_t max_image_pixels;
     uint32_t max_image_side_px;

@@ -227,9 +227,9 @@ static enum frt_status run_nets(struct frt_work *w, enum frt_model_role role, co
         status = frt_face_net_run(nets[i], frame, face, &w->timing.inference_ms, err);
         spoof += face->liveness.spoof_confidence / (float)n;
     }
-    if (status == FRT_OK && role == FRT_ROLE_LIVENESS && n > 1) {
+    if (status == FRT_OK && role == FRT_ROLE_LIVENESS) {
         face->liveness.spoof_confidence = spoof;
-        face->liveness.real = spoof < 0.5F;
+        face->liveness.real = spoof < w->pack->spoof_threshold;
     }
     return status;
 }

@@ -69,6 +69,18 @@ void frt_answer_box(struct frt_json_writer *w, const struct frt_box *b)
     frt_json_end(w);
 }
 
+void frt_answer_liveness(struct frt_json_writer *w, const struct frt_face *face)
+{
+    if ((face->attributes & FRT_ATTRIBUTE_LIVENESS) == 0)
+        return;
+    frt_json_key(w, "liveness");
+    frt_json_object(w);
+    frt_json_key(w, "type");
+    frt_json_string(w, face->liveness.real ? "REAL" : "SPOOF");
+    member_fixed(w, "spoof_confidence", (double)face->liveness.spoof_confidence, 4);
+    frt_json_end(w);
+}
+
 static void face_attributes(struct frt_json_writer *w, const struct frt_face *face)
 {
     if (face->attributes & FRT_ATTRIBUTE_QUALITY) {
@@ -82,14 +94,7 @@ static void face_attributes(struct frt_json_writer *w, const struct frt_face *fa
         member_fixed(w, "roll", (double)face->quality.roll, 1);
         frt_json_end(w);
     }
-    if (face->attributes & FRT_ATTRIBUTE_LIVENESS) {
-        frt_json_key(w, "liveness");
-        frt_json_object(w);
-        frt_json_key(w, "type");
-        frt_json_string(w, face->liveness.real ? "REAL" : "SPOOF");
-        member_fixed(w, "spoof_confidence", (double)face->liveness.spoof_confidence, 4);
-        frt_json_end(w);
-    }
+    frt_answer_liveness(w, face);
     if (face->attributes & FRT_ATTRIBUTE_AGE)
         member_fixed(w, "age", (double)face->age, 1);
     if (face->attributes & FRT_ATTRIBUTE_GENDER) {

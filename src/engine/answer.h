@@ -18,6 +18,8 @@ FRT_NODISCARD enum frt_status frt_attributes_parse(const char *text, uint32_t *o
 
 /** Member "box". */
 void frt_answer_box(struct frt_json_writer *w, const struct frt_box *box);
+/** Member "liveness", when the face was asked for it. */
+void frt_answer_liveness(struct frt_json_writer *w, const struct frt_face *face);
 /** Member "embedding": an array, or little-endian f32 in base64. */
 void frt_answer_embedding(struct frt_json_writer *w, const float *embedding, size_t dim,
                           enum frt_embedding_encoding encoding);

@@ -321,6 +321,7 @@ void frt_answer_identified(struct frt_json_writer *w, const struct frt_identifie
         if (face->face.box.width > 0) {
             frt_answer_box(w, &face->face.box);
             member_number(w, "confidence", (double)face->face.confidence, 4);
+            frt_answer_liveness(w, &face->face);
         }
         member_text(w, "decision", face->known ? "match" : "unknown");
         frt_json_key(w, "matches");

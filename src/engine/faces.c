@@ -58,6 +58,14 @@ struct frt_timing frt_faces_timing(const struct frt_faces *faces)
     return faces->timing;
 }
 
+enum frt_status frt_face_check_live(const struct frt_face *face, struct frt_error *err)
+{
+    if ((face->attributes & FRT_ATTRIBUTE_LIVENESS) == 0 || face->liveness.real)
+        return FRT_OK;
+    return frt_fail(err, FRT_ESPOOF, "no live face: spoof confidence %.3f",
+                    (double)face->liveness.spoof_confidence);
+}
+
 void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t)
 {
     sum->decode_ms += t->decode_ms;

@@ -18,6 +18,9 @@ struct frt_faces {
 FRT_NODISCARD enum frt_status frt_faces_new(size_t n, size_t dim, struct frt_faces **out,
                                             struct frt_error *err);
 
+/** The gate of liveness: FRT_ESPOOF for a face that was looked at and is no live one. */
+FRT_NODISCARD enum frt_status frt_face_check_live(const struct frt_face *face, struct frt_error *err);
+
 /** sum += t, step by step. */
 void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t);
 /** The mean of n, step by step; of none, nothing. */

@@ -109,11 +109,8 @@ static enum frt_status consider_face(struct enrolling *e, size_t image, const st
                      (double)face->quality.brightness, (double)face->quality.yaw, (double)face->quality.pitch);
         return reject(e, image, low, why.text, NULL, 0, err);
     }
-    if (o->require_live && (face->attributes & FRT_ATTRIBUTE_LIVENESS) != 0 && !face->liveness.real) {
-        enum frt_status spoof = frt_fail(&why, FRT_ESPOOF, "no live face: spoof confidence %.3f",
-                                         (double)face->liveness.spoof_confidence);
-        return reject(e, image, spoof, why.text, NULL, 0, err);
-    }
+    if (o->require_live && frt_face_check_live(face, &why) != FRT_OK)
+        return reject(e, image, FRT_ESPOOF, why.text, NULL, 0, err);
     const struct applicant applicant = {
         .image = image, .face = *face, .embedding = embedding, .has_quality = has_quality, .threshold = NAN};
     return apply_for(e, &applicant, err);

@@ -48,17 +48,23 @@ static const double least_probability = 1e-12;
 
 /* ------------------------------------------------------------------ results */
 
+static void forget_matches(struct frt_identified_face *face)
+{
+    for (size_t j = 0; j < face->n_matches; j++) {
+        frt_free(face->matches[j].face_id);
+        frt_free(face->matches[j].subject);
+        frt_free(face->matches[j].metadata);
+    }
+    frt_free(face->matches);
+    face->matches = NULL;
+    face->n_matches = 0;
+    face->known = false;
+}
+
 void frt_identified_deinit(struct frt_identified *identified)
 {
-    for (size_t i = 0; i < identified->n; i++) {
-        struct frt_identified_face *face = &identified->faces[i];
-        for (size_t j = 0; j < face->n_matches; j++) {
-            frt_free(face->matches[j].face_id);
-            frt_free(face->matches[j].subject);
-            frt_free(face->matches[j].metadata);
-        }
-        frt_free(face->matches);
-    }
+    for (size_t i = 0; i < identified->n; i++)
+        forget_matches(&identified->faces[i]);
     frt_free(identified->faces);
     *identified = (struct frt_identified){0};
 }
@@ -501,11 +507,24 @@ enum frt_status frt_identify_embeddings(struct frt_gallery *gallery, const char 
 static struct frt_detect_options detect_options(const struct frt_identify_options *o)
 {
     return (struct frt_detect_options){.max_faces = o->max_faces == 0 ? 1 : o->max_faces,
+                                       .attributes = o->require_live ? (uint32_t)FRT_ATTRIBUTE_LIVENESS : 0u,
                                        .min_confidence = o->min_confidence,
                                        .deadline_ms = o->deadline_ms,
                                        .cancelled = o->cancelled,
                                        .cancelled_arg = o->cancelled_arg,
                                        .bulk = o->bulk};
+}
+
+/* At least one live face, or none at all. */
+static enum frt_status check_live(const struct frt_faces *faces, struct frt_error *err)
+{
+    enum frt_status status = FRT_OK;
+    for (size_t i = 0; i < faces->n; i++) {
+        status = frt_face_check_live(&faces->faces[i], err);
+        if (status == FRT_OK)
+            return FRT_OK;
+    }
+    return status;
 }
 
 /* From the faces of a photo and the collection's row, as it stands now, to the answer. */
@@ -524,8 +543,11 @@ static enum frt_status identify_faces(struct frt_gallery *gallery, const struct 
         return status;
     }
     found.image_timing = faces->timing;
-    for (size_t i = 0; i < faces->n; i++)
+    for (size_t i = 0; i < faces->n; i++) {
         found.faces[i].face = faces->faces[i];
+        if (o->require_live && frt_face_check_live(&faces->faces[i], NULL) != FRT_OK)
+            forget_matches(&found.faces[i]);
+    }
     *out = found;
     return FRT_OK;
 }
@@ -553,6 +575,8 @@ enum frt_status frt_identify(struct frt_gallery *gallery, const struct frt_pack 
     page = NULL;
     if (status == FRT_OK)
         status = frt_embed(pack, image, &detect, &faces, err);
+    if (status == FRT_OK && o->require_live)
+        status = check_live(faces, err);
     if (status == FRT_OK) /* and again: the answer is that of now, not of before the photo was looked at */
         status = gallery_collection(gallery, collection, &page, &row, err);
     if (status == FRT_OK)

@@ -174,6 +174,14 @@ static const char *strictest_licence(const struct frt_manifest *manifest)
     return found;
 }
 
+static float spoof_threshold(const struct frt_manifest *manifest, const struct frt_pack_options *options)
+{
+    const struct frt_model_spec *spec = frt_manifest_find(manifest, FRT_ROLE_LIVENESS, NULL);
+    if (options != NULL && options->spoof_threshold > 0)
+        return options->spoof_threshold;
+    return spec != NULL && spec->spoof_threshold > 0 ? spec->spoof_threshold : 0.5F;
+}
+
 enum frt_status frt_pack_open(struct frt_context *context, const char *path,
                               const struct frt_pack_options *options, struct frt_pack **out,
                               struct frt_error *err)
@@ -207,6 +215,7 @@ enum frt_status frt_pack_open(struct frt_context *context, const char *path,
     pack->info.version = pack->manifest->version;
     pack->info.id = pack->manifest->id;
     pack->info.licence = strictest_licence(pack->manifest);
+    pack->spoof_threshold = spoof_threshold(pack->manifest, options);
     status = frt_threshold_basis_load(path, pack->manifest, &pack->thresholds, err);
     if (status == FRT_OK)
         status = open_models(pack, options, err);

@@ -29,6 +29,7 @@ struct frt_pack {
     const struct frt_context *context; /* borrowed */
     char *folder;
     bool skip_checksums, as_published;
+    float spoof_threshold; /* 0..1: spoof confidence from which a face is no live one */
     struct frt_manifest *manifest;
     struct frt_pack_info info;
     struct frt_threshold_basis thresholds;

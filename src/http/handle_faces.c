@@ -196,11 +196,34 @@ static enum frt_status check_side(const struct http_input *input, const char *im
                     has_image ? "both" : "neither", image_name, has_image ? "and" : "nor", embedding_name);
 }
 
+/* Which photos have to show a live face. */
+enum { LIVE_OFF = 0, LIVE_BOTH, LIVE_FIRST, LIVE_SECOND };
+
+static enum frt_status read_live(const struct http_input *input, bool live[2], struct frt_error *err)
+{
+    static const char *const words[] = {"off", "require", "image1", "image2", NULL};
+    static const char *const images[2] = {"image1", "image2"};
+    int word = LIVE_OFF;
+    enum frt_status status = http_input_word(input, "liveness", words, &word, err);
+    if (status != FRT_OK)
+        return status;
+    live[0] = word == LIVE_BOTH || word == LIVE_FIRST;
+    live[1] = word == LIVE_BOTH || word == LIVE_SECOND;
+    for (int i = 0; i < 2; i++)
+        if (live[i] && !http_input_has(input, images[i]))
+            return frt_fail(err, FRT_EBAD_REQUEST,
+                            "liveness=%s needs '%s': an embedding has no face to look at", words[word],
+                            images[i]);
+    return FRT_OK;
+}
+
 static enum frt_status side(struct http_service *service, const struct http_input *input,
-                            const char *image_name, const char *embedding_name, struct analysed *photo,
-                            float *embedding, struct frt_timing *timing, struct frt_error *err)
+                            const char *image_name, const char *embedding_name, bool live,
+                            struct analysed *photo, float *embedding, struct frt_timing *timing,
+                            struct frt_error *err)
 {
     struct frt_detect_options options = {.max_faces = 1,
+                                         .attributes = live ? (uint32_t)FRT_ATTRIBUTE_LIVENESS : 0u,
                                          .deadline_ms = input->request->deadline_ms,
                                          .cancelled = input->request->cancelled,
                                          .cancelled_arg = input->request->cancelled_arg,
@@ -214,6 +237,9 @@ static enum frt_status side(struct http_service *service, const struct http_inpu
     const float *found = frt_faces_embedding(photo->faces, 0);
     if (found == NULL)
         return frt_fail(err, FRT_ENO_FACE, "%s: no face found", image_name);
+    status = live ? frt_face_check_live(frt_faces_get(photo->faces, 0), err) : FRT_OK;
+    if (status != FRT_OK)
+        return frt_fail_within(err, status, "%s", image_name);
     memcpy(embedding, found, dim * sizeof *embedding);
     return FRT_OK;
 }
@@ -241,12 +267,14 @@ static void verdict_json(struct http_response *response, const struct frt_verdic
 void http_handle_verify(struct http_service *service, struct http_request *request,
                         struct http_response *response)
 {
-    static const char *const fields[] = {"image1", "image2", "embedding1", "embedding2", "threshold", NULL};
+    static const char *const fields[] = {"image1",    "image2",   "embedding1", "embedding2",
+                                         "threshold", "liveness", NULL};
     struct frt_error err = {0};
     struct http_input input = {0};
     struct analysed photos[2] = {{0}, {0}};
     struct frt_verdict verdict;
     double threshold = (double)NAN;
+    bool live[2] = {false, false};
     const struct frt_pack *pack = request->pack;
     size_t dim = frt_pack_info_get(pack)->dim;
     int64_t start = frt_now_ns();
@@ -274,6 +302,8 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         status = check_side(&input, "image1", "embedding1", &err);
     if (status == FRT_OK)
         status = check_side(&input, "image2", "embedding2", &err);
+    if (status == FRT_OK)
+        status = read_live(&input, live, &err);
     if (status != FRT_OK)
         goto done;
     embeddings = frt_alloc_array(2 * dim, sizeof *embeddings);
@@ -281,10 +311,11 @@ void http_handle_verify(struct http_service *service, struct http_request *reque
         status = frt_fail_nomem(&err, "embeddings");
         goto done;
     }
-    status = side(service, &input, "image1", "embedding1", &photos[0], embeddings, &response->timing, &err);
+    status =
+        side(service, &input, "image1", "embedding1", live[0], &photos[0], embeddings, &response->timing, &err);
     if (status == FRT_OK)
-        status = side(service, &input, "image2", "embedding2", &photos[1], embeddings + dim, &response->timing,
-                      &err);
+        status = side(service, &input, "image2", "embedding2", live[1], &photos[1], embeddings + dim,
+                      &response->timing, &err);
     if (status == FRT_OK)
         status = frt_verify(pack, embeddings, embeddings + dim, (float)threshold, &verdict, &err);
     if (status == FRT_OK) {

@@ -11,19 +11,21 @@ enum { MAX_TOP_K = 1000, MAX_FACES = 1000 };
 
 static const char *const names[] = {"image",          "embedding",       "model",       "top_k",
                                     "threshold",      "unique_subjects", "max_faces",   "candidates",
-                                    "min_confidence", "score",           "probability", NULL};
+                                    "min_confidence", "score",           "probability", "liveness",
+                                    NULL};
 
 static enum frt_status read_options(struct http_fields *fields, struct frt_identify_options *out,
                                     struct frt_error *err)
 {
     static const char *const scores[] = {"default", "best", "fused", NULL};
+    static const char *const liveness[] = {"off", "require", NULL};
     struct frt_identify_options o = {.deadline_ms = fields->request->deadline_ms,
                                      .cancelled = fields->request->cancelled,
                                      .cancelled_arg = fields->request->cancelled_arg,
                                      .bulk = fields->request->bulk};
     double threshold = (double)NAN, confidence = 0;
     bool unique = true;
-    int score = 0;
+    int score = 0, live = 0;
     enum frt_status status = http_field_whole(fields, "top_k", 1, MAX_TOP_K, &o.top_k, err);
     if (status == FRT_OK)
         status = http_field_whole(fields, "max_faces", 1, MAX_FACES, &o.max_faces, err);
@@ -39,12 +41,15 @@ static enum frt_status read_options(struct http_fields *fields, struct frt_ident
         status = http_field_truth(fields, "probability", &o.probability, err);
     if (status == FRT_OK)
         status = http_field_word(fields, "score", scores, &score, err);
+    if (status == FRT_OK)
+        status = http_field_word(fields, "liveness", liveness, &live, err);
     if (status != FRT_OK)
         return status;
     o.threshold_set = !isnan(threshold);
     o.threshold = o.threshold_set ? (float)threshold : 0;
     o.min_confidence = (float)confidence;
     o.every_face = !unique;
+    o.require_live = live == 1;
     o.score = (enum frt_subject_score)score;
     *out = o;
     return FRT_OK;
@@ -102,7 +107,12 @@ static enum frt_status read_asked(const struct http_request *request, struct htt
         if (*embedding && (fields->input.kind == HTTP_INPUT_RAW || http_input_has(&fields->input, "image")))
             status = frt_fail(err, FRT_EBAD_REQUEST, "both 'image' and 'embedding' are given; one is right");
     }
-    return status == FRT_OK ? read_options(fields, options, err) : status;
+    if (status == FRT_OK)
+        status = read_options(fields, options, err);
+    if (status == FRT_OK && *embedding && options->require_live)
+        status = frt_fail(err, FRT_EBAD_REQUEST,
+                          "liveness=require needs an image: an embedding has no face to look at");
+    return status;
 }
 
 /* CONSUMES identified. */

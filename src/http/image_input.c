@@ -1,5 +1,7 @@
 #include "http/image_input.h"
 
+#include <stdio.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,4 +343,26 @@ enum frt_status http_input_number(const struct http_input *input, const char *na
         return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be a number from %g to %g", name, low, high);
     *out = number;
     return FRT_OK;
+}
+
+enum frt_status http_input_word(const struct http_input *input, const char *name, const char *const *words,
+                                int *out, struct frt_error *err)
+{
+    const struct http_part *p = http_input_part(input, name);
+    const struct frt_json_value *value = http_input_member(input, name);
+    char list[200] = "";
+    size_t used = 0;
+    if (p == NULL && (value == NULL || frt_json_is_null(value)))
+        return FRT_OK;
+    const char *text = p != NULL ? p->data : frt_json_text(value);
+    const size_t size = p != NULL ? p->size : text != NULL ? strlen(text) : 0;
+    for (int i = 0; words[i] != NULL; i++) {
+        if (text != NULL && size == strlen(words[i]) && memcmp(text, words[i], size) == 0) {
+            *out = i;
+            return FRT_OK;
+        }
+        int n = snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ", words[i]);
+        used += n > 0 && (size_t)n < sizeof list - used ? (size_t)n : 0;
+    }
+    return frt_fail(err, FRT_EBAD_REQUEST, "'%s' must be one of %s", name, list);
 }

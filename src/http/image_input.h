@@ -72,4 +72,8 @@ FRT_NODISCARD enum frt_status http_input_embedding(const struct http_input *inpu
 FRT_NODISCARD enum frt_status http_input_number(const struct http_input *input, const char *name, double low,
                                                 double high, double *out, struct frt_error *err);
 
+/** Which of the words (NULL ends), from 0; *out is left alone when absent. Errors: FRT_EBAD_REQUEST. */
+FRT_NODISCARD enum frt_status http_input_word(const struct http_input *input, const char *name,
+                                              const char *const *words, int *out, struct frt_error *err);
+
 #endif

@@ -49,10 +49,11 @@ enum frt_status http_reload(struct http_service *service, const char *name, stru
     struct frt_error why = {0};
     enum frt_status status = folder_of(config, name, folder, sizeof folder, &why);
     if (status == FRT_OK) {
-        const struct frt_pack_load load = {.context = service->context,
-                                           .path = folder[0] != '\0' ? folder : NULL,
-                                           .options = {.detector = config->detector},
-                                           .batch = config->recognition_batch};
+        const struct frt_pack_load load = {
+            .context = service->context,
+            .path = folder[0] != '\0' ? folder : NULL,
+            .options = {.detector = config->detector, .spoof_threshold = (float)config->spoof_percent / 100},
+            .batch = config->recognition_batch};
         status = frt_pack_swap_load(service->packs, &load, out, &why);
     }
     if (status != FRT_OK && atomic_load(&service->state) == HTTP_STARTING)

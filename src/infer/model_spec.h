@@ -84,7 +84,9 @@ struct frt_model_spec {
     float crop_scale;  /* 0 = 1 */
     uint32_t n_labels; /* meaning of each output, in order */
     char labels[FRT_SPEC_MAX_LABELS][24];
-    uint32_t real_index; /* liveness: index of "real" */
+    uint32_t real_index;   /* liveness: index of "real" */
+    float spoof_threshold; /* liveness: spoof confidence from which a face counts as a spoof; 0 = 0.5. Of
+                              several nets, which are averaged, the default one's counts */
 };
 
 #endif

@@ -85,6 +85,7 @@ static const struct model_key model_keys[] = {
     {"threshold_decade", KEY_NUMBER, ROLE(FRT_ROLE_EMBEDDER), false, FIELD(threshold_decade), 0, 1},
     {"crop_scale", KEY_NUMBER, CROP_ROLES, false, FIELD(crop_scale), 0, 10},
     {"labels", KEY_STRUCTURED, LABEL_ROLES, false, 0, 0, 0, 0},
+    {"spoof_threshold", KEY_NUMBER, ROLE(FRT_ROLE_LIVENESS), false, FIELD(spoof_threshold), 0, 1},
     {"real_index", KEY_COUNT, ROLE(FRT_ROLE_LIVENESS), false, FIELD(real_index), 0, FRT_SPEC_MAX_LABELS - 1},
 };
 enum { N_MODEL_KEYS = sizeof model_keys / sizeof *model_keys };

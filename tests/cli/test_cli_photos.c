@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <dirent.h>
 #include <math.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -676,6 +677,66 @@ static void evaluation_refuses_before_it_works(void **state)
     free(svg);
 }
 
+/* The default pack's files, and a manifest to which nearly every face is a spoof. */
+static void make_suspicious_pack(const char *folder)
+{
+    const char *pack = getenv("FRT_PACK");
+    char path[4200], real[4096];
+    size_t size = 0;
+    assert_non_null(pack);
+    assert_non_null(realpath(pack, real));
+    assert_int_equal(mkdir(folder, 0700), 0);
+    DIR *d = opendir(real);
+    assert_non_null(d);
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        char to[4700];
+        if (strstr(e->d_name, ".onnx") == NULL)
+            continue;
+        (void)snprintf(to, sizeof to, "%s/%s", real, e->d_name);
+        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        assert_int_equal(symlink(to, path), 0);
+    }
+    (void)closedir(d);
+    (void)snprintf(path, sizeof path, "%s/manifest.json", real);
+    char *manifest = cli_get(path, &size), *more = malloc(size + 100);
+    assert_non_null(manifest);
+    assert_non_null(more);
+    static const char role[] = "\"role\": \"liveness\",";
+    const char *at = strstr(manifest, role);
+    assert_non_null(at);
+    at += sizeof role - 1;
+    const int n =
+        snprintf(more, size + 100, "%.*s\"spoof_threshold\": 0.01,%s", (int)(at - manifest), manifest, at);
+    (void)snprintf(path, sizeof path, "%s/manifest.json", folder);
+    cli_put(path, more, (size_t)n);
+    free(manifest);
+    free(more);
+}
+
+static void who_is_no_live_face_gets_no_further(void **state)
+{
+    (void)state;
+    char pack[256], database[256];
+    (void)snprintf(pack, sizeof pack, "%s", cli_work("suspicious"));
+    (void)snprintf(database, sizeof database, "%s", cli_work("live.db"));
+    make_suspicious_pack(pack);
+    struct cli_result r = CLI_RUN(NULL, "verify", "--require-live", PHOTO, PHOTO);
+    cli_expect(&r, 0, NULL);
+    r = CLI_RUN(NULL, "verify", "--require-live", "--pack", pack, PHOTO, PHOTO);
+    cli_expect(&r, 3, "no live face");
+    r = CLI_RUN(NULL, "verify", "--pack", pack, PHOTO, PHOTO);
+    cli_expect(&r, 0, NULL);
+    r = CLI_RUN(NULL, "enroll", "c", PHOTO, "--subject", "Ann", "--on-multiple", "largest", "--database",
+                database, "--require-live");
+    cli_expect(&r, 0, NULL);
+    r = CLI_RUN(NULL, "search", "c", PHOTO, "--database", database, "--require-live");
+    cli_expect(&r, 0, NULL);
+    r = CLI_RUN(NULL, "search", "c", PHOTO, "--database", database, "--require-live", "--pack", pack);
+    cli_expect(&r, 3, "no live face");
+    r = CLI_RUN(NULL, "search", "c", PHOTO, "--database", database, "--pack", pack);
+    cli_expect(&r, 0, NULL);
+}
+
 static void detection_is_measured(void **state)
 {
     (void)state;
@@ -769,6 +830,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(interrupted_work_leaves_whole_files),
         cmocka_unit_test(evaluation_refuses_before_it_works),
         cmocka_unit_test(detection_is_measured),
+        cmocka_unit_test(who_is_no_live_face_gets_no_further),
         cmocka_unit_test(the_service_starts_and_stops),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

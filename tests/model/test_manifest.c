@@ -89,6 +89,7 @@ static void every_key_is_read(void **state)
     assert_int_equal(s->n_labels, 3);
     assert_string_equal(s->labels[1], "real");
     assert_int_equal(s->real_index, 1);
+    assert_true(s->spoof_threshold == 0.4f);
     assert_int_equal(m->models[6].n_labels, 7);
     frt_manifest_free(m);
     frt_free(text);
@@ -194,6 +195,7 @@ static const struct {
     {"\"map\": \"center_l2\"", "\"map\": \"cosine\"", "one of l2, center_l2, cap"},
     {"\"centre\": [-0.5, 0.25, 0, 1.5]", "\"centre\": [-0.5, \"0\", 0, 1.5]", "number 1 of \"centre\""},
     {"\"threshold\": 0.375", "\"threshold\": -1.5", "from -1 to 1"},
+    {"\"spoof_threshold\": 0.4", "\"spoof_threshold\": 1.4", "spoof_threshold"},
     {"\"real_index\": 1", "\"real_index\": 3", "\"real_index\" is 3, there are 3 labels"},
     {"\"labels\": [\"male\", \"female\"]", "\"labels\": []", "1 to 16 texts"},
     {"\"labels\": [\"male\", \"female\"]", "\"labels\": [\"a label of too many bytes\"]", "at most 23 fit"},
