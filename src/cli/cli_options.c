@@ -190,6 +190,14 @@ static const struct cli_option eval_detect_options[] = {
     FLAG("force", 'f', "Replace --out and --plot files that exist."),
     END};
 
+static const struct cli_option eval_liveness_options[] = {
+    VALUE("threshold", 't', "X", CLI_COMPLETE_NONE,
+          "Spoof confidence from which a face counts as a spoof, 0 to 1. Default: the pack's."),
+    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
+    VALUE("plot", 0, "FILE", CLI_COMPLETE_FILE,
+          "Write both rates over the threshold as SVG. Default: not written."),
+    FLAG("force", 'f', "Replace --out and --plot files that exist."), END};
+
 static const struct cli_option config_option[] = {
     VALUE("config", 'c', "FILE", CLI_COMPLETE_FILE,
           "Read settings from FILE: lines of 'key = value'. Default: $FRT_CONFIG, else none."),
@@ -332,6 +340,8 @@ const struct cli_option *const cli_eval_identify_options[] = {eval_identify_opti
                                                               batch_options, json_option, NULL};
 const struct cli_option *const cli_eval_detect_options[] = {eval_detect_options, model_options, batch_options,
                                                             json_option, NULL};
+const struct cli_option *const cli_eval_liveness_options[] = {eval_liveness_options, model_options,
+                                                              batch_options, json_option, NULL};
 const struct cli_option *const cli_calibrate_options[] = {calibrate_options, model_options, batch_options,
                                                           database_option,   json_option,   NULL};
 const struct cli_option *const cli_serve_options[] = {config_option, NULL};

@@ -484,6 +484,27 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt detect, frt eval pairs, frt models list",
      .complete = CLI_COMPLETE_FOLDER,
      .run = cli_eval_detect},
+    {.name = "eval liveness",
+     .arguments = "FOLDER|MAP",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "measure how many attacks pass for a live face",
+     .description =
+         "Looks at photos of live faces in FOLDER/real and of prints, screens and masks in FOLDER/fake, where "
+         "sub-folders are types of attack, or at those that a CSV map lists (path,real or path,fake,type, "
+         "without a "
+         "heading; paths count from the map's folder), and says with the pack's liveness nets how many attacks "
+         "of each "
+         "type count as live (APCER) and how many live faces as spoofs (BPCER), with intervals. docs/eval.md "
+         "says how "
+         "each number is defined.",
+     .groups = cli_eval_liveness_options,
+     .examples =
+         "frt eval liveness samples --plot liveness.svg\n  samples/real/1.jpg, samples/fake/print/1.jpg, …\n"
+         "frt eval liveness samples.csv --threshold 0.8 --json\n  A map, at another threshold.\n",
+     .see_also = "frt detect, frt enroll, frt models list",
+     .complete = CLI_COMPLETE_FILE,
+     .run = cli_eval_liveness},
     {.name = "calibrate",
      .arguments = "[FOLDER]",
      .min_arguments = 0,

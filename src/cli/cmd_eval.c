@@ -1,12 +1,17 @@
-/* frt eval pairs, identify, detect: measure, write the report, say what came out. */
+/* frt eval pairs, identify, detect, liveness: measure, write the report, say what came out. */
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/enroll_list.h"
 #include "cli/files.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "core/mem.h"
 #include "engine/eval_detect.h"
 #include "engine/eval_identify.h"
+#include "engine/eval_liveness.h"
 #include "engine/eval_pairs.h"
 
 enum { MAX_OUTPUT_BYTES = 64 << 20 };
@@ -251,6 +256,136 @@ int cli_eval_detect(struct cli_run *run)
     const struct report report = {&measured, detect_json, detect_svg, detect_text};
     const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
     frt_eval_detect_report_deinit(&measured);
+    cli_models_close(&models);
+    return code;
+}
+
+/* ---------------------------------------------------------------- liveness */
+
+static void liveness_json(const void *data, struct frt_buf *out)
+{
+    frt_eval_liveness_report_json(data, out);
+}
+
+static void liveness_svg(const void *data, struct frt_buf *out)
+{
+    frt_eval_liveness_report_svg(data, out);
+}
+
+static void liveness_text(const void *data, struct frt_buf *out)
+{
+    frt_eval_liveness_report_text(data, out);
+}
+
+/* Photos of FOLDER/real and FOLDER/fake[/TYPE], or of a map: the list of who is in which photo, where "who" is
+ * real or fake, and the id the type. */
+struct live_photos {
+    struct cli_enroll_list list;
+    struct frt_eval_liveness_sample *samples; /* [list.n], owned */
+    char **attacks;                           /* [list.n], owned each; NULL = live */
+};
+
+static void live_photos_deinit(struct live_photos *photos)
+{
+    for (size_t i = 0; photos->attacks != NULL && i < photos->list.n; i++)
+        frt_free(photos->attacks[i]);
+    frt_free(photos->attacks);
+    frt_free(photos->samples);
+    cli_enroll_list_deinit(&photos->list);
+}
+
+/* 1: live, 0: an attack, -1: neither word. */
+static int is_live(const char *label)
+{
+    static const char *const live[] = {"real", "live", "bonafide"}, *const attack[] = {"fake", "spoof",
+                                                                                       "attack"};
+    for (size_t i = 0; i < 3; i++) {
+        if (strcasecmp(label, live[i]) == 0)
+            return 1;
+        if (strcasecmp(label, attack[i]) == 0)
+            return 0;
+    }
+    return -1;
+}
+
+/* The type of an attack: the map's, else the folder between FOLDER/fake and the photo, else the label. */
+static char *attack_of(const struct cli_enroll_item *item, const char *folder)
+{
+    if (item->face_id != NULL && item->face_id[0] != '\0')
+        return frt_strdup(item->face_id);
+    if (folder != NULL) {
+        const char *type = item->path + strlen(folder);
+        type += strspn(type, "/");
+        type += strlen(item->subject);
+        type += strspn(type, "/");
+        const char *end = strchr(type, '/');
+        if (end != NULL)
+            return frt_strndup(type, (size_t)(end - type));
+    }
+    return frt_strdup(item->subject);
+}
+
+static enum frt_status collect_live_photos(const char *argument, struct live_photos *out, struct frt_error *err)
+{
+    struct stat info;
+    const bool folder = stat(argument, &info) == 0 && S_ISDIR(info.st_mode);
+    enum frt_status status = folder ? cli_enroll_list_folder(argument, &out->list, err)
+                                    : cli_enroll_list_csv(argument, &out->list, err);
+    if (status != FRT_OK)
+        return status;
+    out->samples = frt_alloc_zero(out->list.n + 1, sizeof *out->samples);
+    out->attacks = frt_alloc_zero(out->list.n + 1, sizeof *out->attacks);
+    if (out->samples == NULL || out->attacks == NULL)
+        return frt_fail_nomem(err, "the list of photos");
+    for (size_t i = 0; i < out->list.n; i++) {
+        const struct cli_enroll_item *item = &out->list.items[i];
+        const int live = is_live(item->subject);
+        if (live < 0)
+            return frt_fail(err, FRT_EBAD_REQUEST,
+                            "%.300s is of '%.60s'; real (live, bonafide) or fake (spoof, attack) is right",
+                            item->path, item->subject);
+        if (live == 0 && (out->attacks[i] = attack_of(item, folder ? argument : NULL)) == NULL)
+            return frt_fail_nomem(err, "the list of photos");
+        out->samples[i] = (struct frt_eval_liveness_sample){.file = item->path, .attack = out->attacks[i]};
+    }
+    return FRT_OK;
+}
+
+int cli_eval_liveness(struct cli_run *run)
+{
+    struct cli_models models = {0};
+    struct cli_progress progress;
+    struct live_photos photos = {0};
+    struct frt_eval_liveness_report measured = {0};
+    struct frt_error err = {0};
+    double threshold = 0;
+    uint32_t jobs = 1;
+    cli_catch_interrupts();
+    enum frt_status status = cli_jobs(run, &jobs, &err);
+    if (status == FRT_OK)
+        status = cli_number(run, "threshold", 0, 1, 0, &threshold, &err);
+    if (status == FRT_OK)
+        status = check_files(run, "plot", &err);
+    if (status == FRT_OK)
+        status = collect_live_photos(run->arguments[0], &photos, &err);
+    if (status == FRT_OK)
+        status = cli_models_open(run, 1, &models, &err);
+    if (status == FRT_OK) {
+        cli_progress_init(&progress, "photos", cli_has(run, "quiet") || cli_has(run, "json"));
+        const struct frt_eval_liveness_options options = {.samples = photos.samples,
+                                                          .n = photos.list.n,
+                                                          .threshold = (float)threshold,
+                                                          .threads = jobs,
+                                                          .progress = on_photo,
+                                                          .progress_arg = &progress,
+                                                          .cancelled = cli_interrupted};
+        status = frt_eval_liveness(models.context, models.pack, &options, &measured, &err);
+        cli_progress_deinit(&progress);
+    }
+    const struct report report = {&measured, liveness_json, liveness_svg, liveness_text};
+    const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
+    frt_eval_liveness_report_deinit(&measured);
+    live_photos_deinit(&photos);
     cli_models_close(&models);
     return code;
 }

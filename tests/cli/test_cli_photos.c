@@ -616,7 +616,7 @@ static void interrupted_work_leaves_whole_files(void **state)
             *p = *p == '/' ? '_' : *p;
         const struct cli_setting interrupt = {.signal = signals[s], .when_exists = first};
         struct cli_result r =
-            CLI_RUN(&interrupt, "embed", "--attributes", "all", "--jobs", "3", "--draw", out, photo);
+            CLI_RUN(&interrupt, "embed", "--attributes", "all", "--jobs", "3", "--quiet", "--draw", out, photo);
         cli_expect(&r, 130, NULL);
         size_t n = cli_count(out, NULL);
         assert_true(n >= 1 && n < MANY_PHOTOS);
@@ -675,6 +675,44 @@ static void evaluation_refuses_before_it_works(void **state)
     assert_non_null(svg);
     assert_non_null(strstr(svg, "<svg"));
     free(svg);
+}
+
+static void liveness_is_measured(void **state)
+{
+    (void)state;
+    char folder[256], path[512], map[256];
+    static const char *const folders[] = {"", "/real", "/fake", "/fake/print"};
+    (void)snprintf(map, sizeof map, "%s", cli_work("live.csv"));
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(folder, sizeof folder, "%s%s", cli_work("alive"), folders[i]);
+        assert_int_equal(mkdir(folder, 0700), 0);
+    }
+    (void)snprintf(folder, sizeof folder, "%s", cli_work("alive"));
+    (void)snprintf(path, sizeof path, "%s/real/a.jpg", folder);
+    copy_file(PHOTO, path);
+    (void)snprintf(path, sizeof path, "%s/fake/b.jpg", folder);
+    copy_file(PHOTO, path);
+    (void)snprintf(path, sizeof path, "%s/fake/print/c.jpg", folder);
+    copy_file(ANOTHER, path);
+    struct cli_result r = CLI_RUN(NULL, "eval", "liveness", folder, "--json");
+    cli_expect(&r, 0, NULL);
+    struct frt_json *json = parse_line(r.out);
+    const struct frt_json_value *attacks = frt_json_get(frt_json_root(json), "attacks");
+    assert_int_equal(frt_json_count(attacks), 2);
+    assert_string_equal(frt_json_text(frt_json_get(frt_json_first(attacks), "attack")), "fake");
+    assert_string_equal(frt_json_text(frt_json_get(frt_json_next(frt_json_first(attacks)), "attack")), "print");
+    assert_number(frt_json_root(json), "bpcer", 0, 0); /* stock photos of people, all of them: */
+    assert_number(frt_json_root(json), "apcer", 1, 1); /* what is called an attack here is none */
+    frt_json_free(json);
+    static const char good[] = "alive/real/a.jpg,live\nalive/fake/b.jpg,spoof,replay\n",
+                      bad[] = "alive/real/a.jpg,Anna\n";
+    cli_put(map, good, sizeof good - 1);
+    r = CLI_RUN(NULL, "eval", "liveness", map, "--threshold", "1", "--plot", cli_work("live.svg"));
+    cli_expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "replay"));
+    cli_put(map, bad, sizeof bad - 1);
+    r = CLI_RUN(NULL, "eval", "liveness", map);
+    cli_expect(&r, 3, "is of 'Anna'");
 }
 
 /* The default pack's files, and a manifest to which nearly every face is a spoof. */
@@ -830,6 +868,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(interrupted_work_leaves_whole_files),
         cmocka_unit_test(evaluation_refuses_before_it_works),
         cmocka_unit_test(detection_is_measured),
+        cmocka_unit_test(liveness_is_measured),
         cmocka_unit_test(who_is_no_live_face_gets_no_further),
         cmocka_unit_test(the_service_starts_and_stops),
     };
