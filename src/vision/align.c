@@ -29,11 +29,21 @@ static const struct frt_align_template templates[] = {
      150,
      150,
      {{45.59f, 44.57f}, {102.30f, 44.57f}, {73.94f, 76.67f}, {48.65f, 105.02f}, {99.22f, 105.02f}}},
+    /* FaceNet was trained on MTCNN's boxes, stretched to squares with a tenth of margin on each side, not on
+     * aligned faces. These are MTCNN's mean points (given for 96 × 112
+     * boxes: 30.2946,51.6963 65.5318,51.5014 48.0252,71.7366 33.5493,92.3655 62.7299,92.2041) in such a crop: x
+     * = 160 (0.1 + 0.8 u/96), y = 160 (0.1 + 0.8 v/112). The fit does not stretch, so it is the nearest upright
+     * crop. */
+    {"facenet160",
+     160,
+     160,
+     {{56.39f, 75.08f}, {103.38f, 74.86f}, {80.03f, 97.98f}, {60.73f, 121.56f}, {99.64f, 121.38f}}},
 };
+#define N_TEMPLATES (sizeof templates / sizeof *templates)
 
 const struct frt_align_template *frt_align_template_find(const char *name)
 {
-    for (size_t i = 0; name != NULL && i < sizeof templates / sizeof *templates; i++) {
+    for (size_t i = 0; name != NULL && i < N_TEMPLATES; i++) {
         if (strcmp(name, templates[i].name) == 0)
             return &templates[i];
     }
@@ -42,7 +52,7 @@ const struct frt_align_template *frt_align_template_find(const char *name)
 
 const char *frt_align_template_names(void)
 {
-    return "arcface112, dlib150, dlib150_tight";
+    return "arcface112, dlib150, dlib150_tight, facenet160";
 }
 
 enum frt_status frt_align_fit(const struct frt_point *from, const struct frt_point *to, size_t n, double m[6],

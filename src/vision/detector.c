@@ -16,8 +16,15 @@
 static const struct frt_detector_family *const families[] = {
     &frt_detector_scrfd,      &frt_detector_yunet,          &frt_detector_ssd_mobilenetv1,
     &frt_detector_tiny_yolo2, &frt_detector_ultralight_rfb, &frt_detector_retinaface,
+    &frt_detector_centerface,
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
+
+const struct frt_detector_family *const *frt_detector_families(size_t *n)
+{
+    *n = N_FAMILIES;
+    return families;
+}
 
 bool frt_outputs_sort(struct frt_detector *detector, uint32_t counts[FRT_OUTPUT_KINDS])
 {

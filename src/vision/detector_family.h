@@ -61,6 +61,10 @@ extern const struct frt_detector_family frt_detector_ssd_mobilenetv1;
 extern const struct frt_detector_family frt_detector_tiny_yolo2;
 extern const struct frt_detector_family frt_detector_ultralight_rfb;
 extern const struct frt_detector_family frt_detector_retinaface;
+extern const struct frt_detector_family frt_detector_centerface;
+
+/** All families, in the order in which a graph's outputs are offered to them. Static storage. */
+const struct frt_detector_family *const *frt_detector_families(size_t *n);
 
 /* Anchor detectors with one output a stride: what an output holds, by its last dimension (1, 4, 10). */
 enum { FRT_OUTPUT_SCORE, FRT_OUTPUT_BOX, FRT_OUTPUT_POINTS, FRT_OUTPUT_KINDS };

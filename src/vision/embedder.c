@@ -20,16 +20,20 @@
  * 150² are 2 MB of input). */
 enum { MAX_BATCH = 8 };
 
-struct family {
-    const char *name;
-    uint32_t width_px, height_px;
-    const char *template_name; /* when the spec names none */
-};
-
-static const struct family families[] = {
-    {"arcface", 112, 112, "arcface112"},
+/* A family is a line here, and a template of align.c when it needs its own. */
+static const struct frt_embedder_family families[] = {
+    {"arcface", 112, 112, "arcface112"}, /* ArcFace, AdaFace, MobileFaceNet */
+    {"sface", 112, 112, "arcface112"},
+    {"facenet", 160, 160, "facenet160"},
     {"dlib_resnet", 150, 150, "dlib150"},
 };
+#define N_FAMILIES (sizeof families / sizeof *families)
+
+const struct frt_embedder_family *frt_embedder_families(size_t *n)
+{
+    *n = N_FAMILIES;
+    return families;
+}
 
 struct frt_embedder {
     const struct frt_session *session;
@@ -63,13 +67,24 @@ static void shape_text(const struct frt_tensor_info *info, char *out, size_t siz
     }
 }
 
-static const struct family *find_family(const char *name)
+static const struct frt_embedder_family *find_family(const char *name)
 {
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    for (size_t i = 0; i < N_FAMILIES; i++) {
         if (strcmp(name, families[i].name) == 0)
             return &families[i];
     }
     return NULL;
+}
+
+static enum frt_status refuse_family(const struct frt_model_spec *spec, struct frt_error *err)
+{
+    char names[160] = "";
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        size_t used = strlen(names);
+        (void)snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : ", ", families[i].name);
+    }
+    return frt_fail(err, FRT_EBAD_MODEL, "model %s: no embedder family \"%s\"; there are: %s", spec->name,
+                    spec->family, names);
 }
 
 static bool fits(int64_t dim, uint32_t want)
@@ -195,11 +210,9 @@ enum frt_status frt_embedder_new(const struct frt_model_spec *spec, const struct
 {
     enum frt_status status = FRT_OK;
     struct frt_embedder *e = NULL;
-    const struct family *family = find_family(spec->family);
+    const struct frt_embedder_family *family = find_family(spec->family);
     if (family == NULL)
-        return frt_fail(err, FRT_EBAD_MODEL,
-                        "model %s: no embedder family \"%s\"; there are: arcface, dlib_resnet", spec->name,
-                        spec->family);
+        return refuse_family(spec, err);
     const char *name = spec->template_name[0] != '\0' ? spec->template_name : family->template_name;
     const struct frt_align_template *template = frt_align_template_find(name);
     if (template == NULL)

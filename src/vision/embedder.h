@@ -14,6 +14,15 @@
 
 struct frt_embedder;
 
+/** A family is little more than the size of its chips. */
+struct frt_embedder_family {
+    const char *name;
+    uint32_t width_px, height_px;
+    const char *template_name; /* when the spec names none */
+};
+/** All of them. Static storage. */
+const struct frt_embedder_family *frt_embedder_families(size_t *n);
+
 /** spec and session are borrowed; must outlive it. Errors: FRT_EBAD_MODEL (what was found, what would
  *  fit), FRT_ENOMEM. */
 FRT_NODISCARD enum frt_status frt_embedder_new(const struct frt_model_spec *spec,

@@ -70,6 +70,19 @@ static inline void canned_init(struct canned_net *net, int64_t height, int64_t w
     net->model.info.inputs[0] = (struct frt_tensor_info){"input", {1, 3, height, width}, 4, true};
 }
 
+/* An output [1, channels, side, side]. Returns its zeroed values, owned by the net. */
+static inline float *canned_map(struct canned_net *net, int64_t channels, int64_t side)
+{
+    uint32_t i = net->model.info.n_outputs++;
+    struct canned_answer *answer = &net->answers[i];
+    *answer = (struct canned_answer){.dims = {1, channels, side, side}, .n_dims = 4};
+    answer->values = frt_alloc_zero((size_t)(channels * side * side), sizeof(float));
+    assert_non_null(answer->values);
+    net->model.info.outputs[i] = (struct frt_tensor_info){.n_dims = 4, .is_float = true};
+    memcpy(net->model.info.outputs[i].dims, answer->dims, sizeof answer->dims);
+    return answer->values;
+}
+
 /* An output of shape [rows, channels], with a batch dimension in front if `batch`. Returns its zeroed
  * values, owned by the net. */
 static inline float *canned_output(struct canned_net *net, bool batch, int64_t rows, int64_t channels)

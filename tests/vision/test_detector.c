@@ -291,6 +291,35 @@ static void retinaface_by_hand(void **state)
     }
 }
 
+/* Two outputs of the same shape: the graph's order says which is the size. */
+static void centerface_by_hand(void **state)
+{
+    (void)state;
+    enum { CELLS = SIDE / 4, N = CELLS * CELLS, AT = 5 * CELLS + 7 };
+    struct fixture f = {0};
+    const struct frt_frame frame = small_frame();
+    canned_init(&f.net, SIDE, SIDE);
+    float *score = canned_map(&f.net, 1, CELLS), *size = canned_map(&f.net, 2, CELLS);
+    float *offset = canned_map(&f.net, 2, CELLS), *points = canned_map(&f.net, 10, CELLS);
+    score[AT] = 0.8f;
+    score[AT + 1] = 0.3f;                          /* below the threshold */
+    size[AT] = 2.0794415f /* ln 8 */;              /* 32 px high */
+    size[N + AT] = 1.3862944f /* ln 4 */;          /* 16 px wide */
+    offset[AT] = 0.25f;                            /* down: centre y = (5 + 0.75) 4 = 23 */
+    offset[N + AT] = -0.25f;                       /* left: centre x = (7 + 0.25) 4 = 29 */
+    points[2 * FRT_LANDMARK_NOSE * N + AT] = 0.5f; /* y first */
+    points[(2 * FRT_LANDMARK_NOSE + 1) * N + AT] = 0.25f;
+    make_detector(&f, "centerface");
+    run_on(&f, &frame);
+    assert_int_equal(f.n, 1);
+    assert_float_equal(f.found[0].score, 0.8f, 1e-6);
+    assert_box(&f.found[0], (29 - 8) * 2 + 10, (23 - 16) * 2 + 20, 32, 64);
+    assert_true(f.found[0].has_landmarks);
+    assert_float_equal(f.found[0].landmarks[FRT_LANDMARK_NOSE].x, (21 + 0.25f * 16) * 2 + 10, 1e-3);
+    assert_float_equal(f.found[0].landmarks[FRT_LANDMARK_NOSE].y, (7 + 0.5f * 32) * 2 + 20, 1e-3);
+    finish(&f);
+}
+
 /* ------------------------------------------------- random, against naive */
 
 static int best_first(const void *a, const void *b)
@@ -552,7 +581,7 @@ static void what_does_not_fit_is_refused_with_what_would(void **state)
 
     canned_init(&net, 640, 640);
     (void)canned_output(&net, true, 10, 4);
-    refused("centerface", &net, 0, "\"centerface\"", "families: scrfd, yunet, ssd_mobilenetv1, tiny_yolo2");
+    refused("no_such", &net, 0, "\"no_such\"", "families: scrfd, yunet, ssd_mobilenetv1, tiny_yolo2");
 
     canned_init(&net, 640, 640);
     (void)canned_output(&net, true, 4420, 2);
@@ -714,6 +743,7 @@ int main(void)
         cmocka_unit_test(rfb_by_hand),
         cmocka_unit_test(tiny_yolo_by_hand),
         cmocka_unit_test(retinaface_by_hand),
+        cmocka_unit_test(centerface_by_hand),
         cmocka_unit_test(scrfd_agrees_with_a_naive_decoder),
         cmocka_unit_test(the_photo_is_scaled_padded_and_normalised),
         cmocka_unit_test(the_spec_decides_on_colour_and_scale),

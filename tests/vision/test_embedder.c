@@ -302,7 +302,7 @@ static void graphs_that_do_not_fit_are_refused(void **state)
     info.n_inputs = 2;
     expect_refusal(spec, info, "2 inputs");
     (void)strcpy(spec.family, "arcfac");
-    expect_refusal(spec, graph(1, 112, DIM), "arcface, dlib_resnet");
+    expect_refusal(spec, graph(1, 112, DIM), "arcface, sface, facenet, dlib_resnet");
     spec = arcface();
     (void)strcpy(spec.template_name, "nose");
     expect_refusal(spec, graph(1, 112, DIM), "arcface112");
