@@ -73,10 +73,49 @@ static const struct cli_option verify_options[] = {
 
 static const struct cli_option import_options[] = {
     VALUE("from", 0, "FOLDER", CLI_COMPLETE_FOLDER,
-          "The folder that holds @vladmandic/face-api and @vladmandic/human. Default: node_modules."),
+          "Without files: the folder that holds @vladmandic/face-api and @vladmandic/human. Default: "
+          "node_modules."),
     VALUE("to", 0, "FOLDER", CLI_COMPLETE_FOLDER,
-          "The pack's folder, made if absent. Default: packs/default in the data folder."),
+          "Without files: the pack's folder, made if absent. Default: packs/default in the data folder."),
     FLAG("quiet", 'q', "Do not show progress."), END};
+
+static const struct cli_option import_onnx_options[] = {
+    {"role", "ROLE", "What the files do. Default: guessed from their graphs.",
+     "detector landmarks embedder liveness age_gender expression", CLI_COMPLETE_WORDS, 0, false},
+    VALUE("out", 'o', "PACK", CLI_COMPLETE_FOLDER,
+          "The pack's folder: made, or given further models. Default: packs/NAME in the data folder."),
+    VALUE("name", 0, "NAME", CLI_COMPLETE_NONE,
+          "The pack's name. Default: its folder's, else the first file's."),
+    VALUE("model-name", 0, "NAME", CLI_COMPLETE_NONE, "The model's name. Default: the file's."),
+    VALUE("family", 0, "NAME", CLI_COMPLETE_NONE, "The decoder to use. Default: the one whose outputs fit."),
+    {"color", "ORDER", "Order of the colours: rgb or bgr. Default: tried.", "rgb bgr", CLI_COMPLETE_WORDS, 0,
+     false},
+    VALUE("mean", 0, "X[,X,X]", CLI_COMPLETE_NONE,
+          "What is subtracted from a pixel of 0 to 255. Default: tried; 0 when only --scale is given."),
+    VALUE("scale", 0, "X[,X,X]", CLI_COMPLETE_NONE,
+          "What it is then multiplied by. Default: tried; 1 when only --mean is given."),
+    VALUE("template", 0, "NAME", CLI_COMPLETE_NONE,
+          "How faces are aligned for an embedder. Default: the family's."),
+    VALUE("threshold", 't', "COSINE", CLI_COMPLETE_NONE,
+          "From which similarity two faces are one person, -1 to 1. Default: estimated; 'frt calibrate' "
+          "measures it."),
+    VALUE("min-confidence", 0, "X", CLI_COMPLETE_NONE, "Of a detector, 0 to 1. Default: the family's."),
+    VALUE("crop-scale", 0, "X", CLI_COMPLETE_NONE,
+          "How much of the photo a liveness net sees, in sides of the face's box, 0.1 to 10. Default: by the "
+          "file's "
+          "name, else the family's."),
+    VALUE("licence", 0, "TEXT", CLI_COMPLETE_NONE, "The models' licence, for the manifest. Default: left out."),
+    VALUE("photos", 0, "FOLDER", CLI_COMPLETE_FOLDER,
+          "Photos to try on; with a folder for each person real pairs are compared. Default: the sample "
+          "photos, when "
+          "they are there."),
+    VALUE("with", 0, "PACK", CLI_COMPLETE_FOLDER,
+          "The pack that finds the faces to try on. Default: the default pack."),
+    FLAG("no-try", 0, "Take what was published for the family and try nothing."),
+    FLAG("dry-run", 0, "Say what would be written, and write nothing."),
+    FLAG("default", 0, "Make the models the default ones of their roles."),
+    FLAG("force", 'f', "Replace models and files of these names."),
+    END};
 
 static const struct cli_option pull_options[] = {
     VALUE("to", 0, "FOLDER", CLI_COMPLETE_FOLDER,
@@ -329,7 +368,7 @@ const struct cli_option *const cli_detect_options[] = {face_options, model_optio
 const struct cli_option *const cli_embed_options[] = {embed_options, face_options, model_options, batch_options,
                                                       draw_options,  json_option,  NULL};
 const struct cli_option *const cli_verify_options[] = {verify_options, model_options, json_option, NULL};
-const struct cli_option *const cli_import_options[] = {import_options, json_option, NULL};
+const struct cli_option *const cli_import_options[] = {import_options, import_onnx_options, json_option, NULL};
 const struct cli_option *const cli_pull_options[] = {pull_options, json_option, NULL};
 const struct cli_option *const cli_pack_options[] = {pack_option, json_option, NULL};
 const struct cli_option *const cli_list_options[] = {pack_option, measure_option, json_option, NULL};

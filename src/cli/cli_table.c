@@ -357,17 +357,34 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt models verify, frt models compile, frt models import",
      .run = cli_models_list},
     {.name = "models import",
-     .arguments = "",
-     .summary = "make the default pack from its npm packages",
+     .arguments = "[FILE.onnx…]",
+     .max_arguments = MANY,
+     .summary = "make a pack of ONNX files, or the default pack",
      .description =
-         "Converts the weights inside the npm packages @vladmandic/face-api and @vladmandic/human into ONNX "
-         "files and writes them with a manifest. The files are put in their places when all are complete, the "
-         "manifest last: whatever interrupts the import leaves the pack that stands as it was.",
+         "Makes a pack of ONNX files, or adds them to one (--out). Role and family are read off a graph's "
+         "inputs and "
+         "outputs, and whether it normalises its input itself; colour order and scale are what was published "
+         "for the "
+         "family, and tried on faces: a detector by its agreement with the faces that the pack at hand finds, "
+         "an "
+         "embedder by how far faces of one person lie from others. For every constant it says how sure it is "
+         "and why; "
+         "every one has an option that overrules it.\n\n"
+         "Without files it makes the default pack: the weights inside the npm packages @vladmandic/face-api "
+         "and "
+         "@vladmandic/human become ONNX files with a manifest. The files are put in their places when all are "
+         "complete, the manifest last: whatever interrupts the import leaves the pack that stands as it was.",
      .groups = cli_import_options,
-     .examples = "npm install --ignore-scripts @vladmandic/face-api @vladmandic/human\n"
-                 "frt models import\n  The default pack, for whoever runs this.\n"
-                 "frt models import --from node_modules --to data/packs/default\n  What 'make serve' does.\n",
-     .see_also = "frt models list, frt models verify",
+     .examples =
+         "frt models import --dry-run arcface.onnx\n  What is it, and how sure is that?\n"
+         "frt models import scrfd.onnx arcface.onnx --name mine\n  data/packs/mine, of both.\n"
+         "frt models import --photos staff/ --out data/packs/mine net.onnx --role embedder\n  One more, tried "
+         "on photos of your own, a folder for each person.\n"
+         "npm install --ignore-scripts @vladmandic/face-api @vladmandic/human\n"
+         "frt models import\n  The default pack, for whoever runs this.\n"
+         "frt models import --from node_modules --to data/packs/default\n  What 'make serve' does.\n",
+     .see_also = "frt models list, frt models verify, frt models pull",
+     .complete = CLI_COMPLETE_FILE,
      .run = cli_models_import},
     {.name = "models pull",
      .arguments = "[NAME|FILE|URL]",

@@ -243,6 +243,8 @@ static void import_progress(void *arg, const char *model, uint32_t done, uint32_
 
 int cli_models_import(struct cli_run *run)
 {
+    if (run->n_arguments > 0)
+        return cli_models_import_onnx(run);
     char face_api[PATH_BYTES], human[PATH_BYTES], to[PATH_BYTES], data[FRT_LOCATE_PATH_MAX];
     const char *from = cli_text(run, "from") != NULL ? cli_text(run, "from") : "node_modules";
     struct frt_error err = {0};

@@ -35,6 +35,7 @@ int cli_key_list(struct cli_run *run);
 int cli_key_delete(struct cli_run *run);
 int cli_models_list(struct cli_run *run);
 int cli_models_import(struct cli_run *run);
+int cli_models_import_onnx(struct cli_run *run); /* of `models import` with files */
 int cli_models_pull(struct cli_run *run);
 int cli_models_verify(struct cli_run *run);
 int cli_models_compile(struct cli_run *run);
