@@ -230,8 +230,9 @@ static void compare(const struct frt_json_value *root, const struct change *c, c
     const bool read = frt_manifest_parse(text.data, text.size, &manifest, &err) == FRT_OK;
     const bool fits = valid(frt_json_root(json), frt_json_root(schema));
     if (read && !fits)
-        fail_msg("%s, \"%s\" → %s: read, and refused by the schema", what, key,
-                 c->to != NULL ? c->to : "(taken away)");
+        fail_msg("%s, \"%s\" → %s: read, and refused by share/packs/manifest.schema.json (a new key belongs "
+                 "there, too)",
+                 what, key, c->to != NULL ? c->to : "(taken away)");
     if (!read && fits && !beyond_a_schema(key))
         fail_msg("%s, \"%s\" → %s: fits the schema, and is not read: %s", what, key,
                  c->to != NULL ? c->to : "(taken away)", err.text);
