@@ -14,6 +14,8 @@ static const struct frt_pass table[] = {
     {"scale", frt_pass_scale, FRT_PASS_PLAIN,
      "products and sums with constants into the weights of the layer beside them"},
     {"dead", frt_pass_dead, FRT_PASS_PLAIN, "nodes and weights that nobody reads are taken out"},
+    {"channels", frt_pass_channels, FRT_PASS_BLOCKED,
+     "channels that are not whole blocks of the runtime's layout are filled up with zeros"},
     {"prelu", frt_pass_prelu, FRT_PASS_BLOCKED,
      "PReLU as relu and multiply-add: the runtime's blocked layout has none"},
     {"groups", frt_pass_groups, FRT_PASS_BLOCKED,

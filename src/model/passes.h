@@ -49,6 +49,6 @@ FRT_NODISCARD enum frt_status frt_passes_run(struct frt_onnx_model *model, unsig
                                              struct frt_pass_counts *counts, struct frt_error *err);
 
 FRT_NODISCARD frt_pass_fn frt_pass_constants, frt_pass_identity, frt_pass_gemm, frt_pass_clip,
-    frt_pass_batchnorm, frt_pass_scale, frt_pass_dead, frt_pass_prelu, frt_pass_groups;
+    frt_pass_batchnorm, frt_pass_scale, frt_pass_dead, frt_pass_channels, frt_pass_prelu, frt_pass_groups;
 
 #endif

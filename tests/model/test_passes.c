@@ -379,6 +379,39 @@ static void matmul_becomes_gemm(void **state)
         check(fixture_file(g, batchnorm(g, product, 16, 1, SHAPE(-1, 16))), frt_pass_batchnorm, NULL, NULL), 1);
 }
 
+/* 3 → 13 by 3 × 3, PReLU, depthwise, PReLU, 13 → 8. `shared`: somebody else reads what is between. */
+static struct fixture_file_bytes narrow_file(bool shared)
+{
+    int x;
+    struct frt_onnx_graph *g = fixture_graph(&x);
+    int c = conv_of(g, x, "w", 3, 13, 1);
+    int p = fixture_prelu(g, c, fixture_weights(g, "a", SHAPE(13, 1, 1), 0.9F));
+    int d = fixture_conv(g, p, fixture_weights(g, "d", SHAPE(13, 1, 3, 3), 0.5F), 13, 13, 1);
+    int q = fixture_prelu(g, d, fixture_weights(g, "b", SHAPE(1, 13, 1, 1), 0.9F));
+    if (shared)
+        q = node(g, "Add", q, p, feature(13));
+    return fixture_file(g, fixture_conv(g, q, fixture_weights(g, "e", SHAPE(8, 13, 1, 1), 0.5F), 8, 1, 0));
+}
+
+static void channels_become_whole_blocks(void **state)
+{
+    (void)state;
+    assert_int_equal(check(narrow_file(false), frt_pass_channels, NULL,
+                           "input x:f32[?,3,12,12]\n"
+                           "v2 = Conv(x, v2/frt_p1:f32[16,3,3,3]) group=1 pads=[1,1,1,1]\n"
+                           "v4 = PRelu(v2, v4/frt_p1:f32[16,1,1])\n"
+                           "v6 = Conv(v4, v6/frt_p1:f32[16,1,3,3]) group=16 pads=[1,1,1,1]\n"
+                           "v8 = PRelu(v6, v8/frt_p1:f32[1,16,1,1])\n"
+                           "y = Conv(v8, y/frt_p1:f32[8,16,1,1]) group=1 pads=[0,0,0,0]\n"
+                           "output y:f32[?,8,12,12]\n"),
+                     1);
+    assert_int_equal(check(narrow_file(true), frt_pass_channels, NULL, NULL), 0);
+    int x; /* two layers, nothing between them that would gain */
+    struct frt_onnx_graph *g = fixture_graph(&x);
+    int c = node(g, "Relu", conv_of(g, x, "w", 3, 13, 1), FRT_ONNX_NONE, feature(13));
+    assert_int_equal(check(fixture_file(g, conv_of(g, c, "v", 13, 8, 1)), frt_pass_channels, NULL, NULL), 0);
+}
+
 /* ---------------------------------------------------------- weights in half */
 
 static void halves_are_rounded_to_nearest(void **state)
@@ -562,6 +595,7 @@ int main(void)
         cmocka_unit_test(dead_nodes_go),
         cmocka_unit_test(constants_are_computed),
         cmocka_unit_test(matmul_becomes_gemm),
+        cmocka_unit_test(channels_become_whole_blocks),
         cmocka_unit_test(halves_are_rounded_to_nearest),
         cmocka_unit_test(halved_weights_shrink_the_file),
         cmocka_unit_test(the_batch_is_what_is_asked_for),
