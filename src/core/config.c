@@ -133,6 +133,15 @@ static const struct frt_config_key settings[] = {
     {"token_lifetime", "FRT_TOKEN_LIFETIME", NULL, "TIME", "8h",
      "Time until a login's token expires; units ms, s, min, h; ms when none is given.",
      FIELD(token_lifetime_ms), 100, 2592000000, FRT_CONFIG_DURATION_MS},
+    {"keep_crops", "FRT_KEEP_CROPS", NULL, "TRUTH", "false",
+     "Keep a crop of each face enrolled from a photo, some 20 KB, so that 'frt migrate' can bring it to "
+     "another "
+     "model; it is deleted with the face.",
+     FIELD(keep_crops), 0, 0, FRT_CONFIG_TRUTH},
+    {"key_file", "FRT_KEY_FILE", NULL, "FILE", "",
+     "File with the key that crops are sealed with: 32 bytes, or 64 hex digits. When not set: they are not "
+     "sealed.",
+     FIELD(key_file), 0, 0, FRT_CONFIG_TEXT},
     {"summary_interval", "FRT_SUMMARY_INTERVAL", NULL, "TIME", "10s",
      "Time between two lines in the log that sum up what the service did, while there are requests; 0 = none. "
      "Units "
@@ -287,6 +296,12 @@ static enum frt_status set_truth(const struct frt_config_key *s, void *field, co
         }
     }
     return refuse(s, value, where, "true or false is right", err);
+}
+
+enum frt_status frt_config_truth(const char *value, const char *where, bool *out, struct frt_error *err)
+{
+    static const struct frt_config_key none = {.key = "truth"};
+    return set_truth(&none, out, value, where, err);
 }
 
 static enum frt_status set(struct frt_config *config, const struct frt_config_key *s, const char *value,

@@ -37,6 +37,8 @@ struct frt_config {
     uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes, subject_cache_bytes;
     uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms, subject_cache_ttl_ms;
     uint32_t token_lifetime_ms;
+    char key_file[FRT_CONFIG_TEXT_MAX]; /* crops are sealed with the key in it; "" = they are not */
+    bool keep_crops;
     uint32_t summary_interval_ms, summary_idle_interval_ms; /* of lines in the log; 0 = none */
     enum frt_log_level log_level;
     uint32_t log_requests; /* lines a second at most */
@@ -61,6 +63,9 @@ FRT_NODISCARD enum frt_status frt_config_load_text(struct frt_config *config, co
  *  list of variables read elsewhere (FRT_TEST_ASSETS, FRT_SIMD, …). */
 FRT_NODISCARD enum frt_status frt_config_load_env(struct frt_config *config, char **environ_list,
                                                   struct frt_error *err);
+/** A truth as settings have it: true, yes, on, 1, or their opposites. Errors: FRT_EINVAL. */
+FRT_NODISCARD enum frt_status frt_config_truth(const char *value, const char *where, bool *out,
+                                               struct frt_error *err);
 /** Apply one setting by key ("listen"); `where` names the source in errors. */
 FRT_NODISCARD enum frt_status frt_config_set(struct frt_config *config, const char *key, const char *value,
                                              const char *where, struct frt_error *err);

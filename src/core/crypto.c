@@ -194,3 +194,27 @@ void frt_random_bytes(void *out, size_t size)
         abort(); /* no entropy source at all: nothing secret may be made */
     randombytes_buf(out, size);
 }
+
+static_assert(crypto_aead_xchacha20poly1305_ietf_KEYBYTES == FRT_SEAL_KEY_BYTES, "as long as the library's");
+static_assert(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES + crypto_aead_xchacha20poly1305_ietf_ABYTES ==
+                  FRT_SEAL_EXTRA_BYTES,
+              "nonce and tag");
+
+void frt_seal(const uint8_t key[FRT_SEAL_KEY_BYTES], const void *with, size_t with_size, const void *bytes,
+              size_t size, uint8_t *out)
+{
+    enum { NONCE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES };
+    frt_random_bytes(out, NONCE);
+    (void)crypto_aead_xchacha20poly1305_ietf_encrypt(out + NONCE, NULL, bytes, size, with, with_size, NULL, out,
+                                                     key);
+}
+
+bool frt_unseal(const uint8_t key[FRT_SEAL_KEY_BYTES], const void *with, size_t with_size, const void *sealed,
+                size_t size, uint8_t *out)
+{
+    enum { NONCE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES };
+    const uint8_t *bytes = sealed;
+    return size >= FRT_SEAL_EXTRA_BYTES &&
+           crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, bytes + NONCE, size - NONCE, with,
+                                                      with_size, bytes, key) == 0;
+}

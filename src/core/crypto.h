@@ -54,6 +54,20 @@ FRT_NODISCARD enum frt_status frt_password_hash(const char *password, char out[F
 /** Is this the password of the hash? False for what is no hash, too. As costly as frt_password_hash. */
 bool frt_password_verify(const char *hash, const char *password);
 
+#define FRT_SEAL_KEY_BYTES 32
+#define FRT_SEAL_EXTRA_BYTES 40 /* nonce and tag */
+/**
+ * Encrypt and authenticate: XChaCha20-Poly1305 with a random nonce. `with` is authenticated, too, and must be
+ * the same when it is opened: it says where the bytes belong. out  u8[size + FRT_SEAL_EXTRA_BYTES]: nonce,
+ * ciphertext, tag. Source: draft-irtf-cfrg-xchacha-03.
+ */
+void frt_seal(const uint8_t key[FRT_SEAL_KEY_BYTES], const void *with, size_t with_size, const void *bytes,
+              size_t size, uint8_t *out);
+/** The opposite. out: u8[size - FRT_SEAL_EXTRA_BYTES]; false, and out unspecified: another key, another place,
+ * or changed bytes. */
+bool frt_unseal(const uint8_t key[FRT_SEAL_KEY_BYTES], const void *with, size_t with_size, const void *sealed,
+                size_t size, uint8_t *out);
+
 /** Unpredictable bytes. */
 void frt_random_bytes(void *out, size_t size);
 

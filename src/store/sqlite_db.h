@@ -12,7 +12,7 @@
 
 #include "core/status.h"
 
-enum { DB_MAX_STATEMENTS = 64 };
+enum { DB_MAX_STATEMENTS = 128 };
 
 struct db;      /* a connection */
 struct db_stmt; /* a statement in use */

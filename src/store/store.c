@@ -84,7 +84,10 @@ static enum frt_status open_writer(struct frt_store *store, struct frt_error *er
     if (status == FRT_OK)
         status = read_id(store->writer, store->id, err);
     if (status == FRT_OK)
-        status = finish_deletions(store, err);
+        status = store_crops_check_key(store, store->writer, NULL, err);
+    if (status != FRT_OK)
+        return status;
+    status = finish_deletions(store, err);
     return status == FRT_EOVERLOADED ? FRT_OK : status; /* another program writes: the next opening goes on */
 }
 
@@ -100,6 +103,8 @@ static enum frt_status open_read_only(struct frt_store *store, struct frt_error 
         status = store_schema_check(db, store->path, err);
     if (status == FRT_OK)
         status = read_id(db, store->id, err);
+    if (status == FRT_OK)
+        status = store_crops_check_key(store, NULL, db, err);
     if (db != NULL)
         store_reader_done(store, db);
     return status;
@@ -129,6 +134,10 @@ enum frt_status frt_store_open(const struct frt_store_options *options, struct f
     (void)pthread_cond_init(&store->reader_free, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     store->path = frt_strdup(options->path);
+    if (options->crop_key != NULL) {
+        memcpy(store->crop_key, options->crop_key, sizeof store->crop_key);
+        store->has_crop_key = true;
+    }
     enum frt_status status = store->path == NULL  ? frt_fail_nomem(err, "a store")
                              : options->read_only ? open_read_only(store, err)
                                                   : open_writer(store, err);
@@ -151,6 +160,7 @@ void frt_store_close(struct frt_store *store)
     (void)pthread_mutex_destroy(&store->pool_lock);
     (void)pthread_cond_destroy(&store->turn_free);
     (void)pthread_cond_destroy(&store->reader_free);
+    frt_wipe(store->crop_key, sizeof store->crop_key);
     frt_free(store->path);
     frt_free(store);
 }

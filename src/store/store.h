@@ -24,6 +24,7 @@
 #define FRT_STORE_STORE_H
 
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "core/status.h"
 
 enum {
@@ -32,9 +33,10 @@ enum {
     FRT_STORE_FACE_ID_MAX = 128,        /* bytes; no '/' */
     FRT_STORE_METADATA_MAX = 16 * 1024, /* bytes; a JSON object as text; "" = {} */
     FRT_STORE_CALIBRATION_MAX = 32 * 1024,
-    FRT_STORE_MODEL_MAX = 200,  /* bytes; "name version" of the embedder */
-    FRT_STORE_PAGE_MAX = 1000,  /* rows of a page */
-    FRT_STORE_BATCH_MAX = 10000 /* faces of one frt_store_faces_add */
+    FRT_STORE_MODEL_MAX = 200,    /* bytes; "name version" of the embedder */
+    FRT_STORE_PAGE_MAX = 1000,    /* rows of a page */
+    FRT_STORE_CROP_MAX = 1 << 20, /* bytes */
+    FRT_STORE_BATCH_MAX = 10000   /* faces of one frt_store_faces_add */
 };
 
 struct frt_store;
@@ -45,10 +47,11 @@ struct frt_store_options {
     uint32_t readers;              /* connections kept for reading; 0 = 8 */
     uint32_t busy_ms;              /* longest wait for another writer; 0 = 5000 */
     const struct frt_clock *clock; /* NULL = the system's; wall time of created_ms */
+    const uint8_t *crop_key; /* [FRT_SEAL_KEY_BYTES]: crops are sealed with it; NULL = they are not. Copied */
 };
 
 /** Open, make or migrate. Errors: FRT_ENOTFOUND (read_only), FRT_ESTORE_DAMAGED (not a store of ours, corrupt,
- * or made by a newer version: the text says which). */
+ * or made by a newer version: the text says which), FRT_EINVAL (its crops were sealed with another key). */
 FRT_NODISCARD enum frt_status frt_store_open(const struct frt_store_options *options, struct frt_store **out,
                                              struct frt_error *err);
 /** Close. No other call may run. NULL is fine. */
@@ -139,6 +142,8 @@ struct frt_store_face {
     float quality;          /* 0..1; NaN = unknown */
     float threshold;        /* cosine this face alone is accepted from; NaN = the collection's */
     int64_t created_ms;     /* out */
+    const uint8_t *crop;    /* in: kept with the face; NULL = none. frt_store_crop_get reads it */
+    size_t crop_size;       /* at most FRT_STORE_CROP_MAX */
 };
 
 struct frt_store_add {

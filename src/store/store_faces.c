@@ -164,6 +164,7 @@ static enum frt_status note_made(struct adding *a, const struct frt_store_face *
     row->key = row->seq = key;
     row->subject_key = a->last_subject;
     row->embedding = NULL;
+    row->crop = NULL;
     row->created_ms = store_now_ms(a->store);
     row->face_id = store_page_text(a->made, id, strlen(id));
     row->subject = store_page_text(a->made, face->subject, strlen(face->subject));
@@ -222,6 +223,8 @@ static enum frt_status add_face(struct adding *a, size_t i, uint64_t *key, struc
         }
         return status;
     }
+    if (status == FRT_OK && face->crop != NULL)
+        status = store_crop_add(a->store, a->db, *key, face->crop, face->crop_size, err);
     if (status == FRT_OK)
         status = count_subject(a->db, a->last_subject, 1, err);
     if (status == FRT_OK) {

@@ -3,6 +3,7 @@
  *
  *     store.c              life: open, schema, migrations, taking turns
  *     store_collections.c  store_faces.c  store_subjects.c  store_changes.c  store_access.c
+ *     store_crops.c        crops of faces, sealed or not      store_migrate.c  embeddings of another model
  *     store_page.c         rows handed out, and the memory of their texts
  *     sqlite_db.c          the adapter
  *
@@ -37,6 +38,10 @@ struct frt_store {
     uint32_t n_idle, n_readers; /* open: idle and lent */
     uint32_t readers_waiting;
     uint64_t readers_refused;
+
+    uint8_t crop_key[FRT_SEAL_KEY_BYTES];
+    bool has_crop_key,
+        seals_crops; /* there is a key; crops of this store were sealed before. Set when opened */
 
     void (*watch)(void *arg, double ms); /* set before threads start; NULL = nobody */
     void *watch_arg;
@@ -80,6 +85,17 @@ const char *store_page_column(struct frt_store_page *page, struct db_stmt *stmt,
 FRT_NODISCARD enum frt_status store_page_embedding(struct frt_store_page *page, struct db_stmt *stmt,
                                                    int column, uint32_t dim, const float **out,
                                                    struct frt_error *err);
+
+/* ------------------------------------------------------------------- crops */
+
+/** Is the key the one that this store's crops are sealed with? The first key that comes is. db: a writer in no
+ *  transaction, or NULL (read-only: nothing is noted). Errors: FRT_EINVAL. */
+FRT_NODISCARD enum frt_status store_crops_check_key(struct frt_store *store, struct db *writer,
+                                                    struct db *reader, struct frt_error *err);
+/** Keep a crop with a face. In a transaction. Errors: FRT_EINVAL (too large; crops are sealed and there is no
+ *  key). */
+FRT_NODISCARD enum frt_status store_crop_add(struct frt_store *store, struct db *db, uint64_t face,
+                                             const uint8_t *crop, size_t size, struct frt_error *err);
 
 /* ------------------------------------------------------------------ checks */
 

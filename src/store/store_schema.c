@@ -77,8 +77,35 @@ static const char version_1[] =
 static const char version_2[] = "ALTER TABLE collections ADD COLUMN calibration TEXT NOT NULL DEFAULT '';"
                                 "PRAGMA user_version = 2;";
 
+/*
+ * Crops of faces, and embeddings of another model beside the present ones. Tables of their own: rows that are
+ * read by searches stay as small as they are. All of it goes with its face.
+ */
+static const char version_3[] =
+    "CREATE TABLE crops("
+    " face INTEGER PRIMARY KEY REFERENCES faces(key) ON DELETE CASCADE,"
+    " sealed INTEGER NOT NULL CHECK(sealed IN (0, 1)),"
+    " bytes BLOB NOT NULL) STRICT;"
+    "CREATE TABLE coming("
+    " face INTEGER PRIMARY KEY REFERENCES faces(key) ON DELETE CASCADE,"
+    " embedding BLOB NOT NULL CHECK(length(embedding) % 4 = 0 AND length(embedding) BETWEEN 4 AND 16384),"
+    " threshold REAL CHECK(threshold BETWEEN -1 AND 1)) STRICT;"
+    "CREATE TABLE former("
+    " face INTEGER PRIMARY KEY REFERENCES faces(key) ON DELETE CASCADE,"
+    " embedding BLOB NOT NULL CHECK(length(embedding) % 4 = 0 AND length(embedding) BETWEEN 4 AND 16384),"
+    " threshold REAL CHECK(threshold BETWEEN -1 AND 1)) STRICT;"
+    "CREATE TABLE migrations("
+    " collection INTEGER PRIMARY KEY REFERENCES collections(key) ON DELETE CASCADE,"
+    " coming_model TEXT NOT NULL,"
+    " coming_dim INTEGER NOT NULL CHECK(coming_dim BETWEEN 0 AND 4096),"
+    " former_model TEXT NOT NULL,"
+    " former_dim INTEGER NOT NULL CHECK(former_dim BETWEEN 0 AND 4096),"
+    " former_threshold REAL CHECK(former_threshold BETWEEN -1 AND 1),"
+    " former_calibration TEXT NOT NULL DEFAULT '') STRICT;"
+    "PRAGMA user_version = 3;";
+
 /* Script i brings a file from version i to i + 1; 0 is an empty file. */
-static const char *const steps[STORE_VERSION] = {version_1, version_2};
+static const char *const steps[STORE_VERSION] = {version_1, version_2, version_3};
 
 static enum frt_status pragma(struct db *db, const char *sql, int64_t *out, struct frt_error *err)
 {

@@ -1,10 +1,10 @@
-/* The tables, version by version. docs/formats/store-v1.md explains every column. */
+/* The tables, version by version. docs/formats/store-v1.md and store-v3.md explain every column. */
 #ifndef FRT_STORE_STORE_SCHEMA_H
 #define FRT_STORE_STORE_SCHEMA_H
 
 #include "store/sqlite_db.h"
 
-enum { STORE_APPLICATION_ID = 0x46525431 /* "FRT1" */, STORE_VERSION = 2 };
+enum { STORE_APPLICATION_ID = 0x46525431 /* "FRT1" */, STORE_VERSION = 3 };
 
 /**
  * Make the tables of a new file, or bring those of an older version up to date, in one transaction.

@@ -139,7 +139,7 @@ static void a_newer_version_is_refused(void **state)
     run_sql(place, "PRAGMA user_version = 99");
     assert_int_equal(try_open(place, false, &err), FRT_ESTORE_DAMAGED);
     assert_non_null(strstr(err.text, "version 99"));
-    run_sql(place, "PRAGMA user_version = 2");
+    run_sql(place, "PRAGMA user_version = 3");
     assert_int_equal(try_open(place, false, &err), FRT_OK);
 }
 
