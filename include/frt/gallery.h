@@ -23,6 +23,12 @@ extern "C" {
 /** Internally locked: share between threads. */
 struct frt_gallery;
 
+enum frt_keep_crops {
+    FRT_KEEP_CROPS_AS_SAID = 0 /* $FRT_KEEP_CROPS, else no */,
+    FRT_KEEP_CROPS_YES,
+    FRT_KEEP_CROPS_NO
+};
+
 struct frt_gallery_options {
     const char *path;   /* database file, made if absent; NULL = frt.db in the data folder */
     const char *engine; /* "native" or "faiss"; NULL = $FRT_INDEX_ENGINE, else native */
@@ -33,15 +39,21 @@ struct frt_gallery_options {
     struct frt_cache_limits index_cache;
     /* Subjects whose faces a search need not read again; 0 = 8192, 32 MiB, 1 h from the first search. */
     struct frt_cache_limits subject_cache;
-    bool background;  /* start the thread that keeps indexes in shape, saves snapshots and follows what other
-                         processes    change; without it that is done when a call needs it and at
-                         frt_gallery_close
-                       */
+    bool background; /* start the thread that keeps indexes in shape, saves snapshots and follows what other
+                        processes    change; without it that is done when a call needs it and at
+                        frt_gallery_close
+                      */
+    /* Keep a crop of each face that is enrolled from a photo, so that another model can embed it
+     * (docs/models.md); key_file: of the key that crops are sealed with; NULL = $FRT_KEY_FILE, "" = they are
+     * not sealed. */
+    enum frt_keep_crops keep_crops;
+    const char *key_file;
     uint32_t readers; /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
 };
 
 /** Errors: FRT_ENOTFOUND (read_only), FRT_ESTORE_DAMAGED, FRT_EUNAVAILABLE (folder not writable; engine not in
- * this build), FRT_EIO, FRT_ENOMEM. */
+ * this build), FRT_EINVAL (key file: holds no key, or not the one that this gallery's crops were sealed with),
+ * FRT_EIO, FRT_ENOMEM. */
 FRT_API FRT_NODISCARD enum frt_status frt_gallery_open(const struct frt_gallery_options *options,
                                                        struct frt_gallery **out, struct frt_error *err);
 /** Saves what snapshots are due and closes. No other call may run. NULL is fine. */

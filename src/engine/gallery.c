@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/config.h"
+#include "core/key_file.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
 #include "engine/threshold_table.h"
@@ -53,6 +55,39 @@ static enum frt_status indexes_new(const struct frt_cache_limits *limits, struct
     return frt_cache_new(&options, out, err);
 }
 
+/* The key that crops are sealed with; *has false: none. */
+static enum frt_status load_key(const char *said, uint8_t key[FRT_SEAL_KEY_BYTES], bool *has,
+                                struct frt_error *err)
+{
+    const char *path = said != NULL ? said : getenv("FRT_KEY_FILE");
+    *has = path != NULL && path[0] != '\0';
+    return *has ? frt_key_file_load(path, key, err) : FRT_OK;
+}
+
+static enum frt_status parse_keep(enum frt_keep_crops said, bool *out, struct frt_error *err)
+{
+    const char *word = said == FRT_KEEP_CROPS_AS_SAID ? getenv("FRT_KEEP_CROPS") : NULL;
+    *out = said == FRT_KEEP_CROPS_YES;
+    return word == NULL || word[0] == '\0' ? FRT_OK : frt_config_truth(word, "FRT_KEEP_CROPS", out, err);
+}
+
+static enum frt_status open_store(struct frt_gallery *gallery, const struct frt_gallery_options *o,
+                                  struct frt_error *err)
+{
+    uint8_t key[FRT_SEAL_KEY_BYTES];
+    bool has_key = false;
+    enum frt_status status = load_key(o->key_file, key, &has_key, err);
+    if (status == FRT_OK) {
+        const struct frt_store_options store = {.path = gallery->path,
+                                                .read_only = o->read_only,
+                                                .readers = o->readers,
+                                                .crop_key = has_key ? key : NULL};
+        status = frt_store_open(&store, &gallery->store, err);
+    }
+    frt_wipe(key, sizeof key);
+    return status;
+}
+
 enum frt_status frt_gallery_open(const struct frt_gallery_options *options, struct frt_gallery **out,
                                  struct frt_error *err)
 {
@@ -75,11 +110,10 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     }
     if (status == FRT_OK)
         status = try_engine(gallery, err);
-    if (status == FRT_OK) {
-        const struct frt_store_options store = {
-            .path = gallery->path, .read_only = o->read_only, .readers = o->readers};
-        status = frt_store_open(&store, &gallery->store, err);
-    }
+    if (status == FRT_OK)
+        status = parse_keep(o->keep_crops, &gallery->keep_crops, err);
+    if (status == FRT_OK)
+        status = open_store(gallery, o, err);
     if (status == FRT_OK)
         status = indexes_new(&o->index_cache, &gallery->indexes, err);
     if (status == FRT_OK)

@@ -20,6 +20,7 @@
 #include "engine/faces.h"
 #include "engine/gallery_state.h"
 #include "engine/gallery_thresholds.h"
+#include "engine/kept_crop.h"
 #include "engine/pack.h"
 #include "simd/dot.h"
 
@@ -47,6 +48,8 @@ struct applicant {
     float threshold;    /* NaN = the collection's */
     uint64_t neighbour; /* key of the nearest face, when its threshold changes, too; 0 = none */
     float neighbour_threshold;
+    const uint8_t *crop; /* to be kept; NULL = none */
+    size_t crop_size;
 };
 
 struct enrolling {
@@ -58,6 +61,8 @@ struct enrolling {
     const struct frt_pack *pack; /* NULL: an embedding, without a threshold of its own */
     struct applicant *applicants;
     size_t n, capacity;
+    uint8_t **crops; /* [n_crops], owned; those of rejected faces, too */
+    size_t n_crops;
     struct frt_enrolled out;
 };
 
@@ -94,8 +99,27 @@ static enum frt_status apply_for(struct enrolling *e, const struct applicant *ap
     return FRT_OK;
 }
 
-static enum frt_status consider_face(struct enrolling *e, size_t image, const struct frt_face *face,
-                                     const float *embedding, struct frt_error *err)
+/* Where crops are kept: the face's. */
+static enum frt_status cut_crop(struct enrolling *e, const struct frt_image *photo, struct applicant *applicant,
+                                struct frt_error *err)
+{
+    const struct frt_enroll_options *o = e->options;
+    const struct frt_kept_wait wait = {o->deadline_ms, o->cancelled, o->cancelled_arg, o->bulk};
+    if (!e->gallery->keep_crops)
+        return FRT_OK;
+    uint8_t **more = frt_realloc(e->crops, (e->n_crops + 1) * sizeof *more), *crop = NULL;
+    if (more == NULL)
+        return frt_fail_nomem(err, "an enrollment");
+    e->crops = more;
+    enum frt_status status =
+        frt_kept_crop_cut(e->pack, photo, &applicant->face, &wait, &crop, &applicant->crop_size, err);
+    if (status == FRT_OK)
+        applicant->crop = e->crops[e->n_crops++] = crop;
+    return status;
+}
+
+static enum frt_status consider_face(struct enrolling *e, size_t image, const struct frt_image *photo,
+                                     const struct frt_face *face, const float *embedding, struct frt_error *err)
 {
     const struct frt_enroll_options *o = e->options;
     const bool has_quality = (face->attributes & FRT_ATTRIBUTE_QUALITY) != 0;
@@ -111,9 +135,10 @@ static enum frt_status consider_face(struct enrolling *e, size_t image, const st
     }
     if (o->require_live && frt_face_check_live(face, &why) != FRT_OK)
         return reject(e, image, FRT_ESPOOF, why.text, NULL, 0, err);
-    const struct applicant applicant = {
+    struct applicant applicant = {
         .image = image, .face = *face, .embedding = embedding, .has_quality = has_quality, .threshold = NAN};
-    return apply_for(e, &applicant, err);
+    enum frt_status status = cut_crop(e, photo, &applicant, err);
+    return status == FRT_OK ? apply_for(e, &applicant, err) : status;
 }
 
 /* Faces come largest first: is it clear whom the photo is of? */
@@ -147,7 +172,7 @@ static enum frt_status consider_photo(struct enrolling *e, const struct frt_pack
     if ((*faces)->n == 0)
         return reject(e, number, FRT_ENO_FACE, "no face found", NULL, 0, err);
     if ((*faces)->n > 1 && o->on_multiple == FRT_MULTIPLE_CLEAR && stands_out(*faces))
-        return consider_face(e, number, &(*faces)->faces[0], (*faces)->embeddings, err);
+        return consider_face(e, number, image, &(*faces)->faces[0], (*faces)->embeddings, err);
     if ((*faces)->n > 1 && (o->on_multiple == FRT_MULTIPLE_REJECT || o->on_multiple == FRT_MULTIPLE_CLEAR)) {
         status =
             frt_fail(&why, FRT_EMULTIPLE_FACES,
@@ -156,7 +181,8 @@ static enum frt_status consider_photo(struct enrolling *e, const struct frt_pack
     }
     status = FRT_OK;
     for (size_t i = 0; i < (*faces)->n && status == FRT_OK; i++)
-        status = consider_face(e, number, &(*faces)->faces[i], (*faces)->embeddings + i * (*faces)->dim, err);
+        status =
+            consider_face(e, number, image, &(*faces)->faces[i], (*faces)->embeddings + i * (*faces)->dim, err);
     return status;
 }
 
@@ -359,7 +385,9 @@ static enum frt_status store_all(struct enrolling *e, struct frt_error *err)
                                           .box = a->face.box,
                                           .confidence = a->face.confidence,
                                           .quality = a->has_quality ? a->face.quality.score : NAN,
-                                          .threshold = a->threshold};
+                                          .threshold = a->threshold,
+                                          .crop = a->crop,
+                                          .crop_size = a->crop_size};
         if (a->neighbour != 0) {
             lower_keys[add.n_lower] = a->neighbour;
             lower[add.n_lower++] = a->neighbour_threshold;
@@ -431,6 +459,9 @@ static enum frt_status finish(struct enrolling *e, int64_t start, enum frt_statu
         status = frt_fail(err, e->out.rejected[0].status, "%s", e->out.rejected[0].text);
     e->out.timing.total_ms = frt_elapsed_ms(start);
     frt_free(e->applicants);
+    for (size_t i = 0; i < e->n_crops; i++)
+        frt_free(e->crops[i]);
+    frt_free(e->crops);
     *out = e->out; /* also when all were rejected: the caller may want to tell */
     return status;
 }

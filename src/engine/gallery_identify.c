@@ -97,6 +97,7 @@ struct asking {
     uint32_t top_k, dim;
     bool fused;
     bool at_hand; /* from memory alone, or FRT_EUNAVAILABLE */
+    bool *lost;   /* set: a hit is in the store no more */
 };
 
 static float threshold_of(const struct asking *ask, const struct frt_store_face *row)
@@ -178,6 +179,7 @@ static enum frt_status gather_rest(const struct asking *ask, const uint64_t *key
     if (status != FRT_OK)
         return status;
     const struct frt_store_face *faces = frt_store_page_faces(g->page, &rows);
+    *ask->lost = *ask->lost || rows < n;
     for (size_t i = 0; i < rows; i++) {
         struct candidate *candidate = &g->list[g->n++];
         *candidate = (struct candidate){.row = &faces[i]};
@@ -415,6 +417,22 @@ static enum frt_status index_at_hand(struct asking *ask, size_t n, struct frt_er
     return frt_fail(err, FRT_EUNAVAILABLE, "the index is not at hand");
 }
 
+/* Hits were lost: because they were deleted just now, or because the whole collection has a new key (it was
+ * brought to another model, store/store_migrate.h) and nothing of it stands under the old one? Then nobody must
+ * be told that he is unknown. */
+static enum frt_status check_moved(struct frt_gallery *gallery, const struct frt_store_collection *row,
+                                   struct frt_error *err)
+{
+    struct frt_store_page *page = NULL;
+    struct frt_store_collection now;
+    enum frt_status status = gallery_collection(gallery, row->name, &page, &now, err);
+    if (status == FRT_OK && now.key != row->key)
+        status = frt_fail(err, FRT_EOVERLOADED,
+                          "collection '%.128s' was changed as a whole just now; try again", row->name);
+    frt_store_page_free(page);
+    return status;
+}
+
 /* With the collection's row, so that what follows sees one state of it. */
 static enum frt_status identify(struct frt_gallery *gallery, const struct frt_store_collection *row,
                                 const float *embeddings, size_t n, float default_threshold,
@@ -435,8 +453,10 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
                          .dim = row->dim,
                          .fused = fused,
                          .at_hand = at_hand};
+    bool lost = false;
     const int64_t start = frt_now_ns();
     enum frt_status status = FRT_OK;
+    ask.lost = &lost;
     if (row->faces == 0 || n == 0)
         return FRT_OK; /* nobody is known */
     if (at_hand)
@@ -453,6 +473,8 @@ static enum frt_status identify(struct frt_gallery *gallery, const struct frt_st
     }
     if (status == FRT_OK && ask.index != NULL)
         status = ask_all(&ask, embeddings, n, out->faces, err);
+    if (status == FRT_OK && lost)
+        status = check_moved(gallery, row, err);
     out->search_ms = frt_elapsed_ms(start) - out->load_ms;
     gallery_index_release(ask.index);
     gallery_entry_release(ask.entry);
@@ -579,6 +601,8 @@ enum frt_status frt_identify(struct frt_gallery *gallery, const struct frt_pack 
         status = check_live(faces, err);
     if (status == FRT_OK) /* and again: the answer is that of now, not of before the photo was looked at */
         status = gallery_collection(gallery, collection, &page, &row, err);
+    if (status == FRT_OK) /* it may be another model's by now */
+        status = check_model(&row, frt_pack_model(pack), pack->info.dim, err);
     if (status == FRT_OK)
         status = identify_faces(gallery, pack, &row, faces, o, false, &found, err);
     frt_store_page_free(page);

@@ -616,11 +616,28 @@ static enum frt_status save(struct gallery_index *index, bool closing, struct fr
     return status;
 }
 
+/* Has another process deleted the collection, or brought it to another model under another key? */
+static bool is_gone(struct frt_gallery *gallery, const struct gallery_entry *entry)
+{
+    struct frt_store_page *page = NULL;
+    const struct frt_store_change *rows = NULL;
+    uint64_t complete_from = 0;
+    size_t n = 0;
+    enum frt_status status = frt_store_changes(gallery->store, entry->key, (uint64_t)INT64_MAX, 1, &page, &rows,
+                                               &n, &complete_from, NULL);
+    frt_store_page_free(page);
+    return status == FRT_ECOLLECTION_NOT_FOUND;
+}
+
 enum frt_status gallery_index_save_due(struct frt_gallery *gallery, struct gallery_entry *entry, bool closing,
                                        struct frt_error *err)
 {
-    (void)gallery;
     struct gallery_index *index = gallery_index_peek(entry);
+    if (index != NULL && is_gone(gallery, entry)) {
+        gallery_index_release(index);
+        (void)gallery_index_drop(gallery, entry->key);
+        return FRT_OK;
+    }
     enum frt_status status = index != NULL ? save(index, closing, err) : FRT_OK;
     gallery_index_release(index);
     return status;

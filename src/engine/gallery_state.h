@@ -89,7 +89,7 @@ struct frt_gallery {
     char path[GALLERY_PATH_MAX], index_folder[GALLERY_PATH_MAX];
     enum frt_index_engine engine;
     uint32_t threads;
-    bool read_only;
+    bool read_only, keep_crops;
     pthread_mutex_t enroll_lock;
     pthread_mutex_t lock;
     struct gallery_entry *entries;
