@@ -363,6 +363,20 @@ static const struct cli_option key_options[] = {
     VALUE("days", 0, "N", CLI_COMPLETE_NONE, "Days until the key ends, 1 to 36500. Default: it does not."),
     END};
 
+static const struct cli_option migrate_options[] = {
+    FLAG("dry-run", 0, "Change nothing: tell how many faces have what it takes."),
+    FLAG("commit", 0, "Switch, when every face is ready."),
+    FLAG("rollback", 0, "Switch back to the former embeddings."),
+    FLAG("forget-old", 0, "Forget the former embeddings; there is no way back then."),
+    VALUE("set-aside", 0, "NAME", CLI_COMPLETE_NONE,
+          "With --commit or --rollback: keep faces without an embedding in a new collection NAME, as they are. "
+          "Default: they prevent the switch."),
+    VALUE(
+        "threshold", 't', "COSINE", CLI_COMPLETE_NONE,
+        "The collection's threshold after the switch, -1 to 1. Default: the pack's; with --rollback the former "
+        "one."),
+    END};
+
 const struct cli_option *const cli_detect_options[] = {face_options, model_options, batch_options,
                                                        draw_options, json_option,   NULL};
 const struct cli_option *const cli_embed_options[] = {embed_options, face_options, model_options, batch_options,
@@ -397,6 +411,8 @@ const struct cli_option *const cli_setting_options[] = {setting_options, databas
 const struct cli_option *const cli_database_options[] = {database_option, json_option, NULL};
 const struct cli_option *const cli_face_list_options[] = {face_list_options, embed_options, database_option,
                                                           json_option, NULL};
+const struct cli_option *const cli_migrate_options[] = {migrate_options, model_options, batch_options,
+                                                        database_option, json_option,   NULL};
 const struct cli_option *const cli_rebuild_options[] = {quiet_option, database_option, json_option, NULL};
 const struct cli_option *const cli_import_ndjson_options[] = {import_ndjson_options, quiet_option,
                                                               database_option, json_option, NULL};

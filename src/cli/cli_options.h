@@ -30,6 +30,7 @@ extern const struct cli_option *const cli_setting_options[];
 extern const struct cli_option *const cli_database_options[];
 extern const struct cli_option *const cli_face_list_options[];
 extern const struct cli_option *const cli_rebuild_options[];
+extern const struct cli_option *const cli_migrate_options[];
 extern const struct cli_option *const cli_import_ndjson_options[];
 extern const struct cli_option *const cli_export_ndjson_options[];
 extern const struct cli_option *const cli_import_faiss_options[];

@@ -270,6 +270,33 @@ const struct cli_command cli_commands[] = {
      .examples = "frt rebuild staff\n  After restoring a backup of the database, say.\n",
      .see_also = "frt collections show",
      .run = cli_rebuild},
+    {.name = "migrate",
+     .arguments = "COLLECTION",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "bring a collection's faces to another pack",
+     .description =
+         "Embeds the faces of COLLECTION with the pack that --pack names, from the crops that were kept with "
+         "them "
+         "(FRT_KEEP_CROPS=1 when they were enrolled), beside the present embeddings; compares both over the "
+         "collection's own people; and, with --commit, switches in one transaction. Face ids, people and "
+         "metadata "
+         "stay. Until then searches see the present embeddings. What was interrupted goes on with the same "
+         "command.\n\n"
+         "A face without a crop cannot be embedded: it is named and prevents the switch, unless --set-aside "
+         "keeps "
+         "it in a collection of its own. The former embeddings are kept until --forget-old; --rollback goes "
+         "back, "
+         "and with --pack it embeds what was enrolled since.\n\n"
+         "A service may run meanwhile. After the switch it answers 409 for the collection until the new pack "
+         "is "
+         "loaded (POST /v1/models/reload).",
+     .groups = cli_migrate_options,
+     .examples = "frt migrate staff --pack data/packs/better\n  How would it be with the other pack?\n"
+                 "frt migrate staff --pack data/packs/better --commit\n  Do it.\n"
+                 "frt migrate staff --rollback\n  And back.\n",
+     .see_also = "frt models list, frt collections show",
+     .run = cli_migrate},
     {.name = "import ndjson",
      .arguments = "COLLECTION FILE|-",
      .min_arguments = 2,

@@ -103,6 +103,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},
         .subject_cache = {config->subject_cache, config->subject_cache_bytes, config->subject_cache_ttl_ms},
         .background = true,
+        .keep_crops = config->keep_crops ? FRT_KEEP_CROPS_YES : FRT_KEEP_CROPS_NO,
+        .key_file = config->key_file,
         .readers = config->store_workers > 1 ? config->store_workers - 1 : 1}; /* beside the one that writes */
     const struct {
         uint32_t threads, queue;
