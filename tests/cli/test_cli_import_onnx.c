@@ -15,7 +15,10 @@
 
 #include "cli/cli_runner.h"
 #include "core/json_read.h"
+#include "core/mem.h"
 #include "core/status.h"
+#include "model/model_file.h"
+#include "model/onnx_model.h"
 
 enum { SKIP = 77, PATH_ROOM = 512 };
 
@@ -103,6 +106,52 @@ static void every_model_comes_out_right(void **state)
     }
     frt_json_free(json);
     assert_int_equal(n, N_MODELS);
+}
+
+/* The same net with the first layer's weights for red and blue exchanged wants BGR, and that is found out. */
+static void turned_colours_are_found(void **state)
+{
+    const char *turned = cli_work("turned.onnx");
+    struct frt_onnx_model *model = NULL;
+    struct frt_onnx_shape shape;
+    const float *weights = NULL;
+    float *copy = NULL;
+    uint8_t *bytes = NULL, *packed = NULL;
+    size_t size = 0, packed_size = 0;
+    struct frt_json *json = NULL;
+    uint32_t conv = 0;
+    (void)state;
+    need_models();
+    assert_int_equal(frt_model_file_read(asset(models[5].file), SIZE_MAX, &bytes, &size, NULL), FRT_OK);
+    assert_int_equal(frt_onnx_model_parse(bytes, size, &model, NULL), FRT_OK);
+    while (strcmp(frt_onnx_model_op(model, conv), "Conv") != 0)
+        conv++;
+    assert_true(frt_onnx_model_weights(model, frt_onnx_model_input(model, conv, 1), &shape, &weights));
+    assert_int_equal(shape.n_dims, 4);
+    assert_int_equal(shape.dims[1], 3);
+    const size_t plane = (size_t)(shape.dims[2] * shape.dims[3]), filters = (size_t)shape.dims[0];
+    copy = frt_alloc_array(filters * 3 * plane, sizeof *copy);
+    assert_non_null(copy);
+    for (size_t f = 0; f < filters; f++)
+        for (size_t c = 0; c < 3; c++)
+            memcpy(copy + (f * 3 + c) * plane, weights + (f * 3 + 2 - c) * plane, plane * sizeof *copy);
+    assert_int_equal(frt_onnx_model_add_weights(model, "turned", &shape, copy, NULL), FRT_OK);
+    assert_int_equal(frt_onnx_model_set_input(model, conv, 1, "turned", NULL), FRT_OK);
+    assert_int_equal(frt_onnx_model_pack(model, &packed, &packed_size, NULL), FRT_OK);
+    cli_put(turned, packed, packed_size);
+    frt_free(packed);
+    frt_free(copy);
+    frt_free(bytes);
+    frt_onnx_model_free(model);
+
+    struct cli_result r = CLI_RUN(NULL, "models", "import", "--dry-run", "--json", "--photos", photos, turned);
+    cli_expect(&r, 0, NULL);
+    assert_int_equal(frt_json_parse(r.out, r.out_size, &json, NULL), FRT_OK);
+    const struct frt_json_value *m = frt_json_first(frt_json_get(frt_json_root(json), "models"));
+    expect_guess(m, "color", "bgr");
+    expect_guess(m, "scale", "(x - 127.5) * 0.00784314");
+    assert_non_null(strstr(frt_json_text(frt_json_get(guess_of(m, "color"), "why")), "published otherwise"));
+    frt_json_free(json);
 }
 
 /* A wrong word is followed, and shows: nothing of what the user says is overruled. */
@@ -215,11 +264,9 @@ int main(int argc, char **argv)
     (void)snprintf(command, sizeof command, "cp %s/sample[126].jpg '%s' 2>/dev/null", samples, photos);
     (void)!system(command);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_model_comes_out_right),
-        cmocka_unit_test(what_is_said_counts),
-        cmocka_unit_test(a_pack_of_several),
-        cmocka_unit_test(quality_nets_are_told),
-        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(turned_colours_are_found), cmocka_unit_test(every_model_comes_out_right),
+        cmocka_unit_test(what_is_said_counts),      cmocka_unit_test(a_pack_of_several),
+        cmocka_unit_test(quality_nets_are_told),    cmocka_unit_test(what_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     cli_runner_deinit();
