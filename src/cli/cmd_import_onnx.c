@@ -184,7 +184,7 @@ static void print_json(const struct importing *im, struct frt_buf *out)
 
 static enum frt_status choose_folder(struct importing *im, struct frt_error *err)
 {
-    char data[FRT_LOCATE_PATH_MAX];
+    char data[FRT_LOCATE_PATH_MAX] = "";
     const char *out = cli_text(im->run, "out"), *name = cli_text(im->run, "name");
     enum frt_status status = FRT_OK;
     int n;

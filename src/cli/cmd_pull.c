@@ -129,7 +129,7 @@ static void print_result(const struct cli_run *run, const struct frt_pull_result
 static enum frt_status packs_folder(const struct cli_run *run, char out[FRT_PULL_PATH_MAX],
                                     struct frt_error *err)
 {
-    char data[FRT_LOCATE_PATH_MAX];
+    char data[FRT_LOCATE_PATH_MAX] = "";
     const char *to = cli_text(run, "to");
     enum frt_status status = FRT_OK;
     if (to == NULL)

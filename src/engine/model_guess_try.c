@@ -232,12 +232,12 @@ static enum frt_status score_detector(const struct frt_model_guess *g, const str
 {
     struct frt_detector *detector = NULL;
     struct frt_model_spec spec = g->spec;
-    struct frt_detection *found = NULL;
     double sum = 0, ms = 0;
+    struct frt_detection *found = frt_alloc_zero(MAX_FOUND, sizeof *found);
+    if (found == NULL)
+        return frt_fail_nomem(err, "detections");
     spec.input = *input;
     enum frt_status status = frt_detector_new(&spec, g->session, &detector, err);
-    if (status == FRT_OK && (found = frt_alloc_array(MAX_FOUND, sizeof *found)) == NULL)
-        status = frt_fail_nomem(err, "detections");
     for (uint32_t p = 0; status == FRT_OK && p < faces->n_photos; p++) {
         size_t n = 0;
         status = frt_detector_run(detector, &faces->frames[p], NULL, found, MAX_FOUND, &n, &ms, err);

@@ -258,28 +258,34 @@ static enum frt_status read_catalogue(const struct frt_json_value *root, struct 
     return status;
 }
 
-enum frt_status frt_catalogue_load(const char *path, struct frt_catalogue **out, struct frt_error *err)
+enum frt_status frt_catalogue_parse(const void *bytes, size_t size, struct frt_catalogue **out,
+                                    struct frt_error *err)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    enum frt_status status = FRT_OK;
     struct frt_catalogue *catalogue = frt_alloc_zero(1, sizeof *catalogue);
     if (catalogue == NULL)
         return frt_fail_nomem(err, "a catalogue");
-    if (path != NULL)
-        status = frt_model_file_read(path, MAX_CATALOGUE_BYTES, &bytes, &size, err);
-    if (status == FRT_OK)
-        status = frt_json_parse(path != NULL ? (const char *)bytes : (const char *)asset_catalogue_json,
-                                path != NULL ? size : asset_catalogue_json_size, &catalogue->json, err);
+    enum frt_status status = frt_json_parse(bytes, size, &catalogue->json, err);
     if (status == FRT_EBAD_REQUEST)
         status = frt_fail_within(err, FRT_EBAD_MODEL, "catalogue");
     if (status == FRT_OK)
         status = read_catalogue(frt_json_root(catalogue->json), catalogue, err);
-    frt_free(bytes);
     if (status == FRT_OK)
         *out = catalogue;
     else
         frt_catalogue_free(catalogue);
+    return status;
+}
+
+enum frt_status frt_catalogue_load(const char *path, struct frt_catalogue **out, struct frt_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (path == NULL)
+        return frt_catalogue_parse(asset_catalogue_json, asset_catalogue_json_size, out, err);
+    enum frt_status status = frt_model_file_read(path, MAX_CATALOGUE_BYTES, &bytes, &size, err);
+    if (status == FRT_OK)
+        status = frt_catalogue_parse(bytes, size, out, err);
+    frt_free(bytes);
     return status;
 }
 

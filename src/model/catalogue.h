@@ -54,6 +54,9 @@ struct frt_catalogue {
  */
 FRT_NODISCARD enum frt_status frt_catalogue_load(const char *path, struct frt_catalogue **out,
                                                  struct frt_error *err);
+/** As frt_catalogue_load, from bytes. */
+FRT_NODISCARD enum frt_status frt_catalogue_parse(const void *bytes, size_t size, struct frt_catalogue **out,
+                                                  struct frt_error *err);
 /** NULL is fine. */
 void frt_catalogue_free(struct frt_catalogue *catalogue);
 

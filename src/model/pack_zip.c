@@ -141,7 +141,7 @@ enum frt_status frt_zip_extract(struct frt_zip *zip, const char *member, const c
                                 bool (*cancelled)(void *arg), void *cancelled_arg, uint64_t *size,
                                 struct frt_error *err)
 {
-    unz_file_info64 info;
+    unz_file_info64 info = {0};
     uint64_t have = 0;
     enum frt_status status = find(zip, member, &info, err);
     if (status != FRT_OK)

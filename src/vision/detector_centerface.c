@@ -48,8 +48,8 @@ static enum frt_status centerface_decode(const struct frt_detector_decode *decod
     const size_t columns = decode->canvas_width_px / stride, rows = decode->canvas_height_px / stride;
     const size_t n = columns * rows;
     const float *maps[KINDS];
-    for (uint8_t k = 0; k < KINDS; k++) {
-        maps[k] = frt_output_find(decode, k, n, channels_of[k]);
+    for (uint32_t k = 0; k < KINDS; k++) {
+        maps[k] = frt_output_find(decode, (uint8_t)k, n, channels_of[k]);
         if (maps[k] == NULL)
             return frt_fail(err, FRT_EBAD_MODEL,
                             "detector %s: a %ux%u input has maps of %zux%zu; the outputs have others",
