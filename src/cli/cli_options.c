@@ -292,6 +292,10 @@ static const struct cli_option enroll_options[] = {
     VALUE("report", 0, "FILE", CLI_COMPLETE_FILE,
           "Write every photo that failed, and why, then a summary, as JSON lines. Default: not written."),
     FLAG("force", 'f', "Replace a --report file that exists."),
+    FLAG("again", 0,
+         "Look again at photos of --from or --csv that were refused before, by the same models and options, "
+         "for what "
+         "they show."),
     END};
 
 static const struct cli_option search_options[] = {

@@ -6,7 +6,8 @@
  * A photo is known again by its bytes, so that an enrollment that was interrupted goes on where it stopped when
  * the same command is given again: its face's id is the first 20 hex digits of the SHA-256 (unless one is
  * given), and its metadata names the whole of it, with the file. With --on-multiple all a photo may give
- * several faces, whose ids are made; then the metadata of the subject's faces tell.
+ * several faces, whose ids are made; then the metadata of the subject's faces tell. A photo of a folder or a
+ * map that was refused for what it shows is known again, too (enroll_memory.h).
  *
  * What is wrong with one photo is reported and the rest goes on; what would be wrong with every photo (store,
  * model, memory) ends the run.
@@ -20,6 +21,7 @@
 #include "cli/cli_gallery.h"
 #include "cli/commands.h"
 #include "cli/enroll_list.h"
+#include "cli/enroll_memory.h"
 #include "cli/files.h"
 #include "cli/jobs.h"
 #include "cli/output.h"
@@ -44,12 +46,13 @@ struct job {
     struct cli_enroll_list list;
     struct cli_models models;
     struct frt_gallery *gallery;
+    struct cli_enroll_memory *memory; /* NULL: nothing is known again as refused */
     struct frt_enroll_options options;
     struct cli_progress progress;
     struct frt_buf report;
     bool json, line_a_photo, created, reporting;
     int64_t start_ns;
-    atomic_size_t n_done, n_enrolled, n_faces, n_already, n_failed;
+    atomic_size_t n_done, n_enrolled, n_faces, n_already, n_failed, n_remembered;
     pthread_mutex_t lock; /* guards fatal */
     struct frt_error fatal;
     atomic_bool over; /* fatal is set */
@@ -134,7 +137,8 @@ static enum frt_status find_photo(const struct job *job, const struct cli_enroll
 struct outcome {
     struct frt_enrolled enrolled; /* filled when the photo was looked at */
     bool already;
-    bool fatal; /* the next photo would fail as well */
+    bool remembered; /* refused before, and not looked at */
+    bool fatal;      /* the next photo would fail as well */
 };
 
 static bool is_fatal(enum frt_status status)
@@ -177,20 +181,24 @@ static enum frt_status enroll_bytes(const struct job *job, const struct cli_enro
     enum frt_status status = find_photo(job, item, face_id, digest, &outcome->already, err);
     if (status != FRT_OK || outcome->already)
         goto done;
+    status = job->memory != NULL ? cli_enroll_memory_find(job->memory, digest, err) : FRT_OK;
+    outcome->remembered = status != FRT_OK;
+    if (status != FRT_OK)
+        goto done;
     status = photo_metadata(job, item->path, digest, &metadata, err);
     if (status != FRT_OK)
         goto done;
     options.metadata = metadata.data;
     status = frt_image_open_memory(job->models.context, bytes, size, &image, err);
-    if (status != FRT_OK)
-        goto done;
-    const struct frt_image *images[] = {image};
-    status = frt_enroll(job->gallery, job->models.pack, job->collection, images, 1, &options,
-                        &outcome->enrolled, err);
+    if (status == FRT_OK)
+        status = frt_enroll(job->gallery, job->models.pack, job->collection,
+                            (const struct frt_image *const[]){image}, 1, &options, &outcome->enrolled, err);
     if (status == FRT_ECONFLICT) { /* the same photo lies there twice, and its twin was faster */
         enum frt_status again = find_photo(job, item, face_id, digest, &outcome->already, err);
         status = again == FRT_OK && !outcome->already ? FRT_ECONFLICT : again;
     }
+    if (status != FRT_OK && job->memory != NULL)
+        cli_enroll_memory_add(job->memory, digest, err);
 done:
     outcome->fatal = status != FRT_OK && is_fatal(status);
     frt_image_free(image);
@@ -290,6 +298,7 @@ static void summary_members(struct frt_json_writer *w, const struct job *job)
     cli_member_whole(w, "faces", job->n_faces);
     cli_member_whole(w, "already", job->n_already);
     cli_member_whole(w, "failed", job->n_failed);
+    cli_member_whole(w, "remembered", job->n_remembered);
     frt_json_key(w, "seconds");
     frt_json_fixed(w, frt_elapsed_ms(job->start_ns) / 1000, 3);
     frt_json_key(w, "interrupted");
@@ -312,6 +321,8 @@ static enum frt_status text_summary(const struct job *job, struct frt_buf *out, 
         frt_buf_printf(out, ", %zu enrolled already", (size_t)job->n_already);
     if (job->n_failed > 0)
         frt_buf_printf(out, ", %zu failed", (size_t)job->n_failed);
+    if (job->n_remembered > 0)
+        frt_buf_printf(out, " (%zu as before: --again looks at them again)", (size_t)job->n_remembered);
     frt_buf_printf(out, "; collection '%s' has %llu face%s of %llu %s\n", job->collection,
                    (unsigned long long)info.faces, info.faces == 1 ? "" : "s",
                    (unsigned long long)info.subjects, info.subjects == 1 ? "person" : "people");
@@ -346,6 +357,7 @@ static int photo(void *arg, size_t i, struct frt_buf *out, struct frt_error *pro
             text_photo(item, &outcome, out);
     } else if (status != FRT_ECANCELLED) {
         atomic_fetch_add(&job->n_failed, 1);
+        atomic_fetch_add(&job->n_remembered, outcome.remembered);
         if (job->json)
             json_failure(item, &err, out);
         *problem = err;
@@ -372,7 +384,8 @@ static enum frt_status print_photo(void *arg, size_t i, const struct frt_buf *ou
             json_failure(&job->list.items[i], problem, &job->report);
     }
     /* what is passed over takes no time: rate and time left are those of the photos that are worked on */
-    size_t done = atomic_fetch_add(&job->n_done, 1) + 1, passed = atomic_load(&job->n_already);
+    size_t done = atomic_fetch_add(&job->n_done, 1) + 1,
+           passed = atomic_load(&job->n_already) + atomic_load(&job->n_remembered);
     if (done > passed)
         cli_progress_update(&job->progress, done - passed, job->list.n - passed);
     return status;
@@ -458,6 +471,22 @@ static enum frt_status collect(struct job *job, struct frt_error *err)
     return job->list.items[0].face_id == NULL ? frt_fail_nomem(err, "the list of photos") : FRT_OK;
 }
 
+/* What was refused before, unless photos are named outright or are to be looked at again. */
+static enum frt_status remember(struct job *job, struct frt_error *err)
+{
+    char database[FRT_LOCATE_PATH_MAX], rules[512];
+    const struct frt_enroll_options *o = &job->options;
+    const char *detector = cli_text(job->run, "detector");
+    if (job->line_a_photo || cli_has(job->run, "again"))
+        return FRT_OK;
+    (void)snprintf(rules, sizeof rules, "%s %s %.100s %d %.9g %.9g %d", frt_version(),
+                   frt_pack_info_get(job->models.pack)->id, detector != NULL ? detector : "",
+                   (int)o->on_multiple, (double)o->min_quality, (double)o->min_confidence,
+                   (int)o->require_live);
+    enum frt_status status = cli_database(job->run, false, database, err);
+    return status == FRT_OK ? cli_enroll_memory_open(database, rules, &job->memory, err) : status;
+}
+
 static enum frt_status prepare(struct job *job, uint32_t *threads, struct frt_error *err)
 {
     struct frt_buf text;
@@ -473,6 +502,8 @@ static enum frt_status prepare(struct job *job, uint32_t *threads, struct frt_er
         status = cli_gallery_open(job->run, CLI_GALLERY_MAKE, &job->gallery, err);
     if (status == FRT_OK)
         status = cli_collection_make(job->gallery, job->collection, &job->created, err);
+    if (status == FRT_OK)
+        status = remember(job, err);
     if (status == FRT_OK && job->created && !job->json) {
         frt_buf_init(&text, MAX_OUTPUT_BYTES);
         frt_buf_printf(&text, "collection '%s' is new\n", job->collection);
@@ -570,6 +601,7 @@ int cli_enroll(struct cli_run *run)
     cli_catch_interrupts();
     int code = prepare(&job, &threads, &err) == FRT_OK ? worked(&job, threads) : cli_complain(run, &err);
     frt_gallery_close(job.gallery);
+    cli_enroll_memory_close(job.memory);
     cli_models_close(&job.models);
     cli_enroll_list_deinit(&job.list);
     frt_buf_deinit(&job.report);

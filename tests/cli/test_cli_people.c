@@ -283,7 +283,8 @@ static void failures_are_told_and_the_rest_goes_on(void **state)
     (void)snprintf(path, sizeof path, "%s/nobody.jpg", root);
     copy_photo(photo("Al_Gore", 2), path, "");
     /* one at a time, so that it is certain which of the two that are the same is first */
-    struct cli_result r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--report", report, "--jobs", "1");
+    struct cli_result r =
+        CLI_RUN(NULL, "enroll", "c", "--from", root, "--report", report, "--jobs", "1", "--quiet");
     cli_expect(&r, 4, "no face found");
     assert_non_null(strstr(r.out, "1 photo enrolled, 5 failed; collection 'c' has 1 face of 1 person\n"));
     assert_int_equal(count_lines(r.err), 5);
@@ -322,6 +323,63 @@ static void failures_are_told_and_the_rest_goes_on(void **state)
     r = CLI_RUN(NULL, "faces", "list", "c", "--subject", "E", "--json");
     assert_non_null(strstr(r.out, "\"face_id\":\"e9\""));
     assert_non_null(strstr(r.out, "\"metadata\":{\"badge\":7,\"file\":"));
+}
+
+/* Refused photos are known again by their bytes, as long as the same would decide; whatever lies in the file.
+ */
+static void what_was_refused_is_not_looked_at_again(void **state)
+{
+    (void)state;
+    char root[256], path[512], memory[512];
+    use_database("again.db");
+    (void)snprintf(root, sizeof root, "%s", cli_work("again"));
+    (void)snprintf(memory, sizeof memory, "%s.refused", cli_work("again.db"));
+    make_folder(root);
+    (void)snprintf(path, sizeof path, "%s/A", root);
+    make_folder(path);
+    (void)snprintf(path, sizeof path, "%s/A/blank.jpg", root);
+    blank_photo(path);
+    (void)snprintf(path, sizeof path, "%s/A/broken.jpg", root);
+    cli_put(path, "\xFF\xD8\xFF\xE0 no more", 12);
+    (void)snprintf(path, sizeof path, "%s/A/good.jpg", root);
+    copy_photo(photo("Al_Gore", 1), path, "");
+    struct cli_result r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json", "--jobs", "1");
+    assert_int_equal(r.code, 4);
+    assert_summary(r.out, "enrolled", 1);
+    assert_summary(r.out, "failed", 2);
+    assert_summary(r.out, "remembered", 0);
+    r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json", "--jobs", "1");
+    assert_int_equal(r.code, 4); /* as if they had been looked at */
+    assert_code(r.out, 0, "no_face");
+    assert_code(r.out, 1, "bad_image");
+    assert_summary(r.out, "already", 1);
+    assert_summary(r.out, "failed", 2);
+    assert_summary(r.out, "remembered", 2);
+    r = CLI_RUN(NULL, "enroll", "other", "--from", root, "--jobs", "1"); /* it lies in the photo, not here */
+    cli_expect(&r, 4, "blank.jpg: no face found");
+    assert_non_null(strstr(r.out, "2 failed (2 as before: --again looks at them again); collection"));
+    r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json", "--again");
+    assert_summary(r.out, "failed", 2);
+    assert_summary(r.out, "remembered", 0);
+    r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json", "--min-quality", "0.01"); /* another rule */
+    assert_summary(r.out, "failed", 2);
+    assert_summary(r.out, "remembered", 0);
+    r = CLI_RUN(NULL, "enroll", "c", path, "-s", "A", "--json"); /* named outright */
+    assert_summary(r.out, "already", 1);
+    /* a file that was cut off amid a line, and one of rubbish */
+    size_t size = 0;
+    char *text = cli_get(memory, &size);
+    assert_non_null(text);
+    cli_put(memory, text, (size_t)(strchr(text, '\n') - text) + 20);
+    free(text);
+    r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json");
+    assert_summary(r.out, "failed", 2);
+    assert_summary(r.out, "remembered", 1);
+    cli_put(memory, "0123456789abcdef0123456789abcdef \n\n \n\0\xFF garbage\n", 52);
+    r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json");
+    assert_int_equal(r.code, 4);
+    assert_summary(r.out, "failed", 2);
+    assert_summary(r.out, "remembered", 0);
 }
 
 static void what_cannot_work_is_refused_before_anything_is_made(void **state)
@@ -586,6 +644,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_folder_is_enrolled_and_people_are_known),
         cmocka_unit_test(what_is_enrolled_can_be_listed_renamed_and_deleted),
         cmocka_unit_test(failures_are_told_and_the_rest_goes_on),
+        cmocka_unit_test(what_was_refused_is_not_looked_at_again),
         cmocka_unit_test(what_cannot_work_is_refused_before_anything_is_made),
         cmocka_unit_test(an_interrupted_enrollment_goes_on),
         cmocka_unit_test(a_map_names_photos_subjects_and_ids),
