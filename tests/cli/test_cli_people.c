@@ -329,6 +329,7 @@ static void failures_are_told_and_the_rest_goes_on(void **state)
  */
 static void what_was_refused_is_not_looked_at_again(void **state)
 {
+    static const char rubbish[] = "0123456789abcdef0123456789abcdef \n\n \n\0\xFF garbage\n";
     (void)state;
     char root[256], path[512], memory[512];
     use_database("again.db");
@@ -375,7 +376,7 @@ static void what_was_refused_is_not_looked_at_again(void **state)
     r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json");
     assert_summary(r.out, "failed", 2);
     assert_summary(r.out, "remembered", 1);
-    cli_put(memory, "0123456789abcdef0123456789abcdef \n\n \n\0\xFF garbage\n", 52);
+    cli_put(memory, rubbish, sizeof rubbish - 1);
     r = CLI_RUN(NULL, "enroll", "c", "--from", root, "--json");
     assert_int_equal(r.code, 4);
     assert_summary(r.out, "failed", 2);
