@@ -1,6 +1,6 @@
 /*
- * The first search of a large collection that has no snapshot, in a service whose requests have a quarter of a second:
- * told when to come again, until the one load that was begun is done.
+ * The first search of a large collection that has no snapshot, in a service whose requests have a quarter of a
+ * second: told when to come again, until the one load that was begun is done.
  */
 #include <math.h>
 #include <poll.h>
