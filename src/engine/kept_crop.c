@@ -177,12 +177,11 @@ enum frt_status frt_kept_crop_cut_as(const struct frt_pack *pack, const struct f
     if (choice->quality != 0)
         status = frt_jpeg_encode(pixels, side_px, side_px, (size_t)side_px * 3, choice->quality, &jpeg,
                                  &picture, err);
-    if (status == FRT_OK) {
+    if (status == FRT_OK)
         all = frt_alloc_array(1, HEAD + picture);
-        if (all == NULL)
-            status = frt_fail_nomem(err, "a face's crop");
-    }
-    if (status == FRT_OK) {
+    if (status == FRT_OK && all == NULL)
+        status = frt_fail_nomem(err, "a face's crop");
+    if (status == FRT_OK && all != NULL) {
         write_head(pack, all, &s, side_px, scale, face, jpeg != NULL ? AS_JPEG : AS_PIXELS);
         memcpy(all + HEAD, jpeg != NULL ? jpeg : pixels, picture);
         *out = all;

@@ -16,6 +16,7 @@
 
 #include "core/mem.h"
 #include "store/store_crops.h"
+#include "store/store_migrate.h"
 #include "store/store_place.h"
 
 enum { CROP = 20000 };
@@ -279,6 +280,37 @@ static void a_full_disk_loses_neither(void **state)
     frt_store_close(store);
 }
 
+/* A file that version 3 wrote, as SQL: whoever changes the tables must still be able to open it. */
+static void an_old_file_is_read(void **state)
+{
+    const struct store_place *place = *state;
+    struct frt_store_migration m;
+    struct frt_error err = {0};
+    char command[1400];
+    uint8_t *crop = NULL;
+    size_t size = 0;
+    if (!has_sqlite()) {
+        print_message("SKIP: no sqlite3 program\n");
+        skip();
+    }
+    (void)snprintf(command, sizeof command, "sqlite3 '%s' < tests/store/fixtures/store-v3.sql >/dev/null",
+                   place->path);
+    assert_int_equal(system(command), 0);
+    struct frt_store *store = store_place_open(place);
+    store_must(frt_store_crop_get(store, 1, &crop, &size, &err), &err);
+    assert_int_equal(size, 5);
+    assert_memory_equal(crop, "\1\2\3\4\5", 5);
+    frt_free(crop);
+    store_must(frt_store_migration_get(store, "people", &m, &err), &err);
+    assert_string_equal(m.coming_model, "made-up 2");
+    assert_string_equal(m.former_model, "made-up 0");
+    assert_int_equal(m.coming, 1);
+    assert_int_equal(m.former, 2);
+    assert_int_equal(m.missing, 2);
+    assert_true(m.former_threshold == 0.25f);
+    frt_store_close(store);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, store_place_make, store_place_drop)
 
 int main(void)
@@ -288,6 +320,7 @@ int main(void)
                                        TEST(plain_ones_stay_readable_when_a_key_comes),
                                        TEST(a_sealed_crop_opens_only_at_its_face),
                                        TEST(they_go_with_their_faces),
+                                       TEST(an_old_file_is_read),
                                        TEST(a_full_disk_loses_neither)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
