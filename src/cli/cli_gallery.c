@@ -34,6 +34,13 @@ enum frt_status cli_gallery_open(const struct cli_run *run, enum cli_gallery_use
         options.read_only = true;
         status = frt_gallery_open(&options, out, err);
     }
+    if (status == FRT_EUNAVAILABLE &&
+        use == CLI_GALLERY_LOOK) { /* of an older version: it is brought up to date */
+        struct frt_error why;
+        options.read_only = false;
+        if (frt_gallery_open(&options, out, &why) == FRT_OK)
+            status = FRT_OK;
+    }
     return status;
 }
 

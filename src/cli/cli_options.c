@@ -193,6 +193,7 @@ static const struct cli_option calibrate_options[] = {
     VALUE("det", 0, "FILE", CLI_COMPLETE_FILE, "Write FNMR over FMR as SVG. Default: not written."),
     VALUE("scores", 0, "FILE", CLI_COMPLETE_FILE,
           "Write the distributions of the scores as SVG. Default: not written."),
+    FLAG("halves", 0, "Also find thresholds on half of the people and show what they do among the other half."),
     VALUE("samples", 0, "N", CLI_COMPLETE_NONE,
           "Samples of people for the intervals, 20 to 10000. Default: 300."),
     VALUE("photos", 0, "N", CLI_COMPLETE_NONE,

@@ -59,6 +59,7 @@ static enum frt_status read_options(struct job *job, struct frt_error *err)
                                                   .fpir = fpir,
                                                   .people = (uint64_t)people,
                                                   .enrolled = (double)enrolled,
+                                                  .halves = cli_has(run, "halves"),
                                                   .cancelled = cli_interrupted};
     return status;
 }

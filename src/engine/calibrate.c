@@ -7,7 +7,7 @@
 #include "core/mem.h"
 
 enum { LEAST_SAMPLES = 20, MOST_SAMPLES = 10000, TAIL_MOST = 2000, TAIL_LEAST = 100, MAX_RATES = 64 };
-static const double tail_share = 5e-4, coarse_share = 0.8;
+static const double tail_share = 5e-4, coarse_share = 0.8, highest = 0.99;
 
 static const double fmr_grid[] = {0.1,  0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4,
                                   1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6, 1e-7};
@@ -187,6 +187,8 @@ static enum frt_status estimate(const struct study *s, const struct frt_comparis
         const struct frt_range95 middle = frt_middle(one, s->samples);
         list[i].low = fmin(middle.low, list[i].threshold);
         list[i].high = fmax(middle.high, list[i].threshold);
+        if (list[i].extrapolated && list[i].threshold > highest) /* only the very same photo would pass */
+            list[i].refused = true;
         if (list[i].refused)
             list[i].threshold = list[i].low = list[i].high = (double)NAN;
     }
@@ -215,7 +217,7 @@ static double independent(const struct frt_mates *mates, size_t n_people)
 /* Of a share of misses: the samples' middle, and where few misses are behind it that of independent people,
  * too. */
 static struct frt_range95 of_misses(double share, double mates, double independent_people, double *drawn,
-                                     uint32_t samples)
+                                    uint32_t samples)
 {
     struct frt_range95 out = frt_middle(drawn, samples);
     if (isnan(share) || !(independent_people > 0))
@@ -361,6 +363,13 @@ static enum frt_status measure_row(const struct study *s, const struct frt_compa
         const struct frt_range95 middle = frt_middle(one, status == FRT_OK ? s->samples : 0);
         row->measured_low = fmax(0, fmin(middle.low, row->measured_fpir));
         row->measured_high = fmax(middle.high, row->measured_fpir);
+        if (row->measured_fpir * (double)s->n_people <
+            FRT_CALIBRATE_ERRORS) { /* few strangers raise an alarm */
+            const struct frt_range95 exact =
+                frt_rate_interval(row->measured_fpir * (double)s->n_people, (double)s->n_people);
+            row->measured_low = fmin(row->measured_low, exact.low);
+            row->measured_high = fmax(row->measured_high, exact.high);
+        }
     }
     if (status == FRT_OK && mates->n > 0) {
         row->fnir = frt_miss_rate(mates, NULL, row->threshold, (double)row->people, templates - 1);

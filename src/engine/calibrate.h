@@ -29,7 +29,8 @@ enum {
     FRT_CALIBRATE_ERRORS = 10,    /* false matches behind a threshold that is not extrapolated */
     FRT_CALIBRATE_REACH = 1000,   /* how much smaller a rate may be than the last supported one */
     FRT_CALIBRATE_SIZES = 8,
-    FRT_CALIBRATE_TARGETS = 2
+    FRT_CALIBRATE_TARGETS = 2,
+    FRT_CALIBRATE_HALVES = 24
 };
 
 struct frt_calibrate_options {
@@ -40,6 +41,7 @@ struct frt_calibrate_options {
     double fpir;         /* recommend one for a search; 0 = none */
     uint64_t people;     /* of the gallery searched; 0 = those there are */
     double enrolled;     /* photos a person there; 0 = 1 for a folder, the mean of a collection */
+    bool halves;         /* also find thresholds on half of the people and see what they do among the others */
     bool (*cancelled)(void *arg);
     void *cancelled_arg;
 };
@@ -56,6 +58,16 @@ struct frt_gallery_row {
     double fnir, fnir_low, fnir_high;
 };
 
+/** A threshold found on one half of the people, and what it does among the other half. */
+struct frt_half_row {
+    uint64_t people; /* of the gallery; 0 = two photos are compared */
+    double target;
+    float threshold, low, high;
+    double found;                       /* rate among the others */
+    float other, other_low, other_high; /* the threshold that they would have given */
+    bool agree;                         /* the two intervals overlap */
+};
+
 struct frt_calibration {
     struct frt_threshold_table table;
     uint64_t photos, people, several_people; /* given; used are table.photos and table.people */
@@ -67,6 +79,8 @@ struct frt_calibration {
     size_t n_gallery;
     struct frt_table_row for_fmr; /* fmr 0 = none asked for; threshold NaN = refused */
     struct frt_gallery_row for_fpir;
+    struct frt_half_row halves[FRT_CALIBRATE_HALVES];
+    size_t n_halves;
     struct frt_eval_failure *failures; /* of a folder's photos; owned */
     size_t n_failures;
     uint64_t seed;
@@ -86,6 +100,10 @@ void frt_calibration_deinit(struct frt_calibration *calibration);
 FRT_NODISCARD enum frt_status frt_calibrate_embedded(const struct frt_labelled *labelled,
                                                      const struct frt_calibrate_options *options,
                                                      struct frt_calibration *out, struct frt_error *err);
+/** Split the people at random (options->seed) and fill out->halves. Errors: as frt_calibrate_embedded. */
+FRT_NODISCARD enum frt_status frt_calibrate_halves(const struct frt_labelled *labelled,
+                                                   const struct frt_calibrate_options *options,
+                                                   struct frt_calibration *out, struct frt_error *err);
 /** From a folder <folder>/<person>/<photos>. embed: its folder, threads and callbacks are read. Errors: those
  * of frt_eval_embed, too. */
 FRT_NODISCARD enum frt_status frt_calibrate_folder(const struct frt_context *context,

@@ -109,6 +109,31 @@ static void write_scores(struct frt_json_writer *w, const struct frt_calibration
     frt_json_end(w);
 }
 
+static void write_halves(struct frt_json_writer *w, const struct frt_calibration *c)
+{
+    if (c->n_halves == 0)
+        return;
+    frt_json_key(w, "halves");
+    frt_json_array(w);
+    for (size_t i = 0; i < c->n_halves; i++) {
+        const struct frt_half_row *r = &c->halves[i];
+        frt_json_object(w);
+        if (r->people > 0)
+            integer(w, "people", r->people);
+        rate(w, r->people > 0 ? "fpir" : "fmr", r->target);
+        number(w, "threshold", (double)r->threshold, 6);
+        number(w, "low", (double)r->low, 6);
+        number(w, "high", (double)r->high, 6);
+        rate(w, "found", r->found);
+        number(w, "other_threshold", (double)r->other, 6);
+        number(w, "other_low", (double)r->other_low, 6);
+        number(w, "other_high", (double)r->other_high, 6);
+        truth(w, "agree", r->agree);
+        frt_json_end(w);
+    }
+    frt_json_end(w);
+}
+
 static void write_recommended(struct frt_json_writer *w, const struct frt_calibration *c)
 {
     frt_json_key(w, "recommended");
@@ -165,6 +190,7 @@ void frt_calibration_json(const struct frt_calibration *calibration, struct frt_
     frt_json_end(&w);
     frt_json_end(&w);
     write_recommended(&w, c);
+    write_halves(&w, c);
     write_table(&w, &c->table);
     write_scores(&w, c);
     number(&w, "wall_seconds", c->wall_ms / 1e3, 3);
@@ -374,6 +400,29 @@ static void caution(double errors, double effective, bool extrapolated, bool ref
             errors, effective);
 }
 
+static void half_lines(const struct frt_calibration *c, struct frt_buf *out)
+{
+    size_t agree = 0;
+    if (c->n_halves == 0)
+        return;
+    frt_buf_append_text(
+        out, "\nfound on half of the people, and among the other half\n      for            threshold    "
+             "(95 %)          rate there  they would say  (95 %)\n");
+    for (size_t i = 0; i < c->n_halves; i++) {
+        const struct frt_half_row *r = &c->halves[i];
+        char what[48];
+        if (r->people > 0)
+            (void)snprintf(what, sizeof what, "FPIR %g of %llu", r->target, (unsigned long long)r->people);
+        else
+            (void)snprintf(what, sizeof what, "FMR %g", r->target);
+        agree += r->agree ? 1 : 0;
+        frt_buf_printf(out, "  %-18s  %7.4f  %7.4f to %7.4f  %11.3g  %7.4f  %7.4f to %7.4f%s\n", what,
+                       (double)r->threshold, (double)r->low, (double)r->high, r->found, (double)r->other,
+                       (double)r->other_low, (double)r->other_high, r->agree ? "" : "  they disagree");
+    }
+    frt_buf_printf(out, "  the intervals overlap in %zu of %zu\n", agree, c->n_halves);
+}
+
 static void recommendations(const struct frt_calibration *c, struct frt_buf *out)
 {
     const struct frt_table_row *m = &c->for_fmr;
@@ -436,5 +485,6 @@ void frt_calibration_text(const struct frt_calibration *calibration, bool plots,
         c->enrolled, c->enrolled == 1 ? "" : "s");
     for (size_t i = 0; i < c->n_gallery; i++)
         gallery_line(&c->gallery[i], out);
+    half_lines(c, out);
     recommendations(c, out);
 }

@@ -104,6 +104,8 @@ enum frt_status frt_calibrate_folder(const struct frt_context *context, const st
         status = set_pack(&made.table, pack, err);
         if (status == FRT_OK)
             status = frt_calibrate_embedded(&labelled, options, &made, err);
+        if (status == FRT_OK && options->halves)
+            status = frt_calibrate_halves(&labelled, options, &made, err);
     }
     if (status == FRT_OK) {
         made.failures = embeddings.failures;
@@ -262,6 +264,8 @@ enum frt_status frt_calibrate_collection(struct frt_gallery *gallery, const char
         set_text(made.collection, sizeof made.collection, collection);
         set_today(&made.table);
         status = frt_calibrate_embedded(&labelled, &own, &made, err);
+        if (status == FRT_OK && options->halves)
+            status = frt_calibrate_halves(&labelled, &own, &made, err);
         if (status == FRT_OK) {
             made.photos = info.faces;
             made.people = info.subjects;

@@ -145,7 +145,9 @@ bool frt_tail_fit(const float *scores, const double *weights, size_t n, double s
     moment /= total;
     if (!(mean > 0) || !(mean > 2 * moment))
         return false;
-    const double shape = fmin(fmax(2 - mean / (mean - 2 * moment), 0), most_shape);
+    /* Twice the standard error that the estimate has where the shape is 0. */
+    const double doubt = 2 * sqrt(4.0 / 3 / (double)n), found = 2 - mean / (mean - 2 * moment);
+    const double shape = found > doubt ? fmin(found, most_shape) : 0;
     *out = (struct frt_tail){.above = above, .share = share, .scale = mean * (1 - shape), .shape = shape};
     return true;
 }

@@ -6,8 +6,10 @@
  *     tail      what lies above a high score, as a generalised Pareto distribution: the share at or above t is
  *                   share · (1 + shape · (t - above) / scale) ^ (-1 / shape)
  *               or share · exp(-(t - above) / scale) for shape 0. Fitted by probability-weighted moments
- * (Hosking and Wallis 1987). A negative shape would promise that nobody ever passes some similarity, which a
- * few thousand photos cannot know: it is taken as 0, which errs on the side of a higher threshold.
+ * (Hosking and Wallis 1987). A shape within
+ *               twice its standard error of 0 is taken as 0: so small a sample tells nothing of it, and four
+ * powers of ten on it would be everything. A negative one would promise that nobody ever passes some
+ * similarity; it is taken as 0, too, which errs on the side of a higher threshold.
  *
  * Threading: pure functions.
  */

@@ -60,9 +60,9 @@ static enum frt_status beside_manifest(const char *folder, const struct frt_mode
     return status;
 }
 
-/* The file's own table wins over one of the same name. */
-static enum frt_status compiled_in(const struct frt_model_spec *embedder, struct frt_threshold_basis *basis,
-                                   struct frt_error *err)
+/* The file's own table wins over one of the same name, and of several that of the same detector. */
+static enum frt_status compiled_in(const struct frt_model_spec *embedder, const struct frt_model_spec *detector,
+                                   struct frt_threshold_basis *basis, struct frt_error *err)
 {
     struct frt_threshold_table table;
     for (size_t i = 0; frt_built_in_tables[i].text != NULL; i++) {
@@ -71,7 +71,8 @@ static enum frt_status compiled_in(const struct frt_model_spec *embedder, struct
         if (status != FRT_OK)
             return status == FRT_ENOMEM ? status : frt_fail_within(err, FRT_EINTERNAL, "table %zu", i);
         const enum frt_table_match match = matches(&table, embedder);
-        if (match > basis->match) {
+        const bool same_detector = detector != NULL && strcmp(table.detector, detector->name) == 0;
+        if (match > basis->match || (match == basis->match && match != FRT_TABLE_NONE && same_detector)) {
             basis->match = match;
             basis->table = table;
         }
@@ -91,7 +92,7 @@ enum frt_status frt_threshold_basis_load(const char *folder, const struct frt_ma
         (void)snprintf(basis.model, sizeof basis.model, "%s %s", embedder->name, embedder->version);
         status = beside_manifest(folder, embedder, &basis, err);
         if (status == FRT_OK && basis.match == FRT_TABLE_NONE)
-            status = compiled_in(embedder, &basis, err);
+            status = compiled_in(embedder, frt_manifest_find(manifest, FRT_ROLE_DETECTOR, NULL), &basis, err);
     }
     if (status == FRT_OK)
         *out = basis;

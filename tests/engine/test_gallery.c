@@ -252,9 +252,10 @@ static void duplicates_and_adaptive_thresholds(void **state)
     struct frt_gallery *gallery = open_gallery(*state, false);
     struct frt_error err = {0};
     float a[DIM], b[DIM], c[DIM];
-    must(frt_collection_put(gallery, "people",
-                            &(struct frt_collection_settings){.which = FRT_COLLECTION_THRESHOLD, .threshold = 0.5f}, NULL,
-                            &err),
+    must(frt_collection_put(
+             gallery, "people",
+             &(struct frt_collection_settings){.which = FRT_COLLECTION_THRESHOLD, .threshold = 0.5f}, NULL,
+             &err),
          &err);
     random_unit(a);
     at_cosine(a, 0.55f, b);
