@@ -122,7 +122,7 @@ static void support(const struct study *s, const struct frt_comparisons *c, cons
 static void in_sample(const struct study *s, const struct frt_comparisons *c, const double *weight,
                       const struct rates *r, const struct estimate *list, double *out)
 {
-    double found[MAX_RATES + 1];
+    double found[MAX_RATES + 1] = {0};
     struct frt_tail tail = r->tail;
     frt_thresholds_for_rates(c, weight, r->rate, r->n_supported + 1, found);
     if (r->n_supported < r->n && r->has_tail && fit(s, c, weight, &tail))
@@ -157,12 +157,14 @@ static enum frt_status estimate(const struct study *s, const struct frt_comparis
                                 size_t n, double **drawn, struct frt_error *err)
 {
     struct rates r;
-    double spread[MAX_RATES];
+    double spread[MAX_RATES] = {0};
     double *all = frt_alloc_array((size_t)s->samples * n, sizeof *all);
     double *one = frt_alloc_array(s->samples, sizeof *one);
-    enum frt_status status = all == NULL || one == NULL ? frt_fail_nomem(err, "thresholds") : FRT_OK;
-    if (status != FRT_OK)
+    enum frt_status status = FRT_OK;
+    if (all == NULL || one == NULL) {
+        status = frt_fail_nomem(err, "thresholds");
         goto done;
+    }
     support(s, c, list, n, &r);
     for (size_t i = 0; i < n; i++) {
         list[i].extrapolated = i >= r.n_supported;
@@ -349,7 +351,9 @@ static enum frt_status measure_row(const struct study *s, const struct frt_compa
 {
     double templates = 0;
     double *one = frt_alloc_array(s->samples, sizeof *one);
-    enum frt_status status = one == NULL ? frt_fail_nomem(err, "rates") : FRT_OK;
+    enum frt_status status = FRT_OK;
+    if (one == NULL)
+        return frt_fail_nomem(err, "rates");
     for (size_t p = 0; p < c->n_people; p++)
         templates += c->right[p];
     row->measured_fpir = row->measured_low = row->measured_high = (double)NAN;
@@ -440,7 +444,7 @@ static enum frt_status galleries(const struct study *s, const struct frt_compari
                                  struct frt_error *err)
 {
     const uint64_t asked = s->options->people > 0 ? s->options->people : out->people;
-    uint64_t sizes[FRT_CALIBRATE_SIZES];
+    uint64_t sizes[FRT_CALIBRATE_SIZES] = {0};
     size_t n = 0;
     bool placed = false;
     for (size_t i = 0; i < sizeof gallery_sizes / sizeof *gallery_sizes; i++) {

@@ -238,11 +238,11 @@ enum frt_status frt_compare_searches(const struct frt_labelled *labelled, uint32
     enum frt_status status = begin(labelled, false, &to, err);
     if (status == FRT_OK)
         status = templates_init(labelled, k, &found, state, &t, err);
-    if (status == FRT_OK) {
+    if (status == FRT_OK)
         mates.list = frt_alloc_array(labelled->n, sizeof *mates.list);
-        status = mates.list == NULL ? frt_fail_nomem(err, "searches") : FRT_OK;
-    }
-    for (size_t i = 0; i < labelled->n && status == FRT_OK; i++) {
+    if (status == FRT_OK && mates.list == NULL)
+        status = frt_fail_nomem(err, "searches");
+    for (size_t i = 0; mates.list != NULL && t.first != NULL && i < labelled->n && status == FRT_OK; i++) {
         const float *v = labelled->vectors + i * dim;
         const uint32_t person = labelled->person[i];
         const bool mated = found.left[person] > k;
@@ -325,12 +325,12 @@ void frt_thresholds_for_rates(const struct frt_comparisons *c, const double *wei
 {
     const double total = frt_comparisons_total(c, weight);
     double sum = 0;
-    size_t at = c->n_top;
+    size_t at = 0;
     /* rates descend, thresholds rise: from the highest score down, the last rate is reached first */
     for (size_t i = 0; i < n; i++)
         out[i] = c->n_top > 0 ? (double)c->top[c->n_top - 1].score : (double)NAN;
     size_t next = n;
-    for (at = 0; at < c->n_top && next > 0; at++) {
+    for (; at < c->n_top && next > 0; at++) {
         const struct frt_comparison *x = &c->top[at];
         sum += weight != NULL ? weight[x->a] * weight[x->b] : 1;
         for (; next > 0 && sum > rates[next - 1] * total; next--)

@@ -11,13 +11,13 @@
 
 enum { MAX_PHOTOS = 1000000 };
 
-void frt_eval_people_deinit(struct frt_eval_people *photos)
+void frt_eval_people_deinit(struct frt_eval_people *people)
 {
-    for (size_t i = 0; i < photos->n; i++)
-        frt_free(photos->files[i]);
-    frt_free(photos->files);
-    frt_free(photos->person);
-    *photos = (struct frt_eval_people){0};
+    for (size_t i = 0; i < people->n; i++)
+        frt_free(people->files[i]);
+    frt_free(people->files);
+    frt_free(people->person);
+    *people = (struct frt_eval_people){0};
 }
 
 static bool named_like_photo(const struct dirent *entry)
