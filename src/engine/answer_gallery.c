@@ -130,8 +130,8 @@ void frt_answer_collection(struct frt_json_writer *w, const struct frt_collectio
     }
     member_if(w, "threshold", (double)info->threshold, 6);
     member_if(w, "target_fpir", info->target_fpir, 9);
-    search_threshold(w, info, basis);
     member_metadata(w, info->metadata);
+    search_threshold(w, info, basis);
     member_whole(w, "faces", info->faces);
     member_whole(w, "subjects", info->subjects);
     member_whole(w, "seq", info->seq);
