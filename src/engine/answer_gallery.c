@@ -88,7 +88,7 @@ static void search_threshold(struct frt_json_writer *w, const struct frt_collect
     member_number(w, "value", (double)rule->threshold, 6);
     member_text(w, "source", frt_threshold_source_name(rule->source));
     if (rule->source != FRT_THRESHOLD_SET && rule->source != FRT_THRESHOLD_PAIRS)
-        member_number(w, "target_fpir", rule->target_fpir, 9);
+        member_number(w, "fpir", rule->target_fpir, 9);
     member_if(w, "estimated_fpir",
               info->subjects > 0 ? frt_false_match_probability(rule, rule->threshold) : (double)NAN, 9);
     member_whole(w, "people", info->subjects);
