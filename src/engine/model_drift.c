@@ -192,12 +192,13 @@ enum frt_status frt_model_drift_measure(const struct frt_model_spec *spec, const
 {
     struct sums sums = {.spec = spec, .original = original, .compiled = compiled, .drift = {.min_cosine = 1}};
     enum frt_status status = FRT_OK;
-    for (int side = 0; side < 2; side++) {
-        sums.ms[side] = frt_alloc_array((size_t)inputs->n + 1, sizeof *sums.ms[side]);
-        if (sums.ms[side] == NULL)
-            status = frt_fail_nomem(err, "times");
+    sums.ms[0] = frt_alloc_array((size_t)inputs->n + 1, sizeof *sums.ms[0]);
+    sums.ms[1] = frt_alloc_array((size_t)inputs->n + 1, sizeof *sums.ms[1]);
+    if (sums.ms[0] == NULL || sums.ms[1] == NULL) {
+        status = frt_fail_nomem(err, "times");
+        goto done;
     }
-    if (status == FRT_OK && spec->role == FRT_ROLE_EMBEDDER)
+    if (spec->role == FRT_ROLE_EMBEDDER)
         status = frt_embedder_new(spec, original, &sums.embedder, err);
     for (uint32_t i = 0; status == FRT_OK && i < inputs->n; i++) {
         if (cancelled != NULL && cancelled(cancelled_arg))
@@ -209,6 +210,7 @@ enum frt_status frt_model_drift_measure(const struct frt_model_spec *spec, const
         status = compare_batch(&sums, inputs, err);
     if (status == FRT_OK)
         *out = conclude(&sums);
+done:
     frt_embedder_free(sums.embedder);
     frt_free(sums.ms[0]);
     frt_free(sums.ms[1]);

@@ -39,7 +39,7 @@ static enum frt_status choose_size(const struct frt_model_spec *spec, const stru
 static enum frt_status run_some(const struct frt_session *session, const struct frt_tensor *input,
                                 double *median, struct frt_error *err)
 {
-    double ms[MAX_RUNS], sum = 0;
+    double ms[MAX_RUNS] = {0}, sum = 0;
     int n = 0;
     for (int i = -WARM_UP; i < MAX_RUNS && (n == 0 || sum < ENOUGH_MS); i++) {
         struct frt_outputs outputs;

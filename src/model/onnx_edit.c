@@ -395,7 +395,7 @@ enum frt_status frt_onnx_model_replace(struct frt_onnx_model *model, uint32_t no
         graph->node = list;
     while (list != NULL && made < n && (fresh[made] = node_new(model, &with[made], graph->node[node])) != NULL)
         made++;
-    if (made < n) {
+    if (list == NULL || made < n) {
         for (uint32_t i = 0; i < made; i++)
             node_free(model, fresh[i]);
         frt_onnx_model_give_back(model, fresh);

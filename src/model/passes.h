@@ -48,7 +48,7 @@ void frt_pass_counts_text(const struct frt_pass_counts *counts, char out[FRT_PAS
 FRT_NODISCARD enum frt_status frt_passes_run(struct frt_onnx_model *model, unsigned kinds,
                                              struct frt_pass_counts *counts, struct frt_error *err);
 
-FRT_NODISCARD frt_pass_fn frt_pass_constants, frt_pass_identity, frt_pass_gemm, frt_pass_clip,
-    frt_pass_batchnorm, frt_pass_scale, frt_pass_dead, frt_pass_channels, frt_pass_prelu, frt_pass_groups;
+frt_pass_fn frt_pass_constants, frt_pass_identity, frt_pass_gemm, frt_pass_clip, frt_pass_batchnorm,
+    frt_pass_scale, frt_pass_dead, frt_pass_channels, frt_pass_prelu, frt_pass_groups;
 
 #endif

@@ -74,7 +74,8 @@ static struct frt_shape_fact fact_of_tensor(const struct frt_onnx_tensor *tensor
 static void infer_node(struct frt_shapes *shapes, uint32_t node)
 {
     const struct frt_onnx_model *model = shapes->model;
-    struct frt_shape_fact in[FRT_SHAPE_MAX_INPUTS] = {{0}}, out[FRT_SHAPE_MAX_OUTPUTS] = {{0}};
+    struct frt_shape_fact in[FRT_SHAPE_MAX_INPUTS] = {{.known = false}},
+                          out[FRT_SHAPE_MAX_OUTPUTS] = {{.known = false}};
     struct frt_onnx_tensor tensor;
     const uint32_t n = frt_onnx_model_n_inputs(model, node);
     if (frt_onnx_model_constant(model, node, &tensor)) {

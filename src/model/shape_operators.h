@@ -10,11 +10,11 @@
 enum { FRT_SHAPE_MAX_INPUTS = 64, FRT_SHAPE_MAX_OUTPUTS = 8 };
 
 struct frt_shape_fact {
-    bool known; /* the number of dimensions; each may be -1 */
     struct frt_onnx_shape shape;
-    bool has_numbers; /* of a vector of i64 (n_dims 1), or a scalar (n_dims 0) */
-    uint32_t n_numbers;
     int64_t numbers[FRT_SHAPES_MAX_VALUES]; /* FRT_SHAPES_UNKNOWN where one is not known */
+    uint32_t n_numbers;
+    bool known;       /* the number of dimensions; each may be -1 */
+    bool has_numbers; /* of a vector of i64 (n_dims 1), or a scalar (n_dims 0) */
 };
 
 /* A node and what is known of its inputs. */
