@@ -238,6 +238,20 @@ static const struct cli_option eval_liveness_options[] = {
           "Write both rates over the threshold as SVG. Default: not written."),
     FLAG("force", 'f', "Replace --out and --plot files that exist."), END};
 
+static const struct cli_option eval_quality_options[] = {
+    VALUE("fmr", 0, "SHARE", CLI_COMPLETE_NONE,
+          "False match rate of all photos together, whose threshold counts, over 0 to 0.5. Default: 0.001."),
+    VALUE("half", 0, "N", CLI_COMPLETE_NONE,
+          "Every second person only, from the first (1) or the second (2) on: what one half taught, the other "
+          "judges. "
+          "Default: all."),
+    VALUE("seed", 0, "N", CLI_COMPLETE_NONE, "Seed of the bootstrap, 0 to 1000000000. Default: 0."),
+    VALUE("out", 'o', "FILE", CLI_COMPLETE_FILE, "Write the whole report as JSON. Default: not written."),
+    VALUE("plot", 0, "FILE", CLI_COMPLETE_FILE,
+          "Write FNMR over discarded photos as SVG. Default: not written."),
+    FLAG("force", 'f', "Replace --out and --plot files that exist."),
+    END};
+
 static const struct cli_option config_option[] = {
     VALUE("config", 'c', "FILE", CLI_COMPLETE_FILE,
           "Read settings from FILE: lines of 'key = value'. Default: $FRT_CONFIG, else none."),
@@ -402,6 +416,8 @@ const struct cli_option *const cli_eval_liveness_options[] = {eval_liveness_opti
                                                               batch_options, json_option, NULL};
 const struct cli_option *const cli_calibrate_options[] = {calibrate_options, model_options, batch_options,
                                                           database_option,   json_option,   NULL};
+const struct cli_option *const cli_eval_quality_options[] = {eval_quality_options, model_options, batch_options,
+                                                             json_option, NULL};
 const struct cli_option *const cli_serve_options[] = {config_option, NULL};
 const struct cli_option *const cli_doctor_options[] = {config_option, json_option, NULL};
 const struct cli_option *const cli_json_options[] = {json_option, NULL};

@@ -19,6 +19,7 @@ extern const struct cli_option *const cli_eval_options[];
 extern const struct cli_option *const cli_eval_identify_options[];
 extern const struct cli_option *const cli_eval_detect_options[];
 extern const struct cli_option *const cli_eval_liveness_options[];
+extern const struct cli_option *const cli_eval_quality_options[];
 extern const struct cli_option *const cli_calibrate_options[];
 extern const struct cli_option *const cli_serve_options[];
 extern const struct cli_option *const cli_doctor_options[];

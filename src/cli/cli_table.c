@@ -553,6 +553,24 @@ const struct cli_command cli_commands[] = {
      .see_also = "frt detect, frt enroll, frt models list",
      .complete = CLI_COMPLETE_FILE,
      .run = cli_eval_liveness},
+    {.name = "eval quality",
+     .arguments = "FOLDER",
+     .min_arguments = 1,
+     .max_arguments = 1,
+     .summary = "measure what rejecting photos of low quality is worth",
+     .description = "Compares all photos of the people in FOLDER/NAME/photo.jpg with one another, and says how "
+                    "many of the same "
+                    "person are missed (FNMR) at one threshold when the 0, 1, 2, 5, 10 and 20 % of the photos "
+                    "of the lowest "
+                    "quality are left out: the error-versus-discard curve, by the quality score and by its "
+                    "parts, with 95 % "
+                    "intervals from samples of people. docs/eval.md says how each number is defined.",
+     .groups = cli_eval_quality_options,
+     .examples = "frt eval quality lfw --plot quality.svg\n  Is the quality score worth its name?\n"
+                 "frt eval quality lfw --half 2 --fmr 1e-4 --json\n  On half of the people, at a lower rate.\n",
+     .see_also = "frt detect, frt enroll, frt eval pairs",
+     .complete = CLI_COMPLETE_FOLDER,
+     .run = cli_eval_quality},
     {.name = "calibrate",
      .arguments = "[FOLDER]",
      .min_arguments = 0,

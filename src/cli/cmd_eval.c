@@ -1,4 +1,4 @@
-/* frt eval pairs, identify, detect, liveness: measure, write the report, say what came out. */
+/* frt eval pairs, identify, detect, liveness, quality: measure, write the report, say what came out. */
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -13,6 +13,7 @@
 #include "engine/eval_identify.h"
 #include "engine/eval_liveness.h"
 #include "engine/eval_pairs.h"
+#include "engine/eval_quality.h"
 
 enum { MAX_OUTPUT_BYTES = 64 << 20 };
 
@@ -386,6 +387,64 @@ int cli_eval_liveness(struct cli_run *run)
     const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
     frt_eval_liveness_report_deinit(&measured);
     live_photos_deinit(&photos);
+    cli_models_close(&models);
+    return code;
+}
+
+/* ----------------------------------------------------------------- quality */
+
+static void quality_json(const void *data, struct frt_buf *out)
+{
+    frt_eval_quality_report_json(data, out);
+}
+
+static void quality_svg(const void *data, struct frt_buf *out)
+{
+    frt_eval_quality_report_svg(data, out);
+}
+
+static void quality_text(const void *data, struct frt_buf *out)
+{
+    frt_eval_quality_report_text(data, out);
+}
+
+int cli_eval_quality(struct cli_run *run)
+{
+    struct cli_models models = {0};
+    struct cli_progress progress;
+    struct frt_eval_quality_report measured = {0};
+    struct frt_error err = {0};
+    double fmr = 0;
+    long long half = 0, seed = 0;
+    uint32_t jobs = 1;
+    cli_catch_interrupts();
+    enum frt_status status = cli_jobs(run, &jobs, &err);
+    if (status == FRT_OK)
+        status = cli_number(run, "fmr", 1e-9, 0.5, 1e-3, &fmr, &err);
+    if (status == FRT_OK)
+        status = cli_whole(run, "half", 1, 2, 0, &half, &err);
+    if (status == FRT_OK)
+        status = cli_whole(run, "seed", 0, 1000000000, 0, &seed, &err);
+    if (status == FRT_OK)
+        status = check_files(run, "plot", &err);
+    if (status == FRT_OK)
+        status = cli_models_open(run, 1, &models, &err);
+    if (status != FRT_OK)
+        return cli_complain(run, &err);
+    cli_progress_init(&progress, "photos", cli_has(run, "quiet") || cli_has(run, "json"));
+    const struct frt_eval_quality_options options = {.folder = run->arguments[0],
+                                                     .fmr = fmr,
+                                                     .half = (uint32_t)half,
+                                                     .seed = (uint64_t)seed,
+                                                     .threads = jobs,
+                                                     .progress = on_photo,
+                                                     .progress_arg = &progress,
+                                                     .cancelled = cli_interrupted};
+    status = frt_eval_quality(models.context, models.pack, &options, &measured, &err);
+    cli_progress_deinit(&progress);
+    const struct report report = {&measured, quality_json, quality_svg, quality_text};
+    const int code = status == FRT_OK ? deliver(run, "plot", &report) : cli_complain(run, &err);
+    frt_eval_quality_report_deinit(&measured);
     cli_models_close(&models);
     return code;
 }

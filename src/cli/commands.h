@@ -44,6 +44,7 @@ int cli_eval_pairs(struct cli_run *run);
 int cli_eval_identify(struct cli_run *run);
 int cli_eval_detect(struct cli_run *run);
 int cli_eval_liveness(struct cli_run *run);
+int cli_eval_quality(struct cli_run *run);
 int cli_calibrate(struct cli_run *run);
 int cli_serve(struct cli_run *run);
 int cli_doctor(struct cli_run *run);

@@ -178,7 +178,7 @@ static double *curve_values(const struct frt_eval_detect_report *r)
 static void draw(const struct frt_eval_detect_report *r, struct frt_buf *out,
                  void (*render)(const struct frt_plot *plot, struct frt_buf *out))
 {
-    char title[160], subtitle[160];
+    char title[240], subtitle[160];
     double *values = curve_values(r);
     if (values == NULL) {
         out->failed = FRT_ENOMEM;

@@ -16,8 +16,9 @@ struct run {
     const struct frt_pack *pack;
     const struct frt_eval_embed_options *options;
     uint32_t dim;
-    float *vectors;       /* f32[n][dim] */
-    bool *seen;           /* has a vector */
+    float *vectors; /* f32[n][dim] */
+    bool *seen;     /* has a vector */
+    struct frt_face *faces;
     char **causes;        /* why not; owned */
     pthread_mutex_t lock; /* guards what follows; never held during work */
     size_t decoded, several;
@@ -49,7 +50,8 @@ static enum frt_status embed_photo(struct run *run, size_t i, char cause[FRT_ERR
     struct frt_image *image = NULL;
     struct frt_faces *faces = NULL;
     char path[4096];
-    const struct frt_detect_options detect = {.min_confidence = run->options->min_confidence};
+    const struct frt_detect_options detect = {.min_confidence = run->options->min_confidence,
+                                              .attributes = run->options->attributes};
 
     const int length = snprintf(path, sizeof path, "%s/%s", run->options->folder, run->options->files[i]);
     if (length < 0 || (size_t)length >= sizeof path)
@@ -71,7 +73,9 @@ static enum frt_status embed_photo(struct run *run, size_t i, char cause[FRT_ERR
         goto done;
     }
     const struct frt_image_info info = frt_image_info_get(image);
-    const float *embedding = frt_faces_embedding(faces, choose_face(faces, &info, run->options->face));
+    const size_t chosen = choose_face(faces, &info, run->options->face);
+    const float *embedding = frt_faces_embedding(faces, chosen);
+    run->faces[i] = *frt_faces_get(faces, chosen);
     memcpy(run->vectors + i * run->dim, embedding, run->dim * sizeof *embedding);
     run->seen[i] = true;
 done:
@@ -161,9 +165,10 @@ enum frt_status frt_eval_embed(const struct frt_context *context, const struct f
         return frt_fail(err, FRT_EBAD_MODEL, "pack %s has no embedder", info->name);
     run.seen = frt_alloc_zero(options->n, sizeof *run.seen);
     run.causes = frt_alloc_zero(options->n, sizeof *run.causes);
+    run.faces = frt_alloc_zero(options->n, sizeof *run.faces);
     if (frt_mul_size(options->n, run.dim, &total))
         run.vectors = frt_alloc_array(total, sizeof *run.vectors);
-    if (run.seen == NULL || run.causes == NULL || run.vectors == NULL) {
+    if (run.seen == NULL || run.causes == NULL || run.faces == NULL || run.vectors == NULL) {
         status = frt_fail_nomem(err, "evaluation");
         goto done;
     }
@@ -178,8 +183,10 @@ enum frt_status frt_eval_embed(const struct frt_context *context, const struct f
     made.n_several = run.several;
     made.vectors = run.vectors;
     made.seen = run.seen;
+    made.faces = run.faces;
     run.vectors = NULL;
     run.seen = NULL;
+    run.faces = NULL;
     *out = made;
     made = (struct frt_eval_embeddings){0};
 done:
@@ -187,6 +194,7 @@ done:
         frt_free(run.causes[i]);
     frt_free(run.causes);
     frt_free(run.seen);
+    frt_free(run.faces);
     frt_free(run.vectors);
     frt_eval_embeddings_deinit(&made);
     return status;
@@ -206,5 +214,6 @@ void frt_eval_embeddings_deinit(struct frt_eval_embeddings *embeddings)
     frt_eval_failures_free(embeddings->failures, embeddings->n_failures);
     frt_free(embeddings->vectors);
     frt_free(embeddings->seen);
+    frt_free(embeddings->faces);
     *embeddings = (struct frt_eval_embeddings){0};
 }

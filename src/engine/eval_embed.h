@@ -23,7 +23,8 @@ struct frt_eval_embed_options {
     uint32_t threads; /* photos worked on at once; 0 = one. The context decides how many cores each inference
                          takes: for throughput give it one, and as many threads here as cores */
     enum frt_eval_face face;
-    float min_confidence;                                   /* of a face; 0 = the pack's default */
+    float min_confidence; /* of a face; 0 = the pack's default */
+    uint32_t attributes;  /* also wanted of the faces, as in frt_detect_options */
     void (*progress)(void *arg, size_t done, size_t total); /* after each photo, one call at a time */
     void *progress_arg;
     bool (*cancelled)(void *arg); /* asked before each photo, from any thread; NULL = never */
@@ -36,8 +37,9 @@ struct frt_eval_failure {
 };
 
 struct frt_eval_embeddings {
-    float *vectors; /* f32[n][dim], L2-normalised; owned */
-    bool *seen;     /* [n]: has a vector; owned */
+    float *vectors;         /* f32[n][dim], L2-normalised; owned */
+    bool *seen;             /* [n]: has a vector; owned */
+    struct frt_face *faces; /* [n]: the face that was chosen; zeros where there is none; owned */
     size_t n;
     uint32_t dim;
     struct frt_eval_failure *failures; /* photos without a vector, in the order of the files; owned */
