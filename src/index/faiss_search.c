@@ -44,7 +44,7 @@ struct scratch {
 static enum frt_status make_room(struct scratch *s, size_t hits, size_t candidates, size_t k,
                                  struct frt_error *err)
 {
-    if (s->room < hits) {
+    if (s->scores == NULL || s->rows == NULL || s->room < hits) {
         frt_free(s->scores);
         frt_free(s->rows);
         s->room = 0;
@@ -54,7 +54,7 @@ static enum frt_status make_room(struct scratch *s, size_t hits, size_t candidat
             return frt_fail_nomem(err, "a search");
         s->room = hits;
     }
-    if (s->fine_room < candidates) {
+    if (s->fine == NULL || s->merged == NULL || s->fine_room < candidates) {
         frt_free(s->fine);
         frt_free(s->merged);
         s->fine_room = 0;
