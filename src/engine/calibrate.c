@@ -287,7 +287,7 @@ static enum frt_status verification(struct study *s, struct frt_calibration *out
 {
     struct frt_comparisons different = {0};
     struct frt_mates same = {0};
-    struct estimate list[MAX_RATES];
+    struct estimate list[MAX_RATES] = {{0}};
     size_t n = 0;
     enum frt_status status = frt_compare_pairs(s->labelled, &different, &same, err);
     if (status != FRT_OK)
@@ -402,7 +402,7 @@ static enum frt_status gallery_rows(const struct study *s, const struct frt_comp
                                     const struct frt_mates *mates, struct frt_gallery_row *rows, size_t n,
                                     struct frt_error *err)
 {
-    struct estimate list[MAX_RATES];
+    struct estimate list[MAX_RATES] = {{0}};
     size_t place[MAX_RATES]; /* rows in the order of their rates, descending */
     double *drawn = NULL;
     for (size_t i = 0; i < n; i++) {
