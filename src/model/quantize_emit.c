@@ -417,11 +417,13 @@ enum frt_status frt_q_emit(struct frt_onnx_model *model, const struct frt_q_plan
     e.ready = frt_alloc_zero(plan->n_values + 1, sizeof *e.ready);
     e.float_read = frt_alloc_zero(plan->n_values + 1, sizeof *e.float_read);
     e.dropped = frt_alloc_zero(plan->n_nodes + 1, sizeof *e.dropped);
-    enum frt_status status = FRT_OK;
-    if (e.ready == NULL || e.float_read == NULL || e.dropped == NULL)
-        status = frt_fail_nomem(err, "a plan");
-    if (status == FRT_OK)
-        status = frt_onnx_model_use_domain(model, CONTRIB, 1, err);
+    if (e.ready == NULL || e.float_read == NULL || e.dropped == NULL) {
+        frt_free(e.ready);
+        frt_free(e.float_read);
+        frt_free(e.dropped);
+        return frt_fail_nomem(err, "a plan");
+    }
+    enum frt_status status = frt_onnx_model_use_domain(model, CONTRIB, 1, err);
     if (status == FRT_OK)
         find_float_readers(&e);
     for (uint32_t v = 0; v < plan->n_values && status == FRT_OK; v++)

@@ -239,12 +239,13 @@ enum frt_status frt_q_equalise(struct frt_onnx_model *model, const struct frt_qu
     float *largest = NULL, *factors = frt_alloc_array(MAX_CHANNELS, sizeof *factors);
     uint32_t n = 0, changed = 0;
     size_t room = 0;
-    enum frt_status status = g.values == NULL || tensors == NULL || factors == NULL
-                                 ? frt_fail_nomem(err, "groups of values")
-                                 : FRT_OK;
-    if (status == FRT_OK)
-        find_groups(model, &g);
-    if (status != FRT_OK || g.overflow)
+    enum frt_status status = FRT_OK;
+    if (g.values == NULL || tensors == NULL || factors == NULL) {
+        status = frt_fail_nomem(err, "groups of values");
+        goto done;
+    }
+    find_groups(model, &g);
+    if (g.overflow)
         goto done;
     for (uint32_t i = 0; i < g.n; i++)
         room += counts(&g, i) ? (size_t)g.values[root_of(&g, i)].channels : 0;
@@ -276,6 +277,8 @@ enum frt_status frt_q_equalise(struct frt_onnx_model *model, const struct frt_qu
                 most[c] = fmaxf(most[c], tensors[i].channels[c]);
             most = most != NULL ? most : tensors[i].channels;
         }
+        if (most == NULL)
+            continue;
         choose_factors(&g.values[root], most, factors);
         status = apply(model, &g, root, factors, err);
         changed++;

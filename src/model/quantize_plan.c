@@ -253,7 +253,7 @@ void frt_q_plan_check_shapes(const struct frt_onnx_model *model, struct frt_q_pl
         const struct frt_q_value *a = seen(plan, node->in[0]), *b = seen(plan, node->in[1]);
         bool fits = a != NULL && (node->kind == FRT_Q_DENSE || seen(plan, node->out) != NULL);
         if (fits && node->kind == FRT_Q_ADD)
-            fits = b != NULL && memcmp(&a->shape, &b->shape, sizeof a->shape) == 0;
+            fits = b != NULL && memcmp(a->shape.dims, b->shape.dims, 4 * sizeof *a->shape.dims) == 0;
         if (fits && node->kind == FRT_Q_PRELU &&
             frt_onnx_model_weights(model, frt_onnx_model_input(model, i, 1), &slopes, &data))
             fits = frt_onnx_shape_size(&slopes) == 1 || frt_onnx_shape_size(&slopes) == a->shape.dims[1];

@@ -28,7 +28,7 @@ static void double_half(struct frt_range_stats *s)
 static void make_room(struct frt_range_stats *s, float largest)
 {
     if (s->half == 0)
-        s->half = exp2(ceil(log2(largest)));
+        s->half = exp2(ceil(log2((double)largest)));
     while (s->half < (double)largest)
         double_half(s);
 }
