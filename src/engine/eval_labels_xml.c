@@ -320,7 +320,7 @@ enum frt_status frt_labels_parse_xml(struct frt_labels *labels, const char *text
                                      struct frt_error *err)
 {
     struct reader r = {.at = text, .end = text + size, .line = 1, .err = err};
-    struct tag tag;
+    struct tag tag = {0};
     bool more = false;
     if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         r.at += 3;

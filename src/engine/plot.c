@@ -28,14 +28,18 @@ static size_t ticks_of(const struct frt_plot_axis *axis, double out[MAX_TICKS])
 {
     size_t n = 0;
     if (axis->logarithmic) {
-        for (double d = ceil(log10(axis->low) - 1e-9); d <= log10(axis->high) + 1e-9 && n < MAX_TICKS; d++)
+        const int first = (int)ceil(log10(axis->low) - 1e-9), last = (int)floor(log10(axis->high) + 1e-9);
+        for (int d = first; d <= last && n < MAX_TICKS; d++)
             out[n++] = pow(10, d);
         return n;
     }
     const double range = axis->high - axis->low, decade = pow(10, floor(log10(range)));
     const double step = range / decade > 5 ? decade : range / decade > 2 ? decade / 2 : decade / 5;
-    for (double k = ceil(axis->low / step - 1e-9); k * step <= axis->high + step * 1e-6 && n < MAX_TICKS; k++)
-        out[n++] = k * step;
+    const double first = ceil(axis->low / step - 1e-9);
+    while (n < MAX_TICKS && (first + (double)n) * step <= axis->high + step * 1e-6) {
+        out[n] = (first + (double)n) * step;
+        n++;
+    }
     return n;
 }
 
@@ -243,7 +247,8 @@ static void column_labels(const struct frt_plot *plot, const struct grid *grid, 
         const size_t begin = column > size / 2 ? column - size / 2 : 0;
         if (begin < end + (end > 0) || begin + size >= sizeof line)
             continue;
-        memcpy(line + begin, text, size);
+        for (size_t c = 0; c < size; c++)
+            line[begin + c] = text[c];
         end = begin + size;
     }
     frt_buf_append_text(out, "         ");
