@@ -147,12 +147,12 @@ static bool all_zero(const double *numbers, size_t n)
     return n > 0;
 }
 
-static enum frt_status parse_boxes(struct frt_labels *labels, struct lines *lines, double count,
+static enum frt_status parse_boxes(struct frt_labels *labels, struct lines *lines, size_t count,
                                    struct frt_error *err)
 {
     enum frt_status status = FRT_OK;
     double v[WIDER_NUMBERS] = {0};
-    for (double i = 0; status == FRT_OK && i < count; i++) {
+    for (size_t i = 0; status == FRT_OK && i < count; i++) {
         if (!next_line(lines, &status, err))
             return status != FRT_OK
                        ? status
@@ -186,7 +186,7 @@ static enum frt_status parse_list(struct frt_labels *labels, const char *text, s
                        ? status
                        : frt_fail(err, FRT_EBAD_REQUEST,
                                   "line %zu: after a photo's name its number of boxes is right", lines.line);
-        status = parse_boxes(labels, &lines, v[0], err);
+        status = parse_boxes(labels, &lines, (size_t)v[0], err);
         if (status != FRT_OK || v[0] > 0)
             continue;
         /* WIDER has a line of zeros where there is no box */

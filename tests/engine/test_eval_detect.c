@@ -162,14 +162,15 @@ static void damaged_labels_are_refused_by_line(void **state)
     refused(IN_IMAGES("<image file='a'><box top='1' left='2' width='0' height='3'/></image>"),
             "without an area");
     refused(IN_IMAGES("<image file='a'><box top='1' left='2' width='inf' height='3'/></image>"), "the number");
-    char deep[1024] = "<dataset>";
+    char deep[1024] = "", wide[1024] = "";
+    size_t used = (size_t)snprintf(deep, sizeof deep, "<dataset>");
     for (int i = 0; i < 40; i++)
-        (void)strcat(deep, "<a>");
+        used += (size_t)snprintf(deep + used, sizeof deep - used, "<a>");
     refused(deep, "32 deep");
-    char wide[1024] = "<dataset";
+    used = (size_t)snprintf(wide, sizeof wide, "<dataset");
     for (int i = 0; i < 40; i++)
-        (void)sprintf(wide + strlen(wide), " a%d='1'", i);
-    (void)strcat(wide, "/>");
+        used += (size_t)snprintf(wide + used, sizeof wide - used, " a%d='1'", i);
+    (void)snprintf(wide + used, sizeof wide - used, "/>");
     refused(wide, "more than 32 attributes");
 }
 
