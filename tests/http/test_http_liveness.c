@@ -57,8 +57,7 @@ static struct answer verify(const struct photo *first, const char *embedding, co
                                  parts[i].name);
         memcpy(body + size, parts[i].data, parts[i].size);
         size += parts[i].size;
-        memcpy(body + size, "\r\n", 2);
-        size += 2;
+        size += (size_t)snprintf(body + size, capacity - size, "\r\n");
     }
     size += (size_t)snprintf(body + size, capacity - size, "--frontier--\r\n");
     struct answer a =
