@@ -81,7 +81,7 @@ struct frt_model_spec {
     float threshold_fmr, threshold_decade;
 
     /* liveness, attributes: crop = box × crop_scale, kept inside the photo by shifting */
-    float crop_scale;  /* 0 = 1 */
+    float crop_scale;  /* 0 = the family's */
     uint32_t n_labels; /* meaning of each output, in order */
     char labels[FRT_SPEC_MAX_LABELS][24];
     uint32_t real_index;   /* liveness: index of "real" */
