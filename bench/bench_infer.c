@@ -33,7 +33,7 @@ static const struct model_case cases[] = {
      "share/packs/yunet-mobilefacenet.json",
      FRT_ROLE_EMBEDDER,
      FRT_PRECISION_FP32,
-     0.50,
+     0.33,
      12,
      {0}},
     {"mobilefacenet-int8",

@@ -314,7 +314,7 @@ static void settle_input(struct frt_model_guess *g, const struct frt_graph_head 
                          const struct frt_guess_said *said)
 {
     struct frt_model_input *in = &g->spec.input;
-    char value[64];
+    char value[112];
     const enum frt_guess_sure convention = g->spec.role == FRT_ROLE_DETECTOR ||
                                                    g->spec.role == FRT_ROLE_EMBEDDER ||
                                                    strcmp(g->spec.family, "minifasnet") == 0

@@ -24,7 +24,7 @@ const char *frt_guess_sure_text(enum frt_guess_sure sure);
 
 struct frt_guess_reason {
     const char *key; /* of the manifest */
-    char value[64];
+    char value[112];
     enum frt_guess_sure sure;
     char why[320];
 };

@@ -466,7 +466,7 @@ static void note_choice(struct frt_model_guess *g, const struct frt_guess_faces 
 {
     const struct candidate *c = &all[chosen], *other_order = NULL, *other_scale = NULL;
     const char *measure = g->spec.role == FRT_ROLE_DETECTOR ? "agreement" : "d'";
-    char value[64];
+    char value[112];
     for (uint32_t i = 0; i < n; i++) {
         if (all[i].input.color != c->input.color && (other_order == NULL || all[i].score > other_order->score))
             other_order = &all[i];
