@@ -8,7 +8,9 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "core/mem.h"
+#include "engine/answer_gallery.h"
 #include "engine/migrate.h"
+#include "engine/pack.h"
 
 enum { MAX_OUTPUT_BYTES = 4 << 20, NAMED = 1000, NAMED_TEXT = 20 };
 
@@ -134,13 +136,32 @@ static enum frt_status compare(struct migrating *m, struct frt_error *err)
     enum frt_status status = frt_collection_get(m->gallery, m->collection, &info, err);
     if (status != FRT_OK)
         return status;
-    float after = m->threshold;
-    if (isnan(after) && m->has_models)
-        after = frt_pack_search_threshold(m->models.pack, info.subjects, info.target_fpir);
-    const float before = info.threshold;
-    frt_collection_info_deinit(&info);
+    struct frt_threshold_basis *basis = frt_alloc_zero(1, sizeof *basis);
+    struct gallery_thresholds *rule = frt_alloc_zero(1, sizeof *rule);
+    float before = NAN, after = m->threshold;
+    struct frt_error why;
+    if (basis == NULL || rule == NULL) {
+        status = frt_fail_nomem(err, "thresholds");
+        goto done;
+    }
+    const bool has_basis = frt_threshold_basis_of_pack(NULL, basis, &why) == FRT_OK;
+    frt_collection_thresholds(&info, has_basis ? basis : NULL, rule);
+    before = rule->rule.threshold;
+    if (isnan(after) && m->has_models) { /* the collection's own belong to its present model */
+        struct frt_collection_info then = info;
+        (void)snprintf(then.model, sizeof then.model, "%.200s", m->model);
+        then.dim = m->dim;
+        then.threshold = NAN;
+        then.calibration = NULL;
+        frt_collection_thresholds(&then, &m->models.pack->thresholds, rule);
+        after = rule->rule.threshold;
+    }
     status = frt_migrate_compare(m->gallery, m->collection, before, after, &m->report, err);
     m->compared = status == FRT_OK;
+done:
+    frt_free(basis);
+    frt_free(rule);
+    frt_collection_info_deinit(&info);
     return status;
 }
 
@@ -287,6 +308,15 @@ static void percent(struct frt_buf *out, double before, double after, const char
     frt_buf_printf(out, "  %-42s %12s %12s\n", what, texts[0], texts[1]);
 }
 
+static void threshold_line(struct frt_buf *out, float before, float after)
+{
+    char texts[2][16];
+    const float values[2] = {before, after};
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(texts[i], sizeof texts[i], isnan(values[i]) ? "not known" : "%.4f", (double)values[i]);
+    frt_buf_printf(out, "  %-42s %12s %12s\n", "the threshold", texts[0], texts[1]);
+}
+
 static void text_report(struct frt_buf *out, const struct migrating *m)
 {
     const struct frt_migrate_report *r = &m->report;
@@ -305,16 +335,16 @@ static void text_report(struct frt_buf *out, const struct migrating *m)
     if (!isnan(r->agreement))
         frt_buf_printf(out, "  both models name the same person as nearest: %.2f %% of the probes\n",
                        100 * r->agreement);
-    if (!isnan(r->after.threshold))
-        frt_buf_printf(out, "  threshold then: %.4f\n", (double)r->after.threshold);
+    threshold_line(out, r->before.threshold, r->after.threshold);
 }
 
 static void text_missing(struct frt_buf *out, const struct migrating *m)
 {
     if (m->state.missing == 0)
         return;
-    frt_buf_printf(out, "%llu without an embedding, %llu of them without a crop:\n",
-                   (unsigned long long)m->state.missing, (unsigned long long)m->state.without_crop);
+    frt_buf_printf(out, "%llu without an embedding, %llu of them without a crop%s\n",
+                   (unsigned long long)m->state.missing, (unsigned long long)m->state.without_crop,
+                   m->n_missing > 0 ? ":" : "");
     for (size_t i = 0; i < m->n_missing && i < NAMED_TEXT; i++) {
         frt_buf_append_text(out, "  ");
         cli_append_name(out, m->missing[i].face_id);
@@ -322,7 +352,7 @@ static void text_missing(struct frt_buf *out, const struct migrating *m)
         cli_append_name(out, m->missing[i].subject);
         frt_buf_append_text(out, m->missing[i].crop ? "\n" : "  (no crop)\n");
     }
-    if (m->state.missing > NAMED_TEXT)
+    if (m->n_missing > NAMED_TEXT)
         frt_buf_append_text(out, "  … (--json lists up to 1,000)\n");
     if (m->embedded.failed > 0)
         frt_buf_printf(out, "%llu crops could not be embedded; the first: %s\n",

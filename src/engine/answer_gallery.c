@@ -106,7 +106,7 @@ static void search_threshold(struct frt_json_writer *w, const struct frt_collect
         member_whole(w, "photos", rule->table->photos);
         member_whole(w, "people", rule->table->people);
         if (rule->source != FRT_THRESHOLD_COLLECTION)
-            member_text(w, "matched_by", rule->match == FRT_TABLE_BY_FILE ? "file" : "name");
+            member_text(w, "matched_by", frt_table_match_name(rule->match));
         frt_json_end(w);
     }
     frt_json_end(w);

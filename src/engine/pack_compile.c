@@ -8,6 +8,7 @@
 #include "engine/detection_drift.h"
 #include "engine/input_recorder.h"
 #include "engine/pack_replace.h"
+#include "engine/threshold_basis.h"
 #include "model/model_file.h"
 
 enum {
@@ -414,6 +415,39 @@ static enum frt_status load_manifests(struct compile *c, struct frt_error *err)
     return FRT_OK;
 }
 
+/* A pack's id is that of its manifest's bytes. */
+static enum frt_status save_manifest(struct compile *c, struct frt_error *err)
+{
+    struct frt_manifest *saved = NULL;
+    enum frt_status status = frt_manifest_save(c->report.manifest, c->folder.temporary, err);
+    if (status == FRT_OK)
+        status = frt_manifest_load(c->folder.temporary, &saved, err);
+    if (status == FRT_OK)
+        memcpy(c->report.manifest->id, saved->id, sizeof saved->id);
+    frt_manifest_free(saved);
+    return status;
+}
+
+/* What 'frt calibrate --apply' measured with the original goes along: threshold_basis.h. */
+static enum frt_status keep_thresholds(const struct compile *c, struct frt_error *err)
+{
+    char path[PATH_ROOM];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    struct frt_staged_file staged = {0};
+    (void)snprintf(path, sizeof path, "%s/" FRT_THRESHOLDS_FILE, c->options->pack);
+    enum frt_status status = frt_model_file_read(path, FRT_TABLE_MAX_BYTES, &bytes, &size, err);
+    if (status == FRT_ENOTFOUND)
+        return FRT_OK;
+    if (status == FRT_OK)
+        status = frt_staged_file_write(c->folder.temporary, FRT_THRESHOLDS_FILE, bytes, size, &staged, err);
+    if (status == FRT_OK)
+        status = frt_staged_file_commit(&staged, err);
+    frt_staged_file_deinit(&staged);
+    frt_free(bytes);
+    return status;
+}
+
 static enum frt_status compile_all(struct compile *c, struct frt_error *err)
 {
     struct frt_context *plain = (struct frt_context *)(uintptr_t)c->context; /* packs borrow it */
@@ -428,7 +462,9 @@ static enum frt_status compile_all(struct compile *c, struct frt_error *err)
             status = compile_model(c, i, err);
     }
     if (status == FRT_OK)
-        status = frt_manifest_save(c->report.manifest, c->folder.temporary, err);
+        status = save_manifest(c, err);
+    if (status == FRT_OK)
+        status = keep_thresholds(c, err);
     for (uint32_t i = 0; status == FRT_OK && i < c->n_found; i++)
         status = check_detector(c, plain, &c->found[i], err);
     if (status == FRT_OK)

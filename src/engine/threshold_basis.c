@@ -7,11 +7,23 @@
 #include "core/mem.h"
 #include "engine/built_in_tables.h"
 #include "engine/pack_locate.h"
+#include "model/compile.h"
 #include "model/model_file.h"
 
 static const double default_fpir = 0.01;
 
 /* ----------------------------------------------------------------- finding */
+
+static bool of_original(const struct frt_threshold_table *table, const struct frt_model_spec *embedder)
+{
+    const size_t n = strlen(table->version);
+    if (embedder->compiled_from[0] == '\0')
+        return false;
+    return strcmp(table->sha256, embedder->compiled_from) == 0 ||
+           (strcmp(table->embedder, embedder->name) == 0 &&
+            strncmp(table->version, embedder->version, n) == 0 &&
+            strcmp(embedder->version + n, FRT_INT8_SUFFIX) == 0);
+}
 
 static enum frt_table_match matches(const struct frt_threshold_table *table,
                                     const struct frt_model_spec *embedder)
@@ -20,9 +32,15 @@ static enum frt_table_match matches(const struct frt_threshold_table *table,
         return FRT_TABLE_NONE;
     if (table->sha256[0] != '\0' && strcmp(table->sha256, embedder->sha256) == 0)
         return FRT_TABLE_BY_FILE;
-    return strcmp(table->embedder, embedder->name) == 0 && strcmp(table->version, embedder->version) == 0
-               ? FRT_TABLE_BY_NAME
-               : FRT_TABLE_NONE;
+    if (strcmp(table->embedder, embedder->name) == 0 && strcmp(table->version, embedder->version) == 0)
+        return FRT_TABLE_BY_NAME;
+    return of_original(table, embedder) ? FRT_TABLE_BY_ORIGINAL : FRT_TABLE_NONE;
+}
+
+const char *frt_table_match_name(enum frt_table_match match)
+{
+    static const char *const names[] = {"", "original", "name", "file"};
+    return (unsigned)match < sizeof names / sizeof *names ? names[(unsigned)match] : "";
 }
 
 static enum frt_status beside_manifest(const char *folder, const struct frt_model_spec *embedder,

@@ -3,7 +3,8 @@
  *
  *     the collection's own table (frt calibrate --collection --apply), else
  *     the pack's: thresholds.json beside its manifest (frt calibrate --apply), else the one compiled in for its
- *     embedder (share/thresholds), by the SHA-256 of its file or by name, version and size, else
+ *     embedder (share/thresholds), by the SHA-256 of its file, by name, version and size, or by those of
+ *     what it was compiled from (INT8 keeps within bounds of the original's scores: model/compile.h), else
  *     threshold_fmr and threshold_decade of the manifest (search_threshold.h), else the manifest's threshold as
  * it is
  *
@@ -23,9 +24,13 @@
 
 enum frt_table_match {
     FRT_TABLE_NONE = 0,
-    FRT_TABLE_BY_NAME, /* name, version and size of the embedder */
-    FRT_TABLE_BY_FILE  /* its SHA-256 */
+    FRT_TABLE_BY_ORIGINAL, /* of what the embedder was compiled from ('frt models compile') */
+    FRT_TABLE_BY_NAME,     /* name, version and size of the embedder */
+    FRT_TABLE_BY_FILE      /* its SHA-256 */
 };
+
+/** "original", "name", "file"; "" for none. Static storage. */
+const char *frt_table_match_name(enum frt_table_match match);
 
 struct frt_threshold_basis {
     struct frt_threshold_curve manifest;

@@ -41,6 +41,17 @@ static enum frt_status folder_of(const struct frt_config *config, const char *na
     return n < 0 || (size_t)n >= size ? frt_fail(err, FRT_EINVAL, "the pack's path is too long") : FRT_OK;
 }
 
+/* A client is not told where the service keeps its packs. */
+static enum frt_status fail_without_path(const char *folder, const char *name, enum frt_status status,
+                                         const struct frt_error *why, struct frt_error *err)
+{
+    const char *at = folder[0] != '\0' ? strstr(why->text, folder) : NULL;
+    if (at == NULL)
+        return frt_fail(err, status, "%s", why->text);
+    return frt_fail(err, status, "%.*s%s%s", (int)(at - why->text), why->text,
+                    name != NULL ? name : "the configured pack, ", at + strlen(folder));
+}
+
 enum frt_status http_reload(struct http_service *service, const char *name, struct frt_pack_loaded *out,
                             struct frt_error *err)
 {
@@ -61,7 +72,7 @@ enum frt_status http_reload(struct http_service *service, const char *name, stru
     if (status != FRT_OK) {
         frt_log(FRT_LOG_WARN, "pack not loaded; the one in use stays", FRT_LOG_STR("why", why.text),
                 FRT_LOG_END);
-        return frt_fail(err, status, "%s", why.text);
+        return fail_without_path(folder, name, status, &why, err);
     }
     frt_log(FRT_LOG_INFO, "pack loaded", FRT_LOG_STR("pack", out->now.name),
             FRT_LOG_STR("version", out->now.version), FRT_LOG_STR("id", out->now.id),

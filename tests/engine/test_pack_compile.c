@@ -107,6 +107,9 @@ static void a_compiled_pack_answers_alike(void **state)
         assert_true(embedder->drift.max_relative > 0); /* another graph: sums in another order */
         assert_true(embedder->drift.min_cosine > 0.9999);
         assert_true(detector->boxes > 0 && detector->boxes_apart == 0 && detector->min_iou > 0.99);
+        assert_int_equal(frt_manifest_load(out_path, &before, NULL), FRT_OK);
+        assert_string_equal(report.manifest->id, before->id); /* the new pack's, not the original's */
+        frt_manifest_free(before);
         frt_pack_compile_report_deinit(&report);
         assert_int_equal(count_left(), 1);
     }

@@ -207,7 +207,7 @@ static void put(const char *name, const char *text, size_t size)
 }
 
 static const char manifest[] =
-    "{\"format\":\"frt-pack\",\"format_version\":1,\"name\":\"p\",\"version\":\"1\",\"models\":[{\"role\":"
+    "{\"format\":\"frt-pack\",\"format_version\":2,\"name\":\"p\",\"version\":\"1\",\"models\":[{\"role\":"
     "\"embedder\","
     "\"name\":\"%s\",\"version\":\"%s\",\"family\":\"arcface\",\"file\":\"a.onnx\",%s\"input\":{\"color\":"
     "\"rgb\",\"mean\":"
@@ -246,6 +246,21 @@ static void a_pack_gets_its_table(void **state)
         assert_int_equal(load("renamed", "9", more, (int)t.dim, &basis, &err), FRT_OK);
         assert_int_equal(basis.match, FRT_TABLE_BY_FILE);
         assert_int_equal(load(t.embedder, "another", "", (int)t.dim, &basis, &err), FRT_OK);
+        assert_int_equal(basis.match, FRT_TABLE_NONE);
+        /* compiled: by the original's file, or by its version; another suffix, or nothing of a compilation, is
+         * not */
+        char from[120], int8[80];
+        (void)snprintf(from, sizeof from, "\"compiled_from\":\"%s\",", t.sha256);
+        assert_int_equal(load("renamed", "9+int8", from, (int)t.dim, &basis, &err), FRT_OK);
+        assert_int_equal(basis.match, FRT_TABLE_BY_ORIGINAL);
+        (void)snprintf(from, sizeof from, "\"compiled_from\":\"%064d\",", 7);
+        (void)snprintf(int8, sizeof int8, "%s+int8", t.version);
+        assert_int_equal(load(t.embedder, int8, from, (int)t.dim, &basis, &err), FRT_OK);
+        assert_int_equal(basis.match, FRT_TABLE_BY_ORIGINAL);
+        assert_int_equal(load(t.embedder, int8, "", (int)t.dim, &basis, &err), FRT_OK);
+        assert_int_equal(basis.match, FRT_TABLE_NONE);
+        (void)snprintf(int8, sizeof int8, "%s+other", t.version);
+        assert_int_equal(load(t.embedder, int8, from, (int)t.dim, &basis, &err), FRT_OK);
         assert_int_equal(basis.match, FRT_TABLE_NONE);
         assert_int_equal(load(t.embedder, t.version, more, (int)t.dim + 1, &basis, &err), FRT_OK);
         assert_int_equal(basis.match, FRT_TABLE_NONE);

@@ -292,6 +292,7 @@ static void a_broken_pack_changes_nothing(void **state)
         struct answer a = reload(&service, refused[i].body);
         print_message("%s: %d %s\n", refused[i].body, a.status, a.body);
         expect(&a, refused[i].status, refused[i].code);
+        assert_null(strstr(a.body, "/packs/")); /* nothing of the service's paths */
         answer_free(&a);
         a = embed(service.port, &photos[0]);
         expect(&a, 200, NULL);
