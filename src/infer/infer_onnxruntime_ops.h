@@ -4,6 +4,11 @@
  *
  *     QLinearPRelu (X u8[…,C], x_scale f32, x_zero u8, slope f32[C], y_scale f32, y_zero u8) → Y u8[…,C]
  *         channels last; scales and zeros are single numbers; simd/prelu_u8.h says how it rounds
+ *     QLinearNarrowConv (X u8[N,H,W,C], x_scale f32, x_zero u8, w i8[C,G,3,3], w_scale f32[C], y_scale f32,
+ *                        y_zero u8, b i32[C], slope f32[C] or f32[1]) → Y u8[N,H',W',C]
+ *         attributes strides [2], pads [4]: G = 1 (depthwise) or 2 (groups of two inputs and two outputs), a
+ * PReLU behind it; one slope of 1: none. All but X are weights, checked when the session is made;
+ *         simd/narrow_u8.h says what fits and how it rounds
  *
  * Threading: internally locked.
  */

@@ -22,6 +22,7 @@ struct emitter {
     bool *ready;      /* values whose bytes are there */
     bool *float_read; /* values that somebody reads in floats */
     bool *dropped;    /* nodes that nobody reads any more */
+    bool *taken;      /* PReLUs that the convolution before them computes */
     struct frt_error *err;
 };
 
@@ -132,8 +133,8 @@ static int32_t to_i32(double v)
     return v >= INT32_MAX ? INT32_MAX : v <= INT32_MIN ? INT32_MIN : (int32_t)lrint(v);
 }
 
-static bool pack_weights(const struct emitter *e, const float *w, const float *bias, int64_t channels,
-                         int64_t each, int64_t step, int64_t first, float x_scale, struct packed *p)
+static bool pack_weights(float most, const float *w, const float *bias, int64_t channels, int64_t each,
+                         int64_t step, int64_t first, float x_scale, struct packed *p)
 {
     p->weights = frt_alloc((size_t)(channels * each));
     p->scales = frt_alloc_array((size_t)channels, sizeof *p->scales);
@@ -144,7 +145,7 @@ static bool pack_weights(const struct emitter *e, const float *w, const float *b
         float largest = 0;
         for (int64_t i = 0; i < each; i++)
             largest = fmaxf(largest, fabsf(w[c * first + i * step]));
-        float scale = largest / e->most;
+        float scale = largest / most;
         if (bias != NULL) /* the offset must fit into 31 bits */
             scale = fmaxf(scale, fabsf(bias[c]) / x_scale / 1e9F);
         if (!(scale > 1e-30F))
@@ -199,43 +200,130 @@ static void put_int(struct frt_onnx_insert *to, const char *name, int64_t i)
         (struct frt_onnx_attribute){.name = name, .kind = FRT_ONNX_INT, .i = i};
 }
 
+static enum frt_status put_conv(struct emitter *e, const struct frt_q_node *node, const struct weight_names *wn,
+                                bool offsets)
+{
+    struct names xn, yn;
+    name_value(&e->plan->values[node->in[0]], &xn);
+    name_value(&e->plan->values[node->out], &yn);
+    struct frt_onnx_insert conv = {
+        .op = "QLinearConv",
+        .domain = CONTRIB,
+        .n_inputs = offsets ? 9 : 8,
+        .n_outputs = 1,
+        .inputs = {xn.u8, xn.scale, xn.zero, wn->w, wn->scales, wn->zero, yn.scale, yn.zero, wn->offsets},
+        .outputs = {yn.u8}};
+    copy_ints(e, "kernel_shape", &conv);
+    copy_ints(e, "strides", &conv);
+    copy_ints(e, "pads", &conv);
+    copy_ints(e, "dilations", &conv);
+    put_int(&conv, "group", frt_onnx_model_int(e->model, e->at, "group", 1));
+    put_int(&conv, "channels_last", 1);
+    return insert(e, &conv);
+}
+
+/* The one slope, or one a channel, of a PReLU or LeakyRelu, as weights of one dimension. */
+static enum frt_status add_slopes(struct emitter *e, uint32_t at, const char *name, int64_t channels)
+{
+    const struct frt_onnx_shape each = {.n_dims = 1, .dims = {channels}};
+    struct frt_onnx_shape shape;
+    const float *slopes = NULL;
+    float *all = frt_alloc_array((size_t)channels, sizeof *all);
+    if (all == NULL)
+        return frt_fail_nomem(e->err, "slopes");
+    const float alpha = frt_onnx_model_float(e->model, at, "alpha", 0.01F);
+    const bool listed =
+        frt_onnx_model_weights(e->model, frt_onnx_model_input(e->model, at, 1), &shape, &slopes);
+    for (int64_t c = 0; c < channels; c++)
+        all[c] = !listed ? alpha : slopes[frt_onnx_shape_size(&shape) == 1 ? 0 : c];
+    enum frt_status status = add_tensor(e, name, FRT_ONNX_F32, &each, all, (size_t)channels);
+    frt_free(all);
+    return status;
+}
+
+/* The PReLU that alone reads what this node makes; FRT_Q_NO_VALUE: none. */
+static uint32_t only_prelu(const struct emitter *e, const struct frt_q_node *node)
+{
+    const char *name = e->plan->values[node->out].name;
+    if (e->float_read[node->out] || frt_onnx_model_readers(e->model, name) != 1)
+        return FRT_Q_NO_VALUE;
+    for (uint32_t i = (uint32_t)(node - e->plan->nodes) + 1; i < e->plan->n_nodes; i++)
+        if (e->plan->nodes[i].active && e->plan->nodes[i].in[0] == node->out)
+            return e->plan->nodes[i].kind == FRT_Q_PRELU ? i : FRT_Q_NO_VALUE;
+    return FRT_Q_NO_VALUE;
+}
+
+static enum frt_status put_narrow(struct emitter *e, const struct frt_q_node *node,
+                                  const struct weight_names *wn, int64_t channels)
+{
+    const uint32_t at = (uint32_t)(node - e->plan->nodes), prelu = only_prelu(e, node),
+                   out = prelu != FRT_Q_NO_VALUE ? e->plan->nodes[prelu].out : node->out;
+    struct names xn, yn;
+    char slopes[NAME];
+    enum frt_status status;
+    name_value(&e->plan->values[node->in[0]], &xn);
+    name_value(&e->plan->values[out], &yn);
+    (void)snprintf(slopes, sizeof slopes, "%s/frt_a", e->plan->values[out].name);
+    if (prelu != FRT_Q_NO_VALUE) /* nodes from here on are as the plan saw them */
+        status = add_slopes(e, e->at + (prelu - at), slopes, channels);
+    else {
+        const float none = 1;
+        status =
+            add_tensor(e, slopes, FRT_ONNX_F32, &(struct frt_onnx_shape){.n_dims = 1, .dims = {1}}, &none, 1);
+    }
+    struct frt_onnx_insert conv = {
+        .op = "QLinearNarrowConv",
+        .domain = "frt",
+        .n_inputs = 9,
+        .n_outputs = 1,
+        .inputs = {xn.u8, xn.scale, xn.zero, wn->w, wn->scales, yn.scale, yn.zero, wn->offsets, slopes},
+        .outputs = {yn.u8},
+        .n_attributes = 2,
+        .attributes = {{.name = "strides", .kind = FRT_ONNX_INTS}, {.name = "pads", .kind = FRT_ONNX_INTS}}};
+    struct frt_onnx_attribute *strides = &conv.attributes[0], *pads = &conv.attributes[1];
+    if (!frt_onnx_model_ints(e->model, e->at, "strides", 2, strides->ints, &strides->n_ints))
+        strides->ints[0] = strides->ints[1] = 1;
+    if (!frt_onnx_model_ints(e->model, e->at, "pads", 4, pads->ints, &pads->n_ints))
+        memset(pads->ints, 0, 4 * sizeof *pads->ints);
+    strides->n_ints = 2;
+    pads->n_ints = 4;
+    if (status == FRT_OK)
+        status = frt_onnx_model_use_domain(e->model, "frt", 1, e->err);
+    if (status == FRT_OK)
+        status = insert(e, &conv);
+    if (status != FRT_OK || prelu == FRT_Q_NO_VALUE)
+        return status;
+    e->taken[prelu] = true;
+    return made(e, out);
+}
+
 static enum frt_status emit_conv(struct emitter *e, const struct frt_q_node *node)
 {
     const struct frt_q_value *x = &e->plan->values[node->in[0]], *y = &e->plan->values[node->out];
-    struct names xn, yn;
     struct weight_names wn;
     struct frt_onnx_shape shape, bias_shape;
     const float *w = NULL, *bias = NULL;
+    float *none = NULL;
     struct packed p = {0};
-    name_value(x, &xn);
-    name_value(y, &yn);
     if (!frt_onnx_model_weights(e->model, frt_onnx_model_input(e->model, e->at, 1), &shape, &w))
         return frt_fail(e->err, FRT_EBAD_MODEL, "the weights of %.100s are gone", y->name);
     if (!frt_onnx_model_weights(e->model, frt_onnx_model_input(e->model, e->at, 2), &bias_shape, &bias))
         bias = NULL;
     const int64_t channels = shape.dims[0], each = frt_onnx_shape_size(&shape) / channels;
+    const bool narrow = frt_q_is_narrow(e->model, e->at);
+    if (narrow && bias == NULL)
+        bias = none = frt_alloc_zero((size_t)channels, sizeof *none);
     enum frt_status status = FRT_OK;
-    if (!pack_weights(e, w, bias, channels, each, 1, each, x->scale, &p))
+    /* our own kernels are exact with 8 bits on any processor */
+    if ((narrow && bias == NULL) ||
+        !pack_weights(narrow ? INT8_MAX : e->most, w, bias, channels, each, 1, each, x->scale, &p))
         status = frt_fail_nomem(e->err, "8-bit weights");
     if (status == FRT_OK)
         status = add_packed(e, y->name, &shape, channels, &p, &wn);
-    if (status == FRT_OK) {
-        struct frt_onnx_insert conv = {
-            .op = "QLinearConv",
-            .domain = CONTRIB,
-            .n_inputs = bias != NULL ? 9 : 8,
-            .n_outputs = 1,
-            .inputs = {xn.u8, xn.scale, xn.zero, wn.w, wn.scales, wn.zero, yn.scale, yn.zero, wn.offsets},
-            .outputs = {yn.u8}};
-        copy_ints(e, "kernel_shape", &conv);
-        copy_ints(e, "strides", &conv);
-        copy_ints(e, "pads", &conv);
-        copy_ints(e, "dilations", &conv);
-        put_int(&conv, "group", frt_onnx_model_int(e->model, e->at, "group", 1));
-        put_int(&conv, "channels_last", 1);
-        status = insert(e, &conv);
-    }
+    if (status == FRT_OK)
+        status = narrow ? put_narrow(e, node, &wn, channels) : put_conv(e, node, &wn, bias != NULL);
     packed_free(&p);
+    frt_free(none);
     return status;
 }
 
@@ -260,7 +348,7 @@ static enum frt_status emit_dense(struct emitter *e, const struct frt_q_node *no
     const bool turned = frt_onnx_model_int(e->model, e->at, "transB", 0) != 0;
     const int64_t channels = shape.dims[turned ? 0 : 1], each = shape.dims[turned ? 1 : 0];
     enum frt_status status = FRT_OK;
-    if (!pack_weights(e, w, bias, channels, each, turned ? 1 : channels, turned ? each : 1, x->scale, &p))
+    if (!pack_weights(e->most, w, bias, channels, each, turned ? 1 : channels, turned ? each : 1, x->scale, &p))
         status = frt_fail_nomem(e->err, "8-bit weights");
     if (status == FRT_OK)
         status = add_packed(e, y, &shape, channels, &p, &wn);
@@ -291,30 +379,18 @@ static enum frt_status emit_dense(struct emitter *e, const struct frt_q_node *no
 static enum frt_status emit_prelu(struct emitter *e, const struct frt_q_node *node)
 {
     const struct frt_q_value *x = &e->plan->values[node->in[0]], *y = &e->plan->values[node->out];
-    const struct frt_onnx_shape each = {.n_dims = 1, .dims = {x->shape.dims[1]}};
     struct names xn, yn;
-    struct frt_onnx_shape shape;
-    const float *slopes = NULL;
     char name[NAME];
     name_value(x, &xn);
     name_value(y, &yn);
     (void)snprintf(name, sizeof name, "%s/frt_a", y->name);
-    float *all = frt_alloc_array((size_t)each.dims[0], sizeof *all);
-    if (all == NULL)
-        return frt_fail_nomem(e->err, "slopes");
-    const float alpha = frt_onnx_model_float(e->model, e->at, "alpha", 0.01F);
-    const bool listed =
-        frt_onnx_model_weights(e->model, frt_onnx_model_input(e->model, e->at, 1), &shape, &slopes);
-    for (int64_t c = 0; c < each.dims[0]; c++)
-        all[c] = !listed ? alpha : slopes[frt_onnx_shape_size(&shape) == 1 ? 0 : c];
-    enum frt_status status = add_tensor(e, name, FRT_ONNX_F32, &each, all, (size_t)each.dims[0]);
-    frt_free(all);
     const struct frt_onnx_insert prelu = {.op = "QLinearPRelu",
                                           .domain = "frt",
                                           .n_inputs = 6,
                                           .n_outputs = 1,
                                           .inputs = {xn.u8, xn.scale, xn.zero, name, yn.scale, yn.zero},
                                           .outputs = {yn.u8}};
+    enum frt_status status = add_slopes(e, e->at, name, x->shape.dims[1]);
     if (status == FRT_OK)
         status = frt_onnx_model_use_domain(e->model, "frt", 1, e->err);
     return status == FRT_OK ? insert(e, &prelu) : status;
@@ -362,6 +438,8 @@ static enum frt_status emit_pool(struct emitter *e, const struct frt_q_node *nod
 
 static enum frt_status emit_node(struct emitter *e, const struct frt_q_node *node)
 {
+    if (e->taken[node - e->plan->nodes])
+        return FRT_OK;
     enum frt_status status = need_bytes(e, node->in[0]);
     if (status == FRT_OK)
         status = need_bytes(e, node->in[1]);
@@ -417,10 +495,12 @@ enum frt_status frt_q_emit(struct frt_onnx_model *model, const struct frt_q_plan
     e.ready = frt_alloc_zero(plan->n_values + 1, sizeof *e.ready);
     e.float_read = frt_alloc_zero(plan->n_values + 1, sizeof *e.float_read);
     e.dropped = frt_alloc_zero(plan->n_nodes + 1, sizeof *e.dropped);
-    if (e.ready == NULL || e.float_read == NULL || e.dropped == NULL) {
+    e.taken = frt_alloc_zero(plan->n_nodes + 1, sizeof *e.taken);
+    if (e.ready == NULL || e.float_read == NULL || e.dropped == NULL || e.taken == NULL) {
         frt_free(e.ready);
         frt_free(e.float_read);
         frt_free(e.dropped);
+        frt_free(e.taken);
         return frt_fail_nomem(err, "a plan");
     }
     enum frt_status status = frt_onnx_model_use_domain(model, CONTRIB, 1, err);
@@ -441,6 +521,7 @@ enum frt_status frt_q_emit(struct frt_onnx_model *model, const struct frt_q_plan
     frt_free(e.ready);
     frt_free(e.float_read);
     frt_free(e.dropped);
+    frt_free(e.taken);
     if (status == FRT_OK) {
         (void)frt_onnx_model_drop_unread_weights(model);
         frt_onnx_model_forget_shapes(model);

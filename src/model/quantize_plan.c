@@ -31,6 +31,43 @@ static bool all_finite(const float *values, int64_t n)
     return true;
 }
 
+/* Our kernels for them need AVX2; elsewhere the runtime's own are faster than plain C. */
+static bool has_narrow_kernels(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx2") != 0;
+#else
+    return false;
+#endif
+}
+
+/* n numbers of an attribute, each from least to most; when it is not there, each is `least`. */
+static bool numbers_within(const struct frt_onnx_model *model, uint32_t node, const char *name, uint32_t n,
+                           int64_t least, int64_t most)
+{
+    int64_t numbers[FRT_ONNX_MAX_ATTRIBUTE_INTS];
+    uint32_t count = 0;
+    if (!frt_onnx_model_ints(model, node, name, FRT_ONNX_MAX_ATTRIBUTE_INTS, numbers, &count))
+        return true;
+    bool fits = count == n;
+    for (uint32_t i = 0; fits && i < n; i++)
+        fits = numbers[i] >= least && numbers[i] <= most;
+    return fits;
+}
+
+bool frt_q_is_narrow(const struct frt_onnx_model *model, uint32_t node)
+{
+    struct frt_onnx_shape w;
+    const float *data;
+    const int64_t groups = frt_onnx_model_int(model, node, "group", 1);
+    return has_narrow_kernels() && op_is(model, node, "Conv") && plain_padding(model, node) &&
+           frt_onnx_model_weights(model, frt_onnx_model_input(model, node, 1), &w, &data) && w.n_dims == 4 &&
+           w.dims[0] <= FRT_Q_MAX_CHANNELS && (w.dims[1] == 1 || w.dims[1] == 2) && groups > 0 &&
+           groups <= FRT_Q_MAX_CHANNELS && w.dims[0] == groups * w.dims[1] && w.dims[2] == 3 &&
+           w.dims[3] == 3 && numbers_within(model, node, "strides", 2, 1, 2) &&
+           numbers_within(model, node, "pads", 4, 0, 2) && numbers_within(model, node, "dilations", 2, 1, 1);
+}
+
 static bool fits_conv(const struct frt_onnx_model *model, uint32_t node)
 {
     struct frt_onnx_shape shape, bias;
@@ -43,7 +80,7 @@ static bool fits_conv(const struct frt_onnx_model *model, uint32_t node)
         (!frt_onnx_model_weights(model, frt_onnx_model_input(model, node, 2), &bias, &data) ||
          frt_onnx_shape_size(&bias) != shape.dims[0] || !all_finite(data, shape.dims[0])))
         return false;
-    return groups == 1 || (shape.dims[1] == 1 && shape.dims[0] == groups);
+    return groups == 1 || (shape.dims[1] == 1 && shape.dims[0] == groups) || frt_q_is_narrow(model, node);
 }
 
 /* Gemm or MatMul over Flatten(x): weights [K,N], or [N,K] with transB. */

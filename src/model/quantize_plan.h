@@ -9,8 +9,8 @@
  * eight bits. A relu or clip from 0 behind a layer or an addition is `folded`: the range of its result starts
  * at 0, and rounding into that range clips.
  *
- * Not quantised, as there is no 8-bit kernel or a slow one: convolutions in groups that are not depthwise,
- * paddings by name, weights that are computed, values that are not four-dimensional.
+ * Not quantised, as there is no 8-bit kernel or a slow one: convolutions in groups that are neither depthwise
+ * nor narrow, paddings by name, weights that are computed, values that are not four-dimensional.
  *
  * Threading: one owner.
  */
@@ -71,6 +71,9 @@ void frt_q_plan_check_shapes(const struct frt_onnx_model *model, struct frt_q_pl
 void frt_q_plan_scales(struct frt_q_plan *plan, enum frt_range_method method);
 /** Which nodes are active, by the layers that are not wide. */
 void frt_q_plan_settle(struct frt_q_plan *plan);
+
+/** A convolution for frt.QLinearNarrowConv (simd/narrow_u8.h) on a machine that is fast at it. */
+bool frt_q_is_narrow(const struct frt_onnx_model *model, uint32_t node);
 
 static inline bool frt_q_is_layer(const struct frt_q_node *node)
 {
