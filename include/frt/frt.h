@@ -293,7 +293,7 @@ enum frt_expression {
 FRT_API const char *frt_expression_name(enum frt_expression expression);
 
 struct frt_quality {
-    float score;            /* 0 useless .. 1 good, the others combined */
+    float score;            /* 0 useless .. 1 good: by the pack's quality net, else the others combined */
     float sharpness;        /* 0..1 */
     float brightness;       /* mean luma of the face, 0..1 */
     float yaw, pitch, roll; /* degrees; yaw > 0: turned to the viewer's right, pitch > 0: looking up,

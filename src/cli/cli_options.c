@@ -81,7 +81,7 @@ static const struct cli_option import_options[] = {
 
 static const struct cli_option import_onnx_options[] = {
     {"role", "ROLE", "What the files do. Default: guessed from their graphs.",
-     "detector landmarks embedder liveness age_gender expression", CLI_COMPLETE_WORDS, 'r', false},
+     "detector landmarks embedder liveness age_gender expression quality", CLI_COMPLETE_WORDS, 'r', false},
     VALUE("out", 'o', "PACK", CLI_COMPLETE_FOLDER,
           "The pack's folder: made, or given further models. Default: packs/NAME in the data folder."),
     VALUE("name", 0, "NAME", CLI_COMPLETE_NONE,

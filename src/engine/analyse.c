@@ -246,11 +246,11 @@ static enum frt_status find_attributes(struct frt_work *w, const struct frt_dete
     int64_t start = frt_now_ns();
     int span = frt_trace_begin("attributes");
     if (w->options.attributes & FRT_ATTRIBUTE_QUALITY) {
-        face->quality = frt_quality_measure(frame, face);
+        face->quality = frt_quality_measure(frame, face); /* a quality net's score replaces this one's */
         face->attributes |= FRT_ATTRIBUTE_QUALITY;
     }
     for (size_t i = 0; status == FRT_OK && i < FRT_N_NET_ATTRIBUTES; i++)
-        if (w->options.attributes & frt_net_attributes[i].bits)
+        if (frt_work_wants_net(w, &frt_net_attributes[i]))
             status = run_nets(w, frt_net_attributes[i].role, frame, face, err);
     face->attributes &= w->options.attributes; /* the age net answers gender, too */
     frt_trace_end(span, NULL);

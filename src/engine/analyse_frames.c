@@ -22,9 +22,16 @@ enum { MAX_FINE_PIXELS = 12000000 }; /* of the fine frame that serves all faces:
  * it, and a JPEG whose next scale is just below costs a third less. */
 #define COARSE_SLACK 0.94
 const struct frt_net_attribute frt_net_attributes[FRT_N_NET_ATTRIBUTES] = {
-    {FRT_ATTRIBUTE_LIVENESS, FRT_ROLE_LIVENESS},
-    {FRT_ATTRIBUTE_AGE | FRT_ATTRIBUTE_GENDER, FRT_ROLE_AGE_GENDER},
-    {FRT_ATTRIBUTE_EXPRESSION, FRT_ROLE_EXPRESSION}};
+    {FRT_ATTRIBUTE_LIVENESS, FRT_ROLE_LIVENESS, false},
+    {FRT_ATTRIBUTE_AGE | FRT_ATTRIBUTE_GENDER, FRT_ROLE_AGE_GENDER, false},
+    {FRT_ATTRIBUTE_EXPRESSION, FRT_ROLE_EXPRESSION, false},
+    {FRT_ATTRIBUTE_QUALITY, FRT_ROLE_QUALITY, true}};
+
+bool frt_work_wants_net(const struct frt_work *w, const struct frt_net_attribute *kind)
+{
+    return (w->options.attributes & kind->bits) != 0 &&
+           (!kind->optional || frt_manifest_find(w->pack->manifest, kind->role, NULL) != NULL);
+}
 
 enum frt_status frt_work_check_alive(const struct frt_work *w, struct frt_error *err)
 {
@@ -109,7 +116,7 @@ static enum frt_status set_margin(struct frt_work *w, struct frt_error *err)
         return FRT_OK;
     for (size_t i = 0; status == FRT_OK && i < FRT_N_NET_ATTRIBUTES; i++) {
         size_t n = 0;
-        if (w->options.attributes & frt_net_attributes[i].bits)
+        if (frt_work_wants_net(w, &frt_net_attributes[i]))
             status = frt_pack_face_nets(w->pack, frt_net_attributes[i].role, nets, &n, err);
         for (size_t k = 0; status == FRT_OK && k < n; k++)
             margin = fmax(margin, frt_face_net_margin(nets[k]));

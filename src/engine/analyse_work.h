@@ -10,10 +10,11 @@
 #include "engine/photo.h"
 
 /* The nets that answer each attribute. */
-enum { FRT_N_NET_ATTRIBUTES = 3 };
+enum { FRT_N_NET_ATTRIBUTES = 4 };
 struct frt_net_attribute {
     uint32_t bits;
     enum frt_model_role role;
+    bool optional; /* a pack without the net answers all the same */
 };
 extern const struct frt_net_attribute frt_net_attributes[FRT_N_NET_ATTRIBUTES];
 
@@ -34,6 +35,8 @@ struct frt_work {
     struct frt_frame fine;
     struct frt_timing timing;
 };
+/** Is a net of this kind to run? */
+bool frt_work_wants_net(const struct frt_work *w, const struct frt_net_attribute *kind);
 /** Errors: FRT_ETIMEOUT, FRT_ECANCELLED. */
 FRT_NODISCARD enum frt_status frt_work_check_alive(const struct frt_work *w, struct frt_error *err);
 /** How this work waits for a place. */

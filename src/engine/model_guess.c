@@ -144,6 +144,7 @@ static const struct {
     {FRT_ROLE_LANDMARKS, "landmarks68", 0, FRT_COLOR_RGB, 0, 1 / 255.0f, 1, 0, FRT_GUESS_UNSURE},
     {FRT_ROLE_AGE_GENDER, "age_gender", 0, FRT_COLOR_RGB, 0, 1 / 255.0f, 1, 0, FRT_GUESS_UNSURE},
     {FRT_ROLE_EXPRESSION, "expression", 0, FRT_COLOR_RGB, 0, 1 / 255.0f, 1, 0, FRT_GUESS_UNSURE},
+    {FRT_ROLE_QUALITY, "lightqnet", 96, FRT_COLOR_BGR, 128, 1 / 128.0f, 1, 0, FRT_GUESS_LIKELY},
 };
 
 /* "2.7_80x80_x.onnx", "fasnet_4_0.onnx" → 2.7, 4.0; 0 = the name says nothing. */
@@ -267,8 +268,8 @@ static enum frt_status take_role(struct frt_model_guess *g, const struct frt_gue
             known = known || strcmp(said->role, frt_model_role_name((enum frt_model_role)r)) == 0;
         if (!known)
             return frt_fail(err, FRT_EINVAL,
-                            "--role %s: detector, landmarks, embedder, liveness, age_gender or "
-                            "expression would be right",
+                            "--role %s: detector, landmarks, embedder, liveness, age_gender, "
+                            "expression or quality would be right",
                             said->role);
     }
     if (role_asked(said, FRT_ROLE_DETECTOR) && take_detector(g, said))
@@ -281,11 +282,9 @@ static enum frt_status take_role(struct frt_model_guess *g, const struct frt_gue
     const struct frt_tensor_info *out = &info->outputs[0];
     if (said->role == NULL && info->n_outputs == 1 && out->n_dims >= 1 && out->n_dims <= 2 &&
         out->dims[out->n_dims - 1] == 1)
-        return frt_fail(
-            err, FRT_EBAD_MODEL,
-            "%s: %s is one score for a face: a quality net, for which packs have no place, or one for "
-            "liveness: then say --role liveness",
-            g->spec.file, shapes);
+        return frt_fail(err, FRT_EBAD_MODEL,
+                        "%s: %s is one score for a face: say --role quality or --role liveness", g->spec.file,
+                        shapes);
     return frt_fail(
         err, FRT_EBAD_MODEL, "%s: %s fits no family%s%s%s%s; docs/design/families.md says how one is added",
         g->spec.file, shapes, said->role != NULL ? " of role " : "", said->role != NULL ? said->role : "",
@@ -315,11 +314,11 @@ static void settle_input(struct frt_model_guess *g, const struct frt_graph_head 
 {
     struct frt_model_input *in = &g->spec.input;
     char value[112];
-    const enum frt_guess_sure convention = g->spec.role == FRT_ROLE_DETECTOR ||
-                                                   g->spec.role == FRT_ROLE_EMBEDDER ||
-                                                   strcmp(g->spec.family, "minifasnet") == 0
-                                               ? FRT_GUESS_LIKELY
-                                               : FRT_GUESS_UNSURE;
+    const enum frt_guess_sure convention =
+        g->spec.role == FRT_ROLE_DETECTOR || g->spec.role == FRT_ROLE_EMBEDDER ||
+                strcmp(g->spec.family, "minifasnet") == 0 || strcmp(g->spec.family, "lightqnet") == 0
+            ? FRT_GUESS_LIKELY
+            : FRT_GUESS_UNSURE;
     g->normalises = head->normalises;
     if (said->color != NULL)
         in->color = strcmp(said->color, "bgr") == 0 ? FRT_COLOR_BGR : FRT_COLOR_RGB;

@@ -154,7 +154,8 @@ static enum frt_status open_models(struct frt_pack *pack, const struct frt_pack_
 
 static enum frt_status preload(const struct frt_pack *pack, struct frt_error *err)
 {
-    static const enum frt_model_role roles[] = {FRT_ROLE_LIVENESS, FRT_ROLE_AGE_GENDER, FRT_ROLE_EXPRESSION};
+    static const enum frt_model_role roles[] = {FRT_ROLE_LIVENESS, FRT_ROLE_AGE_GENDER, FRT_ROLE_EXPRESSION,
+                                                FRT_ROLE_QUALITY};
     const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
     size_t n;
     enum frt_status status = FRT_OK;

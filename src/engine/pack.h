@@ -2,7 +2,8 @@
  * A loaded pack: the manifest's models, opened and wrapped by their families.
  *
  *     detector ─ landmarks ─ embedder     opened with the pack
- *     liveness…, age_gender, expression   opened at first use (or at once with `preload`)
+ *     liveness…, age_gender, expression,
+ *     quality                             opened at first use (or at once with `preload`)
  *
  * A model's file is compared with the manifest's SHA-256 when it is opened, so that start-up pays only
  * for the models it needs.
@@ -78,7 +79,7 @@ struct frt_pack_model_facts {
 bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, struct frt_pack_model_facts *out);
 
 /**
- * The nets of a role, opening them if need be: one for age_gender and expression (the default), all of
+ * The nets of a role, opening them if need be: one for age_gender, expression and quality (the default), all of
  * the pack for liveness.
  *
  * nets  out: borrowed until the pack is freed; *n >= 1.

@@ -86,6 +86,8 @@ static uint32_t attributes_of(const struct frt_manifest *manifest)
         bits |= FRT_ATTRIBUTE_AGE | FRT_ATTRIBUTE_GENDER;
     if (frt_manifest_find(manifest, FRT_ROLE_EXPRESSION, NULL) != NULL)
         bits |= FRT_ATTRIBUTE_EXPRESSION;
+    if (frt_manifest_find(manifest, FRT_ROLE_QUALITY, NULL) != NULL)
+        bits |= FRT_ATTRIBUTE_QUALITY;
     return bits;
 }
 

@@ -254,7 +254,8 @@ static bool has_open(const struct frt_pack *pack, enum frt_model_role role)
 static enum frt_status prepare_rest(const struct frt_pack *pack, const struct frt_pack *before,
                                     struct frt_error *err)
 {
-    static const enum frt_model_role roles[] = {FRT_ROLE_LIVENESS, FRT_ROLE_AGE_GENDER, FRT_ROLE_EXPRESSION};
+    static const enum frt_model_role roles[] = {FRT_ROLE_LIVENESS, FRT_ROLE_AGE_GENDER, FRT_ROLE_EXPRESSION,
+                                                FRT_ROLE_QUALITY};
     const struct frt_face_net *nets[FRT_PACK_MAX_NETS];
     enum frt_status status = FRT_OK;
     bool all_open = true;

@@ -22,6 +22,7 @@ enum frt_model_role {
     FRT_ROLE_LIVENESS,     /* face crop → real or spoof */
     FRT_ROLE_AGE_GENDER,
     FRT_ROLE_EXPRESSION,
+    FRT_ROLE_QUALITY, /* aligned crop → one score of how much it is good for */
     FRT_ROLE_COUNT
 };
 
@@ -54,7 +55,7 @@ struct frt_model_spec {
     char version[FRT_SPEC_NAME_MAX];
     char family[FRT_SPEC_NAME_MAX]; /* "scrfd", "yunet", "ssd_mobilenetv1", "tiny_yolo2", "landmarks68",
                                        "arcface", "dlib_resnet", "age_gender", "expression",
-                                       "minifasnet", "antispoof", … */
+                                       "minifasnet", "antispoof", "lightqnet", … */
     char file[FRT_SPEC_PATH_MAX];   /* relative to the pack's folder, no ".." */
     char sha256[65];                /* lower-case hex; "" = not pinned */
     char licence[FRT_SPEC_NAME_MAX];

@@ -29,8 +29,8 @@ enum {
 static const char format_name[] = "frt-pack";
 static const char manifest_file[] = "manifest.json";
 
-static const char *const role_names[FRT_ROLE_COUNT] = {"detector", "landmarks",  "embedder",
-                                                       "liveness", "age_gender", "expression"};
+static const char *const role_names[FRT_ROLE_COUNT] = {"detector",   "landmarks",  "embedder", "liveness",
+                                                       "age_gender", "expression", "quality"};
 static const char *const color_names[] = {"rgb", "bgr"};
 static const char *const map_names[] = {"l2", "center_l2", "cap"};
 
@@ -676,7 +676,8 @@ static void write_structured_key(struct frt_json_writer *writer, const char *key
 static int64_t version_needed(const struct frt_manifest *manifest)
 {
     for (uint32_t i = 0; i < manifest->n_models; i++)
-        if (manifest->models[i].compiled_from[0] != '\0' || manifest->models[i].compiled_by[0] != '\0')
+        if (manifest->models[i].compiled_from[0] != '\0' || manifest->models[i].compiled_by[0] != '\0' ||
+            manifest->models[i].role == FRT_ROLE_QUALITY)
             return COMPILED_VERSION;
     return FORMAT_VERSION;
 }

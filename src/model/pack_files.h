@@ -52,7 +52,7 @@ const struct frt_model_spec *frt_manifest_find(const struct frt_manifest *manife
 /** Compare each pinned file with its SHA-256. Errors: FRT_EBAD_MODEL names the file. */
 FRT_NODISCARD enum frt_status frt_manifest_verify(const struct frt_manifest *manifest, const char *folder,
                                                   struct frt_error *err);
-/** "detector", "landmarks", "embedder", "liveness", "age_gender", "expression". Static storage. */
+/** "detector", "landmarks", "embedder", "liveness", "age_gender", "expression", "quality". Static storage. */
 const char *frt_model_role_name(enum frt_model_role role);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "infer/infer.h"
 #include "simd/resample.h"
+#include "vision/align.h"
 
 #define MAX_INPUT_PX 1024
 
@@ -88,19 +89,60 @@ enum frt_status frt_face_crop_plan(enum frt_crop_kind kind, const struct frt_fra
     return FRT_OK;
 }
 
+static struct frt_plane_target target_of(const struct frt_model_input *input, float *data)
+{
+    struct frt_plane_target target = {.data = data,
+                                      .width_px = input->width_px,
+                                      .height_px = input->height_px,
+                                      .bgr = input->color == FRT_COLOR_BGR};
+    memcpy(target.mean, input->mean, sizeof target.mean);
+    memcpy(target.scale, input->scale, sizeof target.scale);
+    return target;
+}
+
+void frt_face_crop_fill_chip(const uint8_t *chip, const struct frt_model_input *input, float *data)
+{
+    const struct frt_plane_target target = target_of(input, data);
+    frt_chip_to_planes(chip, &target);
+}
+
 void frt_face_crop_fill(const struct frt_face_crop *crop, const struct frt_frame *frame,
                         const struct frt_model_input *input, float *data)
 {
     const struct frt_pixels pixels = {frame->pixels, frame->width_px, frame->height_px, frame->stride_bytes};
-    struct frt_plane_target target = {
-        .width_px = input->width_px, .height_px = input->height_px, .bgr = input->color == FRT_COLOR_BGR};
-    target.data = data;
-    memcpy(target.mean, input->mean, sizeof target.mean);
-    memcpy(target.scale, input->scale, sizeof target.scale);
+    const struct frt_plane_target target = target_of(input, data);
     if (crop->dst_w != input->width_px || crop->dst_h != input->height_px)
         frt_planes_fill(&target, 0);
     frt_resample_to_planes(&pixels, crop->src_x, crop->src_y, crop->src_w, crop->src_h, &target, crop->dst_x,
                            crop->dst_y, crop->dst_w, crop->dst_h, 0);
+}
+
+enum frt_status frt_face_crop_align(const struct frt_frame *frame,
+                                    const struct frt_point landmarks[FRT_LANDMARK_COUNT], uint32_t width_px,
+                                    uint32_t height_px, uint8_t *chip, struct frt_error *err)
+{
+    const struct frt_align_template *template = frt_align_template_find("arcface112");
+    const struct frt_pixels pixels = {frame->pixels, frame->width_px, frame->height_px, frame->stride_bytes};
+    const float across = (float)width_px / (float)template->width_px;
+    const float down = (float)height_px / (float)template->height_px;
+    struct frt_point points[FRT_LANDMARK_COUNT];
+    double to_chip[6], m[6];
+
+    for (size_t i = 0; i < FRT_LANDMARK_COUNT; i++)
+        points[i] = (struct frt_point){template->points[i].x * across, template->points[i].y * down};
+    enum frt_status status = frt_align_fit(landmarks, points, FRT_LANDMARK_COUNT, to_chip, err);
+    if (status == FRT_OK)
+        status = frt_align_invert(to_chip, m, err);
+    if (status != FRT_OK)
+        return status;
+    m[2] -= frame->origin_x;
+    m[5] -= frame->origin_y;
+    for (int i = 0; i < 3; i++) {
+        m[i] /= frame->scale_x;
+        m[3 + i] /= frame->scale_y;
+    }
+    frt_warp_to_chip(&pixels, m, chip, width_px, height_px);
+    return FRT_OK;
 }
 
 enum frt_status frt_face_crop_check_input(const struct frt_model_spec *spec, const struct frt_session *session,

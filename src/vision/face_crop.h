@@ -38,6 +38,18 @@ void frt_face_crop_fill(const struct frt_face_crop *crop, const struct frt_frame
                         const struct frt_model_input *input, float *data);
 
 /**
+ * The face upright, as the recognisers see it: RGB u8[height_px][width_px][3], the arcface112 template
+ * stretched to that size. Landmarks in full-size coordinates. Errors: FRT_EINVAL (landmarks that make no face).
+ */
+FRT_NODISCARD enum frt_status frt_face_crop_align(const struct frt_frame *frame,
+                                                  const struct frt_point landmarks[FRT_LANDMARK_COUNT],
+                                                  uint32_t width_px, uint32_t height_px, uint8_t *chip,
+                                                  struct frt_error *err);
+
+/** Fill data f32[3][input->height_px][input->width_px] with a chip of that size. */
+void frt_face_crop_fill_chip(const uint8_t *chip, const struct frt_model_input *input, float *data);
+
+/**
  * Check a net's input against the spec and complete the spec's sizes from the graph.
  * Errors: FRT_EBAD_MODEL (what was found, what would fit). Sides up to 1024 px fit.
  */

@@ -8,10 +8,12 @@
  *   liveness     liveness    square, box × 1.4                 2 classes, real_index (0) = real
  *   age_gender   age_gender  box between black bars            years; 2 classes, labels or male, female
  *   expression   expression  box between black bars            7 classes, by labels
+ *   lightqnet    quality     aligned (arcface112, stretched)   one score of 0..1
  *
  * Class outputs may be probabilities or logits: rows that are not within 0..1 and do not sum to one go
  * through a softmax. Sources: minivision-ai Silent-Face-Anti-Spoofing (generate_patches.py);
- * @vladmandic/human (face/antispoof.ts, blazeface.ts); @vladmandic/face-api (NetInput.ts).
+ * @vladmandic/human (face/antispoof.ts, blazeface.ts); @vladmandic/face-api (NetInput.ts);
+ * KaenChan/lightqnet (Chen, Yi & Lv 2021, "LightQNet").
  */
 #include "vision/face_net.h"
 
@@ -34,14 +36,16 @@ struct net_family {
     uint32_t n_outputs;
     uint32_t n_values[2]; /* of each output, in this order of meaning */
     const char *fits;
+    bool aligned; /* by landmarks, in place of the crop of the box */
 };
 
 static const struct net_family families[] = {
-    {"minifasnet", FRT_ROLE_LIVENESS, FRT_CROP_SHIFTED, 2.7f, 1, 1, {3, 0}, "one output [1,3]"},
-    {"antispoof", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {1, 0}, "one output [1,1]"},
-    {"liveness", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {2, 0}, "one output [1,2]"},
-    {"age_gender", FRT_ROLE_AGE_GENDER, FRT_CROP_BOX, 1, 0, 2, {1, 2}, "two outputs, [1,1] and [1,2]"},
-    {"expression", FRT_ROLE_EXPRESSION, FRT_CROP_BOX, 1, 0, 1, {7, 0}, "one output [1,7]"},
+    {"minifasnet", FRT_ROLE_LIVENESS, FRT_CROP_SHIFTED, 2.7f, 1, 1, {3, 0}, "one output [1,3]", false},
+    {"antispoof", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {1, 0}, "one output [1,1]", false},
+    {"liveness", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {2, 0}, "one output [1,2]", false},
+    {"age_gender", FRT_ROLE_AGE_GENDER, FRT_CROP_BOX, 1, 0, 2, {1, 2}, "two outputs, [1,1] and [1,2]", false},
+    {"expression", FRT_ROLE_EXPRESSION, FRT_CROP_BOX, 1, 0, 1, {7, 0}, "one output [1,7]", false},
+    {"lightqnet", FRT_ROLE_QUALITY, FRT_CROP_BOX, 1, 0, 1, {1, 0}, "one output [1,1]", true},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
@@ -303,6 +307,17 @@ static enum frt_status read_expression(const struct frt_face_net *net, const flo
     return FRT_OK;
 }
 
+static enum frt_status read_quality(const struct frt_face_net *net, const float *values, struct frt_face *face,
+                                    struct frt_error *err)
+{
+    if (!isfinite(values[0]))
+        return frt_fail(err, FRT_ERUNTIME, "model %s answered with a value that is not finite",
+                        net->spec->name);
+    face->quality.score = values[0] < 0 ? 0 : values[0] > 1 ? 1 : values[0];
+    face->attributes |= FRT_ATTRIBUTE_QUALITY;
+    return FRT_OK;
+}
+
 /* The answer of meaning k; NULL when its size is not the family's. */
 static const float *find_values(const struct frt_face_net *net, const struct frt_outputs *outputs, uint32_t k)
 {
@@ -321,27 +336,49 @@ static enum frt_status read_outputs(const struct frt_face_net *net, const struct
                         net->spec->name, net->family->name, net->family->fits);
     if (two)
         return read_age_gender(net, first, second, face, err);
+    if (net->family->role == FRT_ROLE_QUALITY)
+        return read_quality(net, first, face, err);
     return net->family->role == FRT_ROLE_LIVENESS ? read_liveness(net, first, face, err)
                                                   : read_expression(net, first, face, err);
+}
+
+/* The net's input, f32[3][height][width]. */
+static enum frt_status fill_input(const struct frt_face_net *net, const struct frt_frame *frame,
+                                  const struct frt_face *face, float *data, struct frt_error *err)
+{
+    const struct frt_model_input *input = &net->input;
+    if (!net->family->aligned) {
+        struct frt_face_crop crop;
+        enum frt_status status = frt_face_crop_plan(net->family->crop, frame, &face->box, net->crop_scale,
+                                                    input->width_px, input->height_px, &crop, err);
+        if (status == FRT_OK)
+            frt_face_crop_fill(&crop, frame, input, data);
+        return status;
+    }
+    uint8_t *chip = frt_alloc_array((size_t)input->width_px * input->height_px, 3);
+    if (chip == NULL)
+        return frt_fail_nomem(err, "an aligned face");
+    enum frt_status status =
+        frt_face_crop_align(frame, face->landmarks, input->width_px, input->height_px, chip, err);
+    if (status == FRT_OK)
+        frt_face_crop_fill_chip(chip, input, data);
+    frt_free(chip);
+    return status;
 }
 
 enum frt_status frt_face_net_run(const struct frt_face_net *net, const struct frt_frame *frame,
                                  struct frt_face *face, double *inference_ms, struct frt_error *err)
 {
     const struct frt_model_input *input = &net->input;
-    struct frt_face_crop crop;
     struct frt_outputs outputs = {0};
-    enum frt_status status = frt_face_crop_plan(net->family->crop, frame, &face->box, net->crop_scale,
-                                                input->width_px, input->height_px, &crop, err);
-    if (status != FRT_OK)
-        return status;
     float *data = frt_alloc_aligned(64, (size_t)3 * input->width_px * input->height_px * sizeof *data);
     if (data == NULL)
         return frt_fail_nomem(err, "a face crop");
-    frt_face_crop_fill(&crop, frame, input, data);
+    enum frt_status status = fill_input(net, frame, face, data, err);
     const struct frt_tensor tensor = {
         .data = data, .dims = {1, 3, (int64_t)input->height_px, (int64_t)input->width_px}, .n_dims = 4};
-    status = frt_session_run(net->session, &tensor, 1, &outputs, err);
+    if (status == FRT_OK)
+        status = frt_session_run(net->session, &tensor, 1, &outputs, err);
     if (status == FRT_OK) {
         if (inference_ms != NULL)
             *inference_ms += outputs.run_ms;

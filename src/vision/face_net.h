@@ -1,5 +1,6 @@
 /*
- * Nets that look at one face crop and answer with a few numbers: liveness, age and gender, expression.
+ * Nets that look at one face crop and answer with a few numbers: liveness, age and gender, expression,
+ * quality.
  * Several liveness models of a pack are averaged by the engine.
  * Threading: immutable after creation.
  */

@@ -7,8 +7,7 @@
 
 #include <math.h>
 
-#include "simd/resample.h"
-#include "vision/align.h"
+#include "vision/face_crop.h"
 
 enum { CHIP_PX = 112, FIRST_ROW = 28, LAST_ROW = 104, FIRST_COLUMN = 24, LAST_COLUMN = 88 };
 
@@ -97,24 +96,10 @@ static double light_factor(double brightness)
 struct frt_quality frt_quality_measure(const struct frt_frame *frame, const struct frt_face *face)
 {
     struct frt_quality quality = {0};
-    const struct frt_align_template *template = frt_align_template_find("arcface112");
-    const struct frt_pixels pixels = {.data = frame->pixels,
-                                      .width_px = frame->width_px,
-                                      .height_px = frame->height_px,
-                                      .stride_bytes = frame->stride_bytes};
-    double to_chip[6], m[6];
     uint8_t chip[3 * CHIP_PX * CHIP_PX];
 
-    if (frt_align_fit(face->landmarks, template->points, FRT_LANDMARK_COUNT, to_chip, NULL) != FRT_OK ||
-        frt_align_invert(to_chip, m, NULL) != FRT_OK)
+    if (frt_face_crop_align(frame, face->landmarks, CHIP_PX, CHIP_PX, chip, NULL) != FRT_OK)
         return quality; /* landmarks that make no face: nothing of it is good */
-    m[2] -= frame->origin_x;
-    m[5] -= frame->origin_y;
-    for (int i = 0; i < 3; i++) {
-        m[i] /= frame->scale_x;
-        m[3 + i] /= frame->scale_y;
-    }
-    frt_warp_to_chip(&pixels, m, chip, CHIP_PX, CHIP_PX);
     measure_pixels(chip, &quality);
     measure_pose(face->landmarks, &quality);
     const double turn = 3.14159265358979323846 / 180;

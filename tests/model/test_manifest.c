@@ -157,7 +157,7 @@ static const struct {
     {"\"version\": \"2026.11+1\",", "", "\"version\" is missing"},
     {"\"models\": [", "\"models\": [3,", "model 1: an object would be right"},
     {"\"role\": \"detector\", \"name\": \"finder\"", "\"role\": \"finder\", \"name\": \"finder\"",
-     "one of detector, landmarks, embedder, liveness, age_gender, expression"},
+     "one of detector, landmarks, embedder, liveness, age_gender, expression, quality"},
     {"\"name\": \"finder\"", "\"name\": \"other\"", "models 1 and 2 are both named \"other\""},
     {"\"name\": \"finder\"", "\"name\": \"a\\u0007b\"", "control character"},
     {"\"file\": \"finder.onnx\"", "\"file\": \"../finder.onnx\"", "leads out of the pack's folder"},
@@ -381,7 +381,7 @@ static void shipped_templates_load(void **state)
 {
     (void)state;
     static const char *const names[] = {"yunet-mobilefacenet", "yunet-insightface-y1", "yunet-mobileface-v2",
-                                        "scrfd-mobilefacenet"};
+                                        "scrfd-mobilefacenet", "yunet-insightface-y1-quality"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
         size_t size;

@@ -291,7 +291,7 @@ static void manifests_of_the_project(void **state)
 {
     static const char *const paths[] = {"tests/model/packs/manifest-v1.json",
                                         "share/packs/scrfd-mobilefacenet.json",
-                                        "share/packs/yunet-insightface-y1.json"};
+                                        "share/packs/yunet-insightface-y1-quality.json"};
     (void)state;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct frt_json *json = read_json(paths[i]);

@@ -88,6 +88,8 @@ static void default_pack_fits(void **state)
 /* Where the asset folders keep models of a role. */
 static const char *asset_folder(enum frt_model_role role)
 {
+    if (role == FRT_ROLE_QUALITY)
+        return "quality";
     return role == FRT_ROLE_DETECTOR ? "detect" : (role == FRT_ROLE_EMBEDDER ? "recognize" : "liveness");
 }
 
@@ -95,7 +97,7 @@ static void templates_fit(void **state)
 {
     (void)state;
     static const char *const names[] = {"yunet-mobilefacenet", "yunet-insightface-y1", "yunet-mobileface-v2",
-                                        "scrfd-mobilefacenet"};
+                                        "scrfd-mobilefacenet", "yunet-insightface-y1-quality"};
     const char *assets = getenv("FRT_TEST_ASSETS");
     assets = assets != NULL ? assets : "../shared/assets";
     if (access(assets, R_OK) != 0) {

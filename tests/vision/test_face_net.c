@@ -273,6 +273,67 @@ static void expressions_follow_their_labels(void **state)
     assert_non_null(strstr(err.text, "disgusted"));
 }
 
+/* The template's points of a 16 px chip, at column 20 and row 10 of the frame: the chip is that part of it. */
+static void quality_is_read_from_an_aligned_face(void **state)
+{
+    (void)state;
+    static const float template[FRT_LANDMARK_COUNT][2] = {{38.2946f, 51.6963f},
+                                                          {73.5318f, 51.5014f},
+                                                          {56.0252f, 71.7366f},
+                                                          {41.5493f, 92.3655f},
+                                                          {70.7299f, 92.2041f}};
+    static const float answers[][2] = {{0.625f, 0.625f}, {1.5f, 1}, {-0.25f, 0}};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        const struct frt_frame frame = ramp();
+        struct frt_error err = {0};
+        struct net_case c;
+        begin(&c, FRT_ROLE_QUALITY, "lightqnet");
+        c.spec.input =
+            (struct frt_model_input){INPUT, INPUT, FRT_COLOR_BGR, {128, 128, 128}, {0.5f, 0.5f, 0.5f}};
+        canned_output(&c.canned, false, 1, 1)[0] = answers[i][0];
+        for (size_t k = 0; k < FRT_LANDMARK_COUNT; k++)
+            c.face.landmarks[k] = (struct frt_point){2 * (20 + template[k][0] * INPUT / 112),
+                                                     2 * (10 + template[k][1] * INPUT / 112)};
+        c.face.quality.sharpness = 0.25f;
+        canned_open(&c.canned);
+        if (frt_face_net_new(&c.spec, c.canned.session, &c.net, &err) != FRT_OK ||
+            frt_face_net_run(c.net, &frame, &c.face, NULL, &err) != FRT_OK)
+            fail_msg("%s", err.text);
+        for (size_t y = 0; y < INPUT; y++) {
+            for (size_t x = 0; x < INPUT; x++) {
+                const float *at = c.canned.seen + y * INPUT + x;
+                assert_float_equal(at[0], (200 - 128) * 0.5, 0.5);
+                assert_float_equal(at[(size_t)INPUT * INPUT], ((float)y + 10 + 100 - 128) / 2, 0.5f);
+                assert_float_equal(at[(size_t)2 * INPUT * INPUT], ((float)x + 20 + 100 - 128) / 2, 0.5f);
+            }
+        }
+        assert_float_equal(c.face.quality.score, answers[i][1], 1e-6);
+        assert_float_equal(c.face.quality.sharpness, 0.25, 1e-6); /* measured elsewhere, and left alone */
+        assert_int_equal(c.face.attributes, FRT_ATTRIBUTE_QUALITY);
+
+        /* points that make no face, and an answer that is no number */
+        memset(c.face.landmarks, 0, sizeof c.face.landmarks);
+        assert_int_equal(frt_face_net_run(c.net, &frame, &c.face, NULL, &err), FRT_EINVAL);
+        frt_face_net_free(c.net);
+        canned_close(&c.canned);
+    }
+    struct net_case c;
+    struct frt_error err = {0};
+    begin(&c, FRT_ROLE_QUALITY, "lightqnet");
+    (void)canned_output(&c.canned, false, 1, 2);
+    assert_int_equal(run(&c, &err), FRT_EBAD_MODEL);
+    assert_non_null(strstr(err.text, "[1,1]"));
+    begin(&c, FRT_ROLE_QUALITY, "lightqnet");
+    canned_output(&c.canned, false, 1, 1)[0] = NAN;
+    c.face.landmarks[0] = (struct frt_point){40, 40};
+    c.face.landmarks[1] = (struct frt_point){60, 40};
+    c.face.landmarks[2] = (struct frt_point){50, 50};
+    c.face.landmarks[3] = (struct frt_point){42, 60};
+    c.face.landmarks[4] = (struct frt_point){58, 60};
+    assert_int_equal(run(&c, &err), FRT_ERUNTIME);
+    assert_int_equal(c.face.attributes, 0);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -333,6 +394,7 @@ int main(void)
         cmocka_unit_test(liveness_families),
         cmocka_unit_test(age_and_gender),
         cmocka_unit_test(expressions_follow_their_labels),
+        cmocka_unit_test(quality_is_read_from_an_aligned_face),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(step_and_margin_tell_what_the_net_looks_at),
     };
