@@ -91,10 +91,9 @@ enum frt_status frt_face_crop_plan(enum frt_crop_kind kind, const struct frt_fra
 
 static struct frt_plane_target target_of(const struct frt_model_input *input, float *data)
 {
-    struct frt_plane_target target = {.data = data,
-                                      .width_px = input->width_px,
-                                      .height_px = input->height_px,
-                                      .bgr = input->color == FRT_COLOR_BGR};
+    struct frt_plane_target target = {
+        .width_px = input->width_px, .height_px = input->height_px, .bgr = input->color == FRT_COLOR_BGR};
+    target.data = data;
     memcpy(target.mean, input->mean, sizeof target.mean);
     memcpy(target.scale, input->scale, sizeof target.scale);
     return target;

@@ -35,17 +35,17 @@ struct net_family {
     uint32_t real_index; /* when the spec says nothing */
     uint32_t n_outputs;
     uint32_t n_values[2]; /* of each output, in this order of meaning */
+    bool aligned;         /* by landmarks, in place of the crop of the box */
     const char *fits;
-    bool aligned; /* by landmarks, in place of the crop of the box */
 };
 
 static const struct net_family families[] = {
-    {"minifasnet", FRT_ROLE_LIVENESS, FRT_CROP_SHIFTED, 2.7f, 1, 1, {3, 0}, "one output [1,3]", false},
-    {"antispoof", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {1, 0}, "one output [1,1]", false},
-    {"liveness", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {2, 0}, "one output [1,2]", false},
-    {"age_gender", FRT_ROLE_AGE_GENDER, FRT_CROP_BOX, 1, 0, 2, {1, 2}, "two outputs, [1,1] and [1,2]", false},
-    {"expression", FRT_ROLE_EXPRESSION, FRT_CROP_BOX, 1, 0, 1, {7, 0}, "one output [1,7]", false},
-    {"lightqnet", FRT_ROLE_QUALITY, FRT_CROP_BOX, 1, 0, 1, {1, 0}, "one output [1,1]", true},
+    {"minifasnet", FRT_ROLE_LIVENESS, FRT_CROP_SHIFTED, 2.7f, 1, 1, {3, 0}, false, "one output [1,3]"},
+    {"antispoof", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {1, 0}, false, "one output [1,1]"},
+    {"liveness", FRT_ROLE_LIVENESS, FRT_CROP_SQUARE, 1.4f, 0, 1, {2, 0}, false, "one output [1,2]"},
+    {"age_gender", FRT_ROLE_AGE_GENDER, FRT_CROP_BOX, 1, 0, 2, {1, 2}, false, "two outputs, [1,1] and [1,2]"},
+    {"expression", FRT_ROLE_EXPRESSION, FRT_CROP_BOX, 1, 0, 1, {7, 0}, false, "one output [1,7]"},
+    {"lightqnet", FRT_ROLE_QUALITY, FRT_CROP_BOX, 1, 0, 1, {1, 0}, true, "one output [1,1]"},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
