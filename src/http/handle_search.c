@@ -9,10 +9,9 @@
 
 enum { MAX_TOP_K = 1000, MAX_FACES = 1000 };
 
-static const char *const names[] = {"image",          "embedding",       "model",       "top_k",
-                                    "threshold",      "unique_subjects", "max_faces",   "candidates",
-                                    "min_confidence", "score",           "probability", "liveness",
-                                    NULL};
+static const char *const names[] = {"image",           "embedding", "model",      "top_k",          "threshold",
+                                    "unique_subjects", "max_faces", "candidates", "min_confidence", "score",
+                                    "probability",     "liveness",  NULL};
 
 static enum frt_status read_options(struct http_fields *fields, struct frt_identify_options *out,
                                     struct frt_error *err)

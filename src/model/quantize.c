@@ -15,9 +15,12 @@
 #include "model/quantize_trial.h"
 #include "model/ranges_collect.h"
 
-enum { PROBES = 48, INPUTS = 24, ROUNDS = 24 };
+enum { PROBES = 48, INPUTS = 24, ROUNDS = 24, MOST_FROM_THE_FRONT = 8 };
 /* A plan must win by so much to be taken for speed: timings are noisy. */
 #define FASTER 0.97
+/* for a layer at an end */
+#define DEAR 1.1
+#define NEARER 0.9
 
 bool frt_q_wide_products(void)
 {
@@ -114,8 +117,8 @@ struct search {
     struct frt_q_plan *plan;
     struct frt_q_trials *trials;
     enum frt_range_method method;
-    double drift, allowed;
-    double ratio; /* of the time, to the floats' */
+    double drift, allowed, worst; /* worst: of one face, over all inputs */
+    double ratio;                 /* of the time, to the floats' */
     uint32_t runs, most_runs;
     unsigned bits; /* of weights */
 };
@@ -274,6 +277,21 @@ static enum frt_status copy_plan(const struct frt_q_plan *from, struct frt_q_nod
     return FRT_OK;
 }
 
+/* Nearer for little time: a layer in floats that costs up to a tenth of the model stays so if it takes away a
+ * tenth of the drift. */
+static enum frt_status try_nearer(struct search *s, uint32_t i, struct frt_error *err)
+{
+    double drift = 0;
+    s->plan->nodes[i].wide = true;
+    frt_q_plan_settle(s->plan);
+    enum frt_status status = try_plan(s, &drift, err);
+    if (status == FRT_OK && drift > NEARER * s->drift) {
+        s->plan->nodes[i].wide = false;
+        frt_q_plan_settle(s->plan);
+    }
+    return status;
+}
+
 /* A layer at either end in floats: is that faster? Its bytes may cost more to make than they save. */
 static enum frt_status try_wide(struct search *s, uint32_t i, struct frt_error *err)
 {
@@ -299,6 +317,8 @@ static enum frt_status try_wide(struct search *s, uint32_t i, struct frt_error *
     if (status == FRT_OK && ratio < FASTER) {
         s->plan->nodes[i].wide = true;
         frt_q_plan_settle(s->plan);
+    } else if (status == FRT_OK && ratio < DEAR && s->plan->nodes[i].kind != FRT_Q_DENSE) {
+        status = try_nearer(s, i, err);
     }
     return status;
 }
@@ -321,6 +341,43 @@ static enum frt_status look_at_ends(struct search *s, struct frt_error *err)
         status = try_wide(s, last, err);
     if (status == FRT_OK && (plan->nodes[first].wide || plan->nodes[last].wide))
         status = try_plan(s, &s->drift, err);
+    return status;
+}
+
+/* ------------------------------------------------------------ every face */
+
+/* A good mean may hide a face that is far off: a picture whose values lie outside of what most have, cut off in
+ * the first layers. An embedder is held to its bound for each face over all inputs; the layers from the front
+ * go back to floats until it is kept. */
+static enum frt_status hold_every_face(struct search *s, const void *base, size_t size, struct frt_error *err)
+{
+    struct frt_q_trials *few = s->trials;
+    const double bound = s->task->bounds.min_cosine > 0
+                             ? s->task->bounds.min_cosine
+                             : frt_compile_bounds_default(FRT_PRECISION_INT8).min_cosine,
+                 allowed = FRT_Q_MARGIN * (1 - bound);
+    uint32_t at = 0, given = 0;
+    enum frt_status status =
+        frt_q_trials_new(base, size, s->task, s->task->inputs->n, s->bits, &s->trials, err);
+    if (status != FRT_OK) {
+        s->trials = few;
+        return status;
+    }
+    s->most_runs += 1;
+    status = try_plan(s, &s->drift, err);
+    while (status == FRT_OK && frt_q_trial_worst(s->trials) > allowed && given < MOST_FROM_THE_FRONT) {
+        while (at < s->plan->n_nodes && !(frt_q_is_layer(&s->plan->nodes[at]) && s->plan->nodes[at].active))
+            at++;
+        if (at == s->plan->n_nodes)
+            break;
+        s->plan->nodes[at++].wide = true;
+        given++;
+        s->most_runs += 1;
+        status = try_plan(s, &s->drift, err);
+    }
+    s->worst = frt_q_trial_worst(s->trials);
+    frt_q_trials_free(s->trials);
+    s->trials = few;
     return status;
 }
 
@@ -368,6 +425,8 @@ static enum frt_status search(struct search *s, const void *base, size_t size,
         status = look_at_ends(s, err);
     if (status == FRT_OK && s->drift > s->allowed)
         status = give_back(s, err);
+    if (status == FRT_OK && embedder && !options->any_speed)
+        status = hold_every_face(s, base, size, err);
     frt_q_plan_settle(s->plan);
     if (status == FRT_OK && !options->any_speed)
         status = frt_q_trial_race(s->trials, s->plan, NULL, ROUNDS, &s->ratio, err);

@@ -19,6 +19,7 @@ struct frt_q_trials {
     uint32_t n_outputs; /* of the model */
     float **reference;  /* [input × output] */
     size_t *counts;     /* the same */
+    double worst;       /* drift of an input in the last trial */
 };
 
 static const struct frt_tensor *input_of(const struct frt_q_trials *t, uint32_t i)
@@ -163,13 +164,20 @@ enum frt_status frt_q_trial(struct frt_q_trials *t, const struct frt_q_plan *pla
             status = frt_session_run(session, input_of(t, i), 1, &outputs, err);
         if (status != FRT_OK)
             break;
-        sum += outputs.n == t->n_outputs ? drift_of(t, i, &outputs) : INFINITY;
+        const double one = outputs.n == t->n_outputs ? drift_of(t, i, &outputs) : INFINITY;
+        sum += one;
+        t->worst = i == 0 || one > t->worst ? one : t->worst;
         frt_outputs_release(&outputs);
     }
     frt_session_free(session);
     if (status == FRT_OK)
         *drift = sum / t->n;
     return status;
+}
+
+double frt_q_trial_worst(const struct frt_q_trials *t)
+{
+    return t->worst;
 }
 
 /* -------------------------------------------------------------------- race */

@@ -26,6 +26,8 @@ void frt_q_trials_free(struct frt_q_trials *trials);
 /** Drift of a settled plan. Errors: the backend's, FRT_ENOMEM, FRT_ECANCELLED. */
 FRT_NODISCARD enum frt_status frt_q_trial(struct frt_q_trials *trials, const struct frt_q_plan *plan,
                                           double *drift, struct frt_error *err);
+/** The largest drift of one input in the last trial. */
+double frt_q_trial_worst(const struct frt_q_trials *trials);
 /**
  * Is a plan faster than another (NULL: than the float model with all its passes)? Both run in turns, `rounds`
  * each. ms  out: the lower quartile of either, [0] of plan.
