@@ -7,6 +7,7 @@
  * Memory is the growth of the peak resident size (VmHWM) in a forked child that decodes once.
  * Single-threaded: one core.
  */
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -69,7 +70,7 @@ static const uint8_t *make_photo(size_t *size)
         double v = (double)y * (from.height_px - 1) / HEIGHT;
         const uint8_t *a = from.pixels + (size_t)v * from.stride_bytes, *b = a + from.stride_bytes;
         for (uint32_t x = 0; x < WIDTH; x++) {
-            double u = (double)x * (from.width_px - 1) / WIDTH, fx = u - (size_t)u, fy = v - (size_t)v;
+            double u = (double)x * (from.width_px - 1) / WIDTH, fx = u - floor(u), fy = v - floor(v);
             size_t i = (size_t)u * 3;
             seed = seed * 1664525U + 1013904223U;
             int grain = (int)(seed >> 24) % 21 - 10; /* of luma, as a sensor's */

@@ -190,11 +190,17 @@ static enum frt_status check_model(const struct compile *c, const struct frt_mod
     return status;
 }
 
-/* Detectors and embedders are quantised; the small nets beside them are not worth what they would lose. */
+/* Detectors and embedders are quantised; the small nets beside them are not worth what they would lose. A
+ * detector's few weights are not stored in half either: a face of a few pixels has another box then (YuNet: an
+ * overlap of 0.90). */
 static enum frt_precision precision_of(const struct compile *c, const struct frt_model_spec *spec)
 {
-    const bool large = spec->role == FRT_ROLE_DETECTOR || spec->role == FRT_ROLE_EMBEDDER;
-    return c->options->precision == FRT_PRECISION_INT8 && !large ? FRT_PRECISION_FP32 : c->options->precision;
+    const enum frt_precision wanted = c->options->precision;
+    const bool detector = spec->role == FRT_ROLE_DETECTOR, embedder = spec->role == FRT_ROLE_EMBEDDER;
+    const bool fits = wanted == FRT_PRECISION_INT8           ? detector || embedder
+                      : wanted == FRT_PRECISION_FP16_STORAGE ? !detector
+                                                             : true;
+    return fits ? wanted : FRT_PRECISION_FP32;
 }
 
 static enum frt_status compile_bytes(const struct compile *c, const struct frt_model_spec *spec,

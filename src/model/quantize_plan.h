@@ -20,7 +20,8 @@
 #include "model/onnx_model.h"
 #include "model/ranges.h"
 
-enum { FRT_Q_MAX_VALUES = 4096, FRT_Q_NO_VALUE = UINT32_MAX, FRT_Q_MAX_CHANNELS = 4096 };
+enum { FRT_Q_MAX_VALUES = 4096, FRT_Q_MAX_CHANNELS = 4096 };
+#define FRT_Q_NO_VALUE UINT32_MAX
 
 enum frt_q_kind {
     FRT_Q_OTHER = 0, /* stays in floats */

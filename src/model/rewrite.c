@@ -6,8 +6,8 @@ bool frt_rewrite_pays(const void *bytes, size_t size)
 {
     /* an operator's name as a field of a node: field 4, a text, its length */
     static const char *const names[] = {"\x22\x05PRelu", "\x22\x03Max", "\x22\x03Min",
-                                        "\x22\x12"
-                                        "BatchNormalization"};
+                                        ("\x22\x12"
+                                         "BatchNormalization")};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (memmem(bytes, size, names[i], strlen(names[i])) != NULL)
             return true;
