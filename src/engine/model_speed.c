@@ -64,7 +64,7 @@ enum frt_status frt_model_speed_measure(const struct frt_context *context, const
 {
     struct frt_model_speed speed = {0};
     struct frt_session *session = NULL;
-    struct frt_tensor input;
+    struct frt_tensor input = {0};
     float *data = NULL;
     const int64_t start = frt_now_ns();
     enum frt_status status = frt_pack_file_open(context, spec, path, false, &session, err);

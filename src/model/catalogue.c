@@ -103,7 +103,7 @@ static enum frt_status read_members(const struct frt_json_value *list, const str
         if (out->n_files == FRT_CATALOGUE_MAX_FILES)
             return wrong(where, "members", "1 to 16 files", err);
         struct frt_catalogue_file *file = &out->files[out->n_files++];
-        const char *member = NULL, *name = frt_json_text(frt_json_get(v, "file"));
+        const char *member = "", *name = frt_json_text(frt_json_get(v, "file"));
         status = only_keys(v, where, keys, sizeof keys / sizeof *keys, err);
         if (status == FRT_OK)
             status = read_text(v, where, "member", &member, err);
