@@ -6,52 +6,21 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "engine/eval_detect.h"
+#include "engine/eval_json.h"
 #include "engine/plot.h"
 
 enum { MAX_LISTED = 20, PLOT_COLUMNS = 64, PLOT_ROWS = 16 };
 
 /* ------------------------------------------------------------------ JSON */
 
-static void number(struct frt_json_writer *w, const char *key, double value, int decimals)
-{
-    frt_json_key(w, key);
-    if (isfinite(value))
-        frt_json_fixed(w, value, decimals);
-    else
-        frt_json_null(w);
-}
-
-static void integer(struct frt_json_writer *w, const char *key, uint64_t value)
-{
-    frt_json_key(w, key);
-    frt_json_int(w, (int64_t)value);
-}
-
-static void text(struct frt_json_writer *w, const char *key, const char *value)
-{
-    frt_json_key(w, key);
-    frt_json_string(w, value);
-}
-
-static void interval(struct frt_json_writer *w, const char *key, struct frt_interval value)
-{
-    frt_json_key(w, key);
-    frt_json_array(w);
-    if (isfinite(value.low) && isfinite(value.high)) {
-        frt_json_fixed(w, value.low, 6);
-        frt_json_fixed(w, value.high, 6);
-    }
-    frt_json_end(w);
-}
-
 static void write_ap(struct frt_json_writer *w, const struct frt_eval_detect_report *r)
 {
     frt_json_key(w, "ap");
     frt_json_object(w);
-    number(w, "at_050", r->ap[0], 6);
-    interval(w, "at_050_interval", r->ap_interval);
-    number(w, "at_050_11_points", r->ap_11, 6);
-    number(w, "mean_050_095", r->ap_mean, 6);
+    frt_eval_json_number(w, "at_050", r->ap[0], 6);
+    frt_eval_json_interval(w, "at_050_interval", r->ap_interval);
+    frt_eval_json_number(w, "at_050_11_points", r->ap_11, 6);
+    frt_eval_json_number(w, "mean_050_095", r->ap_mean, 6);
     frt_json_key(w, "by_overlap");
     frt_json_array(w);
     for (int k = 0; k < FRT_EVAL_DETECT_OVERLAPS; k++) {
@@ -72,7 +41,7 @@ static void write_errors(struct frt_json_writer *w, const char *key, const struc
     for (size_t i = 0; i < n; i++) {
         const struct frt_eval_box_error *e = &errors[i];
         frt_json_object(w);
-        text(w, "file", r->labels.photos[e->photo].file);
+        frt_eval_json_text(w, "file", r->labels.photos[e->photo].file);
         frt_json_key(w, "box");
         frt_json_array(w);
         frt_json_fixed(w, (double)e->box.x, 1);
@@ -81,8 +50,8 @@ static void write_errors(struct frt_json_writer *w, const char *key, const struc
         frt_json_fixed(w, (double)e->box.height, 1);
         frt_json_end(w);
         if (scored)
-            number(w, "confidence", (double)e->score, 6);
-        number(w, "overlap", (double)e->iou, 4);
+            frt_eval_json_number(w, "confidence", (double)e->score, 6);
+        frt_eval_json_number(w, "overlap", (double)e->iou, 4);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -92,15 +61,15 @@ static void write_at_confidence(struct frt_json_writer *w, const struct frt_eval
 {
     frt_json_key(w, "at_confidence");
     frt_json_object(w);
-    number(w, "confidence", (double)r->confidence, 6);
-    integer(w, "found", r->n_hits);
-    integer(w, "missed", r->n_misses);
-    integer(w, "false_alarms", r->n_false_alarms);
-    number(w, "precision", r->precision, 6);
-    interval(w, "precision_interval", r->precision_interval);
-    number(w, "recall", r->recall, 6);
-    interval(w, "recall_interval", r->recall_interval);
-    number(w, "mean_overlap", r->mean_iou, 4);
+    frt_eval_json_number(w, "confidence", (double)r->confidence, 6);
+    frt_eval_json_integer(w, "found", r->n_hits);
+    frt_eval_json_integer(w, "missed", r->n_misses);
+    frt_eval_json_integer(w, "false_alarms", r->n_false_alarms);
+    frt_eval_json_number(w, "precision", r->precision, 6);
+    frt_eval_json_interval(w, "precision_interval", r->precision_interval);
+    frt_eval_json_number(w, "recall", r->recall, 6);
+    frt_eval_json_interval(w, "recall_interval", r->recall_interval);
+    frt_eval_json_number(w, "mean_overlap", r->mean_iou, 4);
     write_errors(w, "missed_faces", r, r->misses, r->n_misses, false);
     write_errors(w, "false_alarm_boxes", r, r->false_alarms, r->n_false_alarms, true);
     frt_json_end(w);
@@ -112,8 +81,8 @@ static void write_failures(struct frt_json_writer *w, const struct frt_eval_dete
     frt_json_array(w);
     for (size_t i = 0; i < r->n_failures; i++) {
         frt_json_object(w);
-        text(w, "file", r->failures[i].file);
-        text(w, "cause", r->failures[i].cause);
+        frt_eval_json_text(w, "file", r->failures[i].file);
+        frt_eval_json_text(w, "cause", r->failures[i].cause);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -127,15 +96,15 @@ void frt_eval_detect_report_json(const struct frt_eval_detect_report *report, st
     frt_json_object(&w);
     frt_json_key(&w, "pack");
     frt_json_object(&w);
-    text(&w, "name", r->pack);
-    text(&w, "id", r->pack_id);
-    text(&w, "detector", r->detector);
+    frt_eval_json_text(&w, "name", r->pack);
+    frt_eval_json_text(&w, "id", r->pack_id);
+    frt_eval_json_text(&w, "detector", r->detector);
     frt_json_end(&w);
-    integer(&w, "photos", r->labels.n_photos);
-    integer(&w, "faces", r->n_faces);
-    integer(&w, "ignored_faces", r->n_ignored);
-    integer(&w, "detections", r->n_detections);
-    number(&w, "lowest_confidence", (double)r->floor_confidence, 6);
+    frt_eval_json_integer(&w, "photos", r->labels.n_photos);
+    frt_eval_json_integer(&w, "faces", r->n_faces);
+    frt_eval_json_integer(&w, "ignored_faces", r->n_ignored);
+    frt_eval_json_integer(&w, "detections", r->n_detections);
+    frt_eval_json_number(&w, "lowest_confidence", (double)r->floor_confidence, 6);
     write_ap(&w, r);
     write_at_confidence(&w, r);
     frt_json_key(&w, "curve"); /* [confidence, recall, precision] */
@@ -151,13 +120,13 @@ void frt_eval_detect_report_json(const struct frt_eval_detect_report *report, st
     write_failures(&w, r);
     frt_json_key(&w, "timing_ms");
     frt_json_object(&w);
-    number(&w, "decode", r->mean.decode_ms, 3);
-    number(&w, "detect", r->mean.detect_ms, 3);
-    number(&w, "inference", r->mean.inference_ms, 3);
-    number(&w, "total", r->mean.total_ms, 3);
+    frt_eval_json_number(&w, "decode", r->mean.decode_ms, 3);
+    frt_eval_json_number(&w, "detect", r->mean.detect_ms, 3);
+    frt_eval_json_number(&w, "inference", r->mean.inference_ms, 3);
+    frt_eval_json_number(&w, "total", r->mean.total_ms, 3);
     frt_json_end(&w);
-    integer(&w, "threads", r->threads);
-    number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
+    frt_eval_json_integer(&w, "threads", r->threads);
+    frt_eval_json_number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
     frt_json_end(&w);
     frt_buf_append_char(out, '\n');
 }

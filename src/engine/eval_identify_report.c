@@ -3,29 +3,9 @@
 
 #include "core/json_write.h"
 #include "engine/eval_identify.h"
+#include "engine/eval_json.h"
 
 /* ------------------------------------------------------------------ JSON */
-
-static void number(struct frt_json_writer *w, const char *key, double value, int decimals)
-{
-    frt_json_key(w, key);
-    if (isfinite(value))
-        frt_json_fixed(w, value, decimals);
-    else
-        frt_json_null(w);
-}
-
-static void integer(struct frt_json_writer *w, const char *key, uint64_t value)
-{
-    frt_json_key(w, key);
-    frt_json_int(w, (int64_t)value);
-}
-
-static void text(struct frt_json_writer *w, const char *key, const char *value)
-{
-    frt_json_key(w, key);
-    frt_json_string(w, value);
-}
 
 static void write_points(struct frt_json_writer *w, const struct frt_eval_identify_result *r)
 {
@@ -33,11 +13,11 @@ static void write_points(struct frt_json_writer *w, const struct frt_eval_identi
     frt_json_array(w);
     for (size_t i = 0; i < FRT_EVAL_IDENTIFY_POINTS; i++) {
         frt_json_object(w);
-        number(w, "fpir", r->points[i].fpir, 6);
-        number(w, "fpir_found", r->points[i].fpir_found, 8);
-        number(w, "fnir", r->points[i].fnir, 6);
-        number(w, "fnir_spread", r->points[i].fnir_spread, 6);
-        number(w, "threshold", (double)r->points[i].threshold, 6);
+        frt_eval_json_number(w, "fpir", r->points[i].fpir, 6);
+        frt_eval_json_number(w, "fpir_found", r->points[i].fpir_found, 8);
+        frt_eval_json_number(w, "fnir", r->points[i].fnir, 6);
+        frt_eval_json_number(w, "fnir_spread", r->points[i].fnir_spread, 6);
+        frt_eval_json_number(w, "threshold", (double)r->points[i].threshold, 6);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -47,23 +27,23 @@ static void write_result(struct frt_json_writer *w, const struct frt_eval_identi
                          const struct frt_eval_identify_result *r)
 {
     frt_json_object(w);
-    integer(w, "enrolled", r->enrolled);
-    text(w, "score", r->fused ? "fused" : "best");
+    frt_eval_json_integer(w, "enrolled", r->enrolled);
+    frt_eval_json_text(w, "score", r->fused ? "fused" : "best");
     frt_json_key(w, "gallery");
     frt_json_object(w);
-    number(w, "people", r->mean_gallery_people, 1);
-    number(w, "faces", r->mean_gallery_faces, 1);
+    frt_eval_json_number(w, "people", r->mean_gallery_people, 1);
+    frt_eval_json_number(w, "faces", r->mean_gallery_faces, 1);
     frt_json_end(w);
-    integer(w, "mated_people", r->mated_people);
-    integer(w, "mated_searches", r->n_mated);
-    integer(w, "non_mated_searches", r->n_non_mated);
-    number(w, "rank1", r->rank1, 6);
+    frt_eval_json_integer(w, "mated_people", r->mated_people);
+    frt_eval_json_integer(w, "mated_searches", r->n_mated);
+    frt_eval_json_integer(w, "non_mated_searches", r->n_non_mated);
+    frt_eval_json_number(w, "rank1", r->rank1, 6);
     write_points(w, r);
     frt_json_key(w, "at_default_threshold");
     frt_json_object(w);
-    number(w, "threshold", (double)report->default_threshold, 6);
-    number(w, "fpir", r->fpir_at_default, 6);
-    number(w, "fnir", r->fnir_at_default, 6);
+    frt_eval_json_number(w, "threshold", (double)report->default_threshold, 6);
+    frt_eval_json_number(w, "fpir", r->fpir_at_default, 6);
+    frt_eval_json_number(w, "fnir", r->fnir_at_default, 6);
     frt_json_end(w);
     frt_json_key(w, "curve"); /* [threshold, fpir, fnir] */
     frt_json_array(w);
@@ -82,14 +62,14 @@ static void write_detection(struct frt_json_writer *w, const struct frt_eval_ide
 {
     frt_json_key(w, "detection");
     frt_json_object(w);
-    integer(w, "failed_photos", r->n_failures);
-    integer(w, "photos_with_several_faces", r->n_several_faces);
+    frt_eval_json_integer(w, "failed_photos", r->n_failures);
+    frt_eval_json_integer(w, "photos_with_several_faces", r->n_several_faces);
     frt_json_key(w, "failures");
     frt_json_array(w);
     for (size_t i = 0; i < r->n_failures; i++) {
         frt_json_object(w);
-        text(w, "file", r->failures[i].file);
-        text(w, "cause", r->failures[i].cause);
+        frt_eval_json_text(w, "file", r->failures[i].file);
+        frt_eval_json_text(w, "cause", r->failures[i].cause);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -104,25 +84,25 @@ void frt_eval_identify_report_json(const struct frt_eval_identify_report *report
     frt_json_object(&w);
     frt_json_key(&w, "pack");
     frt_json_object(&w);
-    text(&w, "name", r->pack);
-    text(&w, "id", r->pack_id);
-    text(&w, "embedder", r->embedder);
-    integer(&w, "dim", r->dim);
+    frt_eval_json_text(&w, "name", r->pack);
+    frt_eval_json_text(&w, "id", r->pack_id);
+    frt_eval_json_text(&w, "embedder", r->embedder);
+    frt_eval_json_integer(&w, "dim", r->dim);
     frt_json_end(&w);
-    integer(&w, "photos", r->n_photos);
-    integer(&w, "people", r->n_people);
-    integer(&w, "people_with_several_photos", r->n_several_people);
-    integer(&w, "splits", r->splits);
-    integer(&w, "seed", r->seed);
+    frt_eval_json_integer(&w, "photos", r->n_photos);
+    frt_eval_json_integer(&w, "people", r->n_people);
+    frt_eval_json_integer(&w, "people_with_several_photos", r->n_several_people);
+    frt_eval_json_integer(&w, "splits", r->splits);
+    frt_eval_json_integer(&w, "seed", r->seed);
     write_detection(&w, r);
     frt_json_key(&w, "results");
     frt_json_array(&w);
     for (size_t i = 0; i < r->n_results; i++)
         write_result(&w, r, &r->results[i]);
     frt_json_end(&w);
-    number(&w, "photo_ms", r->mean.total_ms, 3);
-    integer(&w, "threads", r->threads);
-    number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
+    frt_eval_json_number(&w, "photo_ms", r->mean.total_ms, 3);
+    frt_eval_json_integer(&w, "threads", r->threads);
+    frt_eval_json_number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
     frt_json_end(&w);
     frt_buf_append_char(out, '\n');
 }

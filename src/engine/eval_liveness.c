@@ -10,6 +10,7 @@
 #include "core/json_write.h"
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "engine/eval_json.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
 #include "engine/plot.h"
@@ -214,33 +215,12 @@ void frt_eval_liveness_report_deinit(struct frt_eval_liveness_report *report)
 
 /* ---------------------------------------------------------------- reports */
 
-static void number(struct frt_json_writer *w, const char *key, double value, int decimals)
-{
-    frt_json_key(w, key);
-    if (isfinite(value))
-        frt_json_fixed(w, value, decimals);
-    else
-        frt_json_null(w);
-}
-
-static void integer(struct frt_json_writer *w, const char *key, uint64_t value)
-{
-    frt_json_key(w, key);
-    frt_json_int(w, (int64_t)value);
-}
-
-static void text(struct frt_json_writer *w, const char *key, const char *value)
-{
-    frt_json_key(w, key);
-    frt_json_string(w, value);
-}
-
 static void write_rate(struct frt_json_writer *w, const struct frt_eval_liveness_rate *rate, const char *name)
 {
-    integer(w, "photos", rate->n);
-    integer(w, "wrong", rate->wrong);
-    integer(w, "no_answer", rate->silent);
-    number(w, name, rate->rate, 6);
+    frt_eval_json_integer(w, "photos", rate->n);
+    frt_eval_json_integer(w, "wrong", rate->wrong);
+    frt_eval_json_integer(w, "no_answer", rate->silent);
+    frt_eval_json_number(w, name, rate->rate, 6);
     frt_json_key(w, "interval");
     frt_json_array(w);
     frt_json_fixed(w, rate->interval.low, 6);
@@ -255,11 +235,11 @@ static void write_photos(struct frt_json_writer *w, const struct frt_eval_livene
     for (size_t i = 0; i < r->n_photos; i++) {
         const struct frt_eval_liveness_photo *photo = &r->photos[i];
         frt_json_object(w);
-        text(w, "file", photo->file);
-        text(w, "attack", photo->attack == 0 ? NULL : r->rates[photo->attack].attack);
-        number(w, "spoof_confidence", (double)photo->spoof, 4);
+        frt_eval_json_text(w, "file", photo->file);
+        frt_eval_json_text(w, "attack", photo->attack == 0 ? NULL : r->rates[photo->attack].attack);
+        frt_eval_json_number(w, "spoof_confidence", (double)photo->spoof, 4);
         if (photo->cause != NULL)
-            text(w, "cause", photo->cause);
+            frt_eval_json_text(w, "cause", photo->cause);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -273,15 +253,15 @@ void frt_eval_liveness_report_json(const struct frt_eval_liveness_report *report
     frt_json_object(&w);
     frt_json_key(&w, "pack");
     frt_json_object(&w);
-    text(&w, "name", r->pack);
-    text(&w, "id", r->pack_id);
-    text(&w, "liveness", r->nets);
+    frt_eval_json_text(&w, "name", r->pack);
+    frt_eval_json_text(&w, "id", r->pack_id);
+    frt_eval_json_text(&w, "liveness", r->nets);
     frt_json_end(&w);
-    number(&w, "threshold", (double)r->threshold, 6);
-    number(&w, "pack_threshold", (double)r->pack_threshold, 6);
-    number(&w, "apcer", r->apcer, 6);
-    number(&w, "bpcer", r->bpcer, 6);
-    number(&w, "acer", r->acer, 6);
+    frt_eval_json_number(&w, "threshold", (double)r->threshold, 6);
+    frt_eval_json_number(&w, "pack_threshold", (double)r->pack_threshold, 6);
+    frt_eval_json_number(&w, "apcer", r->apcer, 6);
+    frt_eval_json_number(&w, "bpcer", r->bpcer, 6);
+    frt_eval_json_number(&w, "acer", r->acer, 6);
     frt_json_key(&w, "live");
     frt_json_object(&w);
     write_rate(&w, &r->rates[0], "bpcer");
@@ -290,16 +270,16 @@ void frt_eval_liveness_report_json(const struct frt_eval_liveness_report *report
     frt_json_array(&w);
     for (size_t k = 1; k < r->n_rates; k++) {
         frt_json_object(&w);
-        text(&w, "attack", r->rates[k].attack);
+        frt_eval_json_text(&w, "attack", r->rates[k].attack);
         write_rate(&w, &r->rates[k], "apcer");
         frt_json_end(&w);
     }
     frt_json_end(&w);
     write_photos(&w, r);
-    number(&w, "photo_ms", r->mean.total_ms, 3);
-    number(&w, "liveness_ms", r->mean.attribute_ms, 3);
-    integer(&w, "threads", r->threads);
-    number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
+    frt_eval_json_number(&w, "photo_ms", r->mean.total_ms, 3);
+    frt_eval_json_number(&w, "liveness_ms", r->mean.attribute_ms, 3);
+    frt_eval_json_integer(&w, "threads", r->threads);
+    frt_eval_json_number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
     frt_json_end(&w);
     frt_buf_append_char(out, '\n');
 }

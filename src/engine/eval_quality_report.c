@@ -3,61 +3,30 @@
 #include <stdio.h>
 
 #include "core/json_write.h"
+#include "engine/eval_json.h"
 #include "engine/eval_quality.h"
 #include "engine/plot.h"
 
 enum { PLOT_COLUMNS = 64, PLOT_ROWS = 16 };
 
-static void number(struct frt_json_writer *w, const char *key, double value, int decimals)
-{
-    frt_json_key(w, key);
-    if (isfinite(value))
-        frt_json_fixed(w, value, decimals);
-    else
-        frt_json_null(w);
-}
-
-static void integer(struct frt_json_writer *w, const char *key, uint64_t value)
-{
-    frt_json_key(w, key);
-    frt_json_int(w, (int64_t)value);
-}
-
-static void text(struct frt_json_writer *w, const char *key, const char *value)
-{
-    frt_json_key(w, key);
-    frt_json_string(w, value);
-}
-
-static void interval(struct frt_json_writer *w, const char *key, struct frt_interval value)
-{
-    frt_json_key(w, key);
-    frt_json_array(w);
-    if (isfinite(value.low) && isfinite(value.high)) {
-        frt_json_fixed(w, value.low, 6);
-        frt_json_fixed(w, value.high, 6);
-    }
-    frt_json_end(w);
-}
-
 static void write_measure(struct frt_json_writer *w, const struct frt_eval_quality_measure *m)
 {
     frt_json_object(w);
-    text(w, "by", m->name);
+    frt_eval_json_text(w, "by", m->name);
     frt_json_key(w, "discarded");
     frt_json_array(w);
     for (size_t p = 0; p < FRT_EVAL_QUALITY_POINTS; p++) {
         const struct frt_eval_quality_point *point = &m->points[p];
         frt_json_object(w);
-        number(w, "share", point->discarded, 2);
-        integer(w, "photos_left", point->photos);
-        integer(w, "same_pairs", point->pairs);
-        integer(w, "missed", point->misses);
-        number(w, "fnmr", point->fnmr, 6);
-        interval(w, "fnmr_interval", point->interval);
-        number(w, "change", point->change, 6);
-        interval(w, "change_interval", point->change_interval);
-        number(w, "fnmr_at_same_fmr", point->fnmr_same_fmr, 6);
+        frt_eval_json_number(w, "share", point->discarded, 2);
+        frt_eval_json_integer(w, "photos_left", point->photos);
+        frt_eval_json_integer(w, "same_pairs", point->pairs);
+        frt_eval_json_integer(w, "missed", point->misses);
+        frt_eval_json_number(w, "fnmr", point->fnmr, 6);
+        frt_eval_json_interval(w, "fnmr_interval", point->interval);
+        frt_eval_json_number(w, "change", point->change, 6);
+        frt_eval_json_interval(w, "change_interval", point->change_interval);
+        frt_eval_json_number(w, "fnmr_at_same_fmr", point->fnmr_same_fmr, 6);
         frt_json_end(w);
     }
     frt_json_end(w);
@@ -81,19 +50,19 @@ void frt_eval_quality_report_json(const struct frt_eval_quality_report *report, 
     frt_json_object(&w);
     frt_json_key(&w, "pack");
     frt_json_object(&w);
-    text(&w, "name", r->pack);
-    text(&w, "id", r->pack_id);
-    text(&w, "embedder", r->embedder);
+    frt_eval_json_text(&w, "name", r->pack);
+    frt_eval_json_text(&w, "id", r->pack_id);
+    frt_eval_json_text(&w, "embedder", r->embedder);
     frt_json_end(&w);
-    integer(&w, "photos", r->n_photos);
-    integer(&w, "people", r->n_people);
-    integer(&w, "people_with_several_photos", r->n_several_people);
-    integer(&w, "half", r->half);
-    integer(&w, "same", r->n_same);
-    integer(&w, "different", r->n_different);
-    number(&w, "fmr", r->fmr, 8);
-    number(&w, "fmr_found", r->fmr_found, 8);
-    number(&w, "threshold", (double)r->threshold, 6);
+    frt_eval_json_integer(&w, "photos", r->n_photos);
+    frt_eval_json_integer(&w, "people", r->n_people);
+    frt_eval_json_integer(&w, "people_with_several_photos", r->n_several_people);
+    frt_eval_json_integer(&w, "half", r->half);
+    frt_eval_json_integer(&w, "same", r->n_same);
+    frt_eval_json_integer(&w, "different", r->n_different);
+    frt_eval_json_number(&w, "fmr", r->fmr, 8);
+    frt_eval_json_number(&w, "fmr_found", r->fmr_found, 8);
+    frt_eval_json_number(&w, "threshold", (double)r->threshold, 6);
     frt_json_key(&w, "score_quantiles"); /* 1, 5, 25, 50, 95 % */
     frt_json_array(&w);
     for (size_t i = 0; i < 5; i++)
@@ -108,14 +77,14 @@ void frt_eval_quality_report_json(const struct frt_eval_quality_report *report, 
     frt_json_array(&w);
     for (size_t i = 0; i < r->n_failures; i++) {
         frt_json_object(&w);
-        text(&w, "file", r->failures[i].file);
-        text(&w, "cause", r->failures[i].cause);
+        frt_eval_json_text(&w, "file", r->failures[i].file);
+        frt_eval_json_text(&w, "cause", r->failures[i].cause);
         frt_json_end(&w);
     }
     frt_json_end(&w);
-    number(&w, "photo_ms", r->mean.total_ms, 3);
-    integer(&w, "threads", r->threads);
-    number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
+    frt_eval_json_number(&w, "photo_ms", r->mean.total_ms, 3);
+    frt_eval_json_integer(&w, "threads", r->threads);
+    frt_eval_json_number(&w, "wall_seconds", r->wall_ms / 1e3, 3);
     frt_json_end(&w);
     frt_buf_append_char(out, '\n');
 }
