@@ -30,8 +30,12 @@ enum frt_status frt_pack_file_open(const struct frt_context *context, const stru
     frt_model_file_unmap(bytes, size);
     if (status == FRT_ENOMEM)
         return status;
-    status = rewritten != NULL ? frt_session_open_bytes(backend, rewritten, rewritten_size, out, err)
-                               : frt_session_open(backend, path, out, err);
+    const struct frt_model_source source = {.path = rewritten != NULL ? NULL : path,
+                                            .bytes = rewritten,
+                                            .size = rewritten_size,
+                                            .name = spec->name,
+                                            .version = spec->version};
+    status = frt_session_open_source(backend, &source, out, err);
     frt_free(rewritten);
     return status;
 }

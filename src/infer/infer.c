@@ -22,6 +22,18 @@ enum frt_status frt_session_open_bytes(struct frt_backend *backend, const void *
     return backend->ops->open_bytes(backend, bytes, size, out, err);
 }
 
+enum frt_status frt_session_open_source(struct frt_backend *backend, const struct frt_model_source *source,
+                                        struct frt_session **out, struct frt_error *err)
+{
+    if (backend == NULL || source == NULL || out == NULL)
+        return frt_fail(err, FRT_EINVAL,
+                        "opening a model takes a backend, a source and a place for the session");
+    if (backend->ops->open_source != NULL)
+        return backend->ops->open_source(backend, source, out, err);
+    return source->path != NULL ? frt_session_open(backend, source->path, out, err)
+                                : frt_session_open_bytes(backend, source->bytes, source->size, out, err);
+}
+
 size_t frt_tensor_size(const struct frt_tensor *tensor)
 {
     size_t size = 1;

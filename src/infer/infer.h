@@ -65,6 +65,17 @@ struct frt_backend {
     const struct frt_backend_ops *ops;
 };
 
+/** Which model is opened, and where its graph is. */
+struct frt_model_source {
+    const char *path;  /* of a file; NULL: bytes */
+    const void *bytes; /* of a model file; need not outlive the call */
+    size_t size;
+    const char *name, *version; /* the manifest's; NULL = not known */
+    /* The same model on a backend that is trusted: what a backend on another device or machine compares itself
+     * with. Borrowed until the session that is opened is freed; NULL = none. */
+    const struct frt_session *reference;
+};
+
 struct frt_backend_ops {
     const char *name;   /* "onnxruntime", "fake" */
     const char *device; /* where it computes: "cpu" */
@@ -74,6 +85,9 @@ struct frt_backend_ops {
     /* as open, from the bytes of a model file, which need not outlive the call; NULL: only files */
     enum frt_status (*open_bytes)(struct frt_backend *backend, const void *bytes, size_t size,
                                   struct frt_session **out, struct frt_error *err);
+    /* as both, for a backend that wants to know more of the model; NULL: it does not */
+    enum frt_status (*open_source)(struct frt_backend *backend, const struct frt_model_source *source,
+                                   struct frt_session **out, struct frt_error *err);
     void (*free)(struct frt_backend *backend);
 };
 
@@ -85,6 +99,10 @@ FRT_NODISCARD enum frt_status frt_session_open(struct frt_backend *backend, cons
 FRT_NODISCARD enum frt_status frt_session_open_bytes(struct frt_backend *backend, const void *bytes,
                                                      size_t size, struct frt_session **out,
                                                      struct frt_error *err);
+/** As both, and tells the backend what else is known of the model. Errors: as theirs. `out` is owned. */
+FRT_NODISCARD enum frt_status frt_session_open_source(struct frt_backend *backend,
+                                                      const struct frt_model_source *source,
+                                                      struct frt_session **out, struct frt_error *err);
 /**
  * Run a model. Inputs in the order of info.inputs; shapes are checked against the graph's.
  * `out` is filled on success only; release it. Errors: FRT_EINVAL (shapes), FRT_ERUNTIME.

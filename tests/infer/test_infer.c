@@ -127,6 +127,21 @@ static void an_unknown_model_is_not_found(void **state)
     frt_backend_free(NULL);
 }
 
+static void a_source_is_a_path_or_bytes(void **state)
+{
+    (void)state;
+    struct frt_session *session = NULL;
+    struct frt_model_source source = {.path = "twice.onnx", .name = "twice", .version = "1"};
+    assert_int_equal(frt_session_open_source(backend, &source, &session, NULL), FRT_OK);
+    assert_non_null(session);
+    frt_session_free(session);
+    session = NULL;
+    source = (struct frt_model_source){.bytes = "x", .size = 1};
+    assert_int_equal(frt_session_open_source(backend, &source, &session, NULL), FRT_EINVAL); /* files only */
+    assert_int_equal(frt_session_open_source(backend, NULL, &session, NULL), FRT_EINVAL);
+    assert_null(session);
+}
+
 static void sizes_do_not_overflow(void **state)
 {
     (void)state;
@@ -186,8 +201,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_goes_through),           cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(a_failing_run_leaves_nothing), cmocka_unit_test(an_unknown_model_is_not_found),
-        cmocka_unit_test(sizes_do_not_overflow),        cmocka_unit_test(shape_texts_are_cut_to_fit),
-        cmocka_unit_test(threads_share_a_session),
+        cmocka_unit_test(a_source_is_a_path_or_bytes),  cmocka_unit_test(sizes_do_not_overflow),
+        cmocka_unit_test(shape_texts_are_cut_to_fit),   cmocka_unit_test(threads_share_a_session),
     };
     if (frt_backend_fake_new(models, sizeof models / sizeof models[0], &backend, NULL) != FRT_OK)
         return 1;
