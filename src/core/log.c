@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/json_write.h"
+#include "core/trace_context.h"
 
 /* One line is one write(2); up to PIPE_BUF (4,096) the kernel does not mix it with another process's.
  * TAIL_BYTES: kept free for the mark of a cut line and its end. */
@@ -139,6 +140,12 @@ void frt_log_fields(enum frt_log_level level, const char *event, const struct fr
     if (as_json)
         frt_json_object(&w);
     fields_that_fit(&w, &line, head);
+    const struct frt_trace_context *context = frt_trace_context_attached();
+    if (context != NULL) {
+        const struct frt_log_field trace[] = {FRT_LOG_STR("trace_id", context->trace_id),
+                                              FRT_LOG_STR("span_id", context->span_id), FRT_LOG_END};
+        fields_that_fit(&w, &line, trace);
+    }
     fields_that_fit(&w, &line, fields);
     if (as_json)
         frt_json_end(&w);

@@ -4,7 +4,8 @@
  *     frt_log(FRT_LOG_INFO, "request", FRT_LOG_STR("route", r), FRT_LOG_INT("status", 200), FRT_LOG_END);
  *
  * A text is cut to 2,048 bytes and a line to 8,192: fields that do not fit are left out and cut=1 says so.
- * A line stays valid whatever the values hold.
+ * A line stays valid whatever the values hold. On a thread that works in a trace (trace_context.h) a line has
+ * trace_id and span_id. Events and fields are a format: docs/formats/log-v1.md lists them all.
  *
  * No embedding, image byte, password or token is ever passed in; URLs go without their query.
  *

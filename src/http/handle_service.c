@@ -41,22 +41,29 @@ void http_handle_healthz(struct http_service *service, struct http_request *requ
     one_word(response, "status", "ok");
 }
 
+/* NULL: ready; else the code of what is in the way, and err->text. */
+static const char *not_ready(struct http_service *service, struct frt_error *err)
+{
+    switch ((enum http_state)atomic_load(&service->state)) {
+    case HTTP_STARTING:
+        (void)snprintf(err->text, sizeof err->text, "the models are being loaded");
+        return "starting";
+    case HTTP_DRAINING:
+        (void)snprintf(err->text, sizeof err->text, "the service is stopping");
+        return "stopping";
+    case HTTP_READY:
+        break;
+    }
+    return frt_gallery_check(service->gallery, err) == FRT_OK ? NULL : frt_status_code(err->status);
+}
+
 void http_handle_readyz(struct http_service *service, struct http_request *request,
                         struct http_response *response)
 {
     struct frt_error err = {0};
-    switch ((enum http_state)atomic_load(&service->state)) {
-    case HTTP_STARTING:
-        http_problem_as(response, request, 503, "starting", "Not ready", "the models are being loaded");
-        return;
-    case HTTP_DRAINING:
-        http_problem_as(response, request, 503, "stopping", "Not ready", "the service is stopping");
-        return;
-    case HTTP_READY:
-        break;
-    }
-    if (frt_gallery_check(service->gallery, &err) != FRT_OK)
-        http_problem_as(response, request, 503, frt_status_code(err.status), "Not ready", err.text);
+    const char *code = not_ready(service, &err);
+    if (code != NULL)
+        http_problem_as(response, request, 503, code, "Not ready", err.text);
     else
         one_word(response, "status", "ready");
 }
@@ -100,6 +107,7 @@ void http_handle_version(struct http_service *service, struct http_request *requ
 
 /* What /metrics says of collections. */
 struct gallery_metrics {
+    bool there; /* the store could be read */
     uint64_t count, faces;
     struct frt_gallery_figures figures;
     struct frt_buf index;               /* JSON object: figures of indexes by name */
@@ -176,6 +184,28 @@ static void gallery_members(struct frt_json_writer *w, void *arg)
     frt_json_end(w);
 }
 
+static void gauge(struct frt_buf *out, const char *name, const char *help, uint64_t value)
+{
+    frt_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", name, help, name, name,
+                   (unsigned long long)value);
+}
+
+/* What Prometheus is told beside src/metrics: is it ready, as /readyz says, and the collections. */
+static void gallery_series(struct http_service *service, const struct gallery_metrics *gallery,
+                           struct frt_buf *out)
+{
+    struct frt_error err = {0};
+    gauge(out, "frt_ready", "1 when /readyz says 200.", gallery->there && not_ready(service, &err) == NULL);
+    gauge(out, "frt_store_up", "1 when the store answered this scrape.", gallery->there);
+    if (!gallery->there)
+        return;
+    gauge(out, "frt_collections", "Collections.", gallery->count);
+    for (int i = 0; i < GAUGE_COUNT; i++) {
+        frt_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", gauges[i].name, gauges[i].help, gauges[i].name);
+        frt_buf_append(out, gallery->series[i].data, gallery->series[i].size);
+    }
+}
+
 enum format { FORMAT_JSON = 0, FORMAT_PROMETHEUS, FORMAT_OPENMETRICS };
 
 /* JSON unless another is asked for: by the query, else by Accept. */
@@ -209,10 +239,14 @@ void http_handle_metrics(struct http_service *service, struct http_request *requ
     for (int i = 0; i < GAUGE_COUNT; i++)
         frt_buf_init(&gallery.series[i], response->body.max);
     enum frt_status status = wanted_format(request, &format, &err);
-    if (status == FRT_OK)
+    if (status == FRT_OK) {
         status = read_gallery(service, &gallery, &err);
-    if (status == FRT_OK && frt_buf_status(&gallery.index) != FRT_OK)
-        status = frt_fail_nomem(&err, "the figures of collections");
+        if (status == FRT_OK && frt_buf_status(&gallery.index) != FRT_OK)
+            status = frt_fail_nomem(&err, "the figures of collections");
+        gallery.there = status == FRT_OK;
+        if (format != FORMAT_JSON)
+            status = FRT_OK; /* a store that is down is when the other figures are wanted most */
+    }
     if (status != FRT_OK) {
         http_problem(response, request, status, err.text);
     } else if (format != FORMAT_JSON) {
@@ -220,15 +254,7 @@ void http_handle_metrics(struct http_service *service, struct http_request *requ
                                      ? "text/plain; version=0.0.4; charset=utf-8"
                                      : "application/openmetrics-text; version=1.0.0; charset=utf-8";
         frt_metrics_prometheus(service->metrics, format == FORMAT_OPENMETRICS, &response->body);
-        frt_buf_printf(
-            &response->body,
-            "# HELP frt_collections Collections.\n# TYPE frt_collections gauge\nfrt_collections %llu\n",
-            (unsigned long long)gallery.count);
-        for (int i = 0; i < GAUGE_COUNT; i++) {
-            frt_buf_printf(&response->body, "# HELP %s %s\n# TYPE %s gauge\n", gauges[i].name, gauges[i].help,
-                           gauges[i].name);
-            frt_buf_append(&response->body, gallery.series[i].data, gallery.series[i].size);
-        }
+        gallery_series(service, &gallery, &response->body);
         if (format == FORMAT_OPENMETRICS)
             frt_buf_append_text(&response->body, "# EOF\n");
     } else {

@@ -80,6 +80,10 @@ static bool open_problem(struct http_response *response, const struct http_reque
     frt_json_string(w, code);
     frt_json_key(w, "request_id");
     frt_json_string(w, request->id);
+    if (request->trace.trace_id[0] != '\0') {
+        frt_json_key(w, "trace_id");
+        frt_json_string(w, request->trace.trace_id);
+    }
     return true;
 }
 

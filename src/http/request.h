@@ -7,6 +7,7 @@
 #define FRT_HTTP_REQUEST_H
 
 #include "core/json_write.h"
+#include "core/trace_context.h"
 #include "engine/access.h" /* enum frt_role */
 #include "http/route_path.h"
 
@@ -49,6 +50,7 @@ struct http_request {
     void *cancelled_arg;
     const struct frt_pack *pack; /* held while the handler runs, the same from its begin to its end; NULL: not
                                     loaded yet, or between two pieces or pages */
+    struct frt_trace_context trace; /* the caller's, from traceparent */
     struct http_timeline *timeline; /* answer_timeline.h; NULL = not asked for */
 };
 

@@ -21,7 +21,6 @@
 #include <microhttpd.h>
 
 #include "core/clock.h"
-#include "core/crypto.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
@@ -31,17 +30,17 @@
 #include "http/client_list.h"
 #include "http/listen_address.h"
 #include "http/log_limit.h"
+#include "http/request_id.h"
 #include "http/request_log.h"
 #include "http/server.h"
 
 enum {
     HEADER_BYTES =
         8 * 1024, /* libmicrohttpd's memory for one connection: head and read buffer; idle ones keep it */
-    DRAIN_BYTES = 256 * 1024,   /* of a refused body that is read and thrown away, so that the answer arrives */
-    PIECE_BYTES = 1024 * 1024,  /* of a streamed body that go to a worker at once */
-    BLOCK_BYTES = 64 * 1024,    /* of a streamed answer that go to the socket at once */
-    PROGRESS_BYTES = 64 * 1024, /* a stream that moves less within the request timeout is cut off */
-    ID_DIGITS = 24
+    DRAIN_BYTES = 256 * 1024,  /* of a refused body that is read and thrown away, so that the answer arrives */
+    PIECE_BYTES = 1024 * 1024, /* of a streamed body that go to a worker at once */
+    BLOCK_BYTES = 64 * 1024,   /* of a streamed answer that go to the socket at once */
+    PROGRESS_BYTES = 64 * 1024 /* a stream that moves less within the request timeout is cut off */
 };
 
 /* Bodies of all requests together: what 25 of the largest allowed ones take. */
@@ -114,44 +113,6 @@ void http_server_reap(struct http_server *server)
 
 /* ------------------------------------------------------------ exchanges */
 
-static bool safe_id(const char *id)
-{
-    size_t n = strlen(id);
-    return n >= 1 && n <= HTTP_REQUEST_ID_MAX &&
-           strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
-}
-
-/* An id nobody else has, without asking the kernel each time: a start of 128 random bits for each thread, and
- * from there on a generator. It is no secret: it stands in answers and in the log. Source: Steele, Lea, Flood,
- * Fast splittable pseudorandom number generators, 2014. */
-static uint64_t next_random(void)
-{
-    static _Thread_local uint64_t state[2];
-    if (state[1] == 0) {
-        frt_random_bytes(state, sizeof state);
-        state[1] |= 1;
-    }
-    uint64_t z = state[0] += state[1]; /* any odd step goes through all states */
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
-static void make_id(const char *given, char out[HTTP_REQUEST_ID_MAX + 1])
-{
-    static const char digits[] = "0123456789abcdef";
-    if (given != NULL && safe_id(given)) {
-        memcpy(out, given, strlen(given) + 1);
-        return;
-    }
-    uint64_t bits[2] = {next_random(), next_random()};
-    for (size_t i = 0; i < ID_DIGITS; i++) {
-        out[i] = digits[bits[i / 16] & 15];
-        bits[i / 16] >>= 4;
-    }
-    out[ID_DIGITS] = '\0';
-}
-
 static enum http_method method_of(const char *method)
 {
     static const struct {
@@ -190,6 +151,38 @@ static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+struct trace_headers {
+    uint32_t parents;
+    const char *parent;
+    size_t used;
+    char state[HEADER_BYTES];
+};
+
+static enum MHD_Result on_trace_header(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct trace_headers *h = arg;
+    (void)kind;
+    if (value != NULL && strcasecmp(key, "traceparent") == 0) {
+        h->parents++;
+        h->parent = value;
+    } else if (value != NULL && strcasecmp(key, "tracestate") == 0) {
+        int n = snprintf(h->state + h->used, sizeof h->state - h->used, "%s%s", h->used > 0 ? "," : "", value);
+        h->used += n > 0 && (size_t)n < sizeof h->state - h->used ? (size_t)n : 0;
+    }
+    return MHD_YES;
+}
+
+/* Of two traceparents neither is believed; of several tracestates all are, in their order. */
+static void read_trace(struct exchange *x)
+{
+    struct trace_headers h = {.parents = 0};
+    if (header(x->connection, "traceparent") == NULL)
+        return;
+    (void)MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_trace_header, &h);
+    if (h.parents == 1 && frt_trace_context_parse(h.parent, &x->request.trace))
+        frt_trace_context_take_state(&x->request.trace, h.state);
 }
 
 /* The client's address as 16 bytes, a /64 of IPv6: what one host can easily choose from counts as one. */
@@ -248,7 +241,8 @@ static void begin(struct exchange *x, const char *method, const char *version)
     x->request.client = http_client_number(server->service, x->request.peer, sizeof x->request.peer);
     const char *priority = header(connection, "X-FRT-Priority");
     x->request.bulk = priority != NULL && strcasecmp(priority, "bulk") == 0; /* other words: as without */
-    make_id(header(connection, "X-Request-Id"), x->request.id);
+    http_request_id(header(connection, "X-Request-Id"), x->request.id);
+    read_trace(x);
     http_timeline_begin(&x->request, header(connection, "X-FRT-Trace"), x->start_ns);
     (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query, &x->request);
     x->request.deadline_ms = x->start_ns / 1000000 + server->service->config->request_timeout_ms;
@@ -291,7 +285,9 @@ static void log_exchange(const struct exchange *x, bool written)
                                              .ms = x->ms,
                                              .written = written,
                                              .not_logged = missed};
+    frt_trace_context_attach(&x->request.trace);
     http_log_request(&x->request, &x->response, &facts);
+    frt_trace_context_attach(NULL);
 }
 
 static uint32_t route_number(const struct exchange *x)
@@ -382,7 +378,7 @@ static struct MHD_Response *make_response(struct exchange *x)
 
 static enum MHD_Result send_answer(struct exchange *x)
 {
-    char seconds[32], steps[HTTP_SERVER_TIMING_SIZE];
+    char seconds[32], steps[HTTP_SERVER_TIMING_SIZE], span[FRT_TRACEPARENT_SIZE];
     set_phase(x, HTTP_PHASE_WRITING);
     x->ms = frt_elapsed_ms(x->start_ns);
     struct MHD_Response *response = make_response(x);
@@ -399,6 +395,10 @@ static enum MHD_Result send_answer(struct exchange *x)
         good = MHD_add_response_header(response, "Content-Type", x->response.content_type) == MHD_YES;
     if (good && http_timeline_header(&x->request, steps))
         good = MHD_add_response_header(response, "Server-Timing", steps) == MHD_YES;
+    if (good && x->request.trace.trace_id[0] != '\0') {
+        frt_trace_context_write(&x->request.trace, span);
+        good = MHD_add_response_header(response, "traceresponse", span) == MHD_YES;
+    }
     for (size_t i = 0; good && i < x->response.n_headers; i++)
         good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) ==
                MHD_YES;
@@ -556,7 +556,9 @@ static void release_pack(struct exchange *x)
 static void handle(struct exchange *x)
 {
     x->request.pack = frt_pack_acquire(x->server->service->packs);
+    frt_trace_context_attach(&x->request.trace);
     x->route->handle(x->server->service, &x->request, &x->response);
+    frt_trace_context_attach(NULL);
     release_pack(x);
 }
 
@@ -584,6 +586,7 @@ static void run_page(void *arg, bool late)
     enum frt_status status = FRT_ECANCELLED;
     frt_buf_clear(&x->response.body);
     x->page_at = 0;
+    frt_trace_context_attach(&x->request.trace);
     if (late)
         status = frt_fail(&err, FRT_ETIMEOUT, "a page waited past its deadline");
     else if (!is_cancelled(x))
@@ -599,6 +602,7 @@ static void run_page(void *arg, bool late)
     } else if (x->response.body.size == 0) {
         x->page = PAGE_LAST;
     }
+    frt_trace_context_attach(NULL);
     hand_back(x);
 }
 
@@ -657,7 +661,9 @@ static enum MHD_Result dispatch(struct exchange *x)
     } else if (x->route->at_once != NULL) {
         http_timeline_try(&x->request);
         x->request.pack = frt_pack_acquire(x->server->service->packs);
+        frt_trace_context_attach(&x->request.trace);
         here = x->route->at_once(x->server->service, &x->request, &x->response);
+        frt_trace_context_attach(NULL);
         release_pack(x);
         if (!here)
             http_timeline_tried(&x->request);

@@ -172,8 +172,11 @@ static void wrong_keys(void **state)
         answer_free(&a);
     }
     char bearer[FRT_KEY_TEXT_SIZE + 8];
-    (void)snprintf(bearer, sizeof bearer, "Bearer %s", admin_key); /* a key is no token */
+    (void)snprintf(bearer, sizeof bearer, "Bearer %s", admin_key); /* a key may stand where scrapers put it */
+    expect_status("GET", "/metrics", "Authorization", bearer, NULL, 200);
+    (void)snprintf(bearer, sizeof bearer, "Bearer %s", changed);
     expect_status("GET", "/metrics", "Authorization", bearer, NULL, 401);
+    expect_status("GET", "/metrics", "Authorization", "Bearer frt_k_", NULL, 401);
     expect_status("GET", "/metrics", "Authorization", "Basic YWRtaW46YWRtaW4=", NULL, 401);
     /* a key that is deleted */
     struct answer a =
