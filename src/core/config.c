@@ -130,6 +130,19 @@ static const struct frt_config_key settings[] = {
      "far as "
      "the system allows.",
      FIELD(connections), 1, 100000, FRT_CONFIG_WHOLE},
+    {"trusted_proxies", "FRT_TRUSTED_PROXIES", NULL, "NETWORKS", "",
+     "Proxies and load balancers whose X-Forwarded-For names the client: addresses and networks, e.g. "
+     "10.0.0.0/8, ::1. When not set: nobody's; a client is the address that connects.",
+     FIELD(trusted_proxies), 0, 0, FRT_CONFIG_TEXT},
+    {"drain_delay", "FRT_DRAIN_DELAY", NULL, "TIME", "0",
+     "How long a service that is told to stop (SIGTERM) still serves while /readyz says 503, so that load "
+     "balancers notice before it stops listening; units ms, s, min; ms when none is given.",
+     FIELD(drain_delay_ms), 0, 600000, FRT_CONFIG_DURATION_MS},
+    {"reuse_port", "FRT_REUSE_PORT", NULL, "TRUTH", "false",
+     "Let another service listen on the same address and port (SO_REUSEPORT), so that a new one takes over "
+     "while "
+     "the old one finishes. It listens once its models are loaded.",
+     FIELD(reuse_port), 0, 0, FRT_CONFIG_TRUTH},
     {"token_lifetime", "FRT_TOKEN_LIFETIME", NULL, "TIME", "8h",
      "Time until a login's token expires; units ms, s, min, h; ms when none is given.",
      FIELD(token_lifetime_ms), 100, 2592000000, FRT_CONFIG_DURATION_MS},

@@ -28,11 +28,14 @@ struct frt_config {
     uint32_t request_timeout_ms;
     /* how much at once: 0 = the default of docs/config.md */
     uint32_t workers, detection_workers, recognition_workers, image_workers, store_workers, cores;
-    uint32_t recognition_batch; /* faces of several requests in one inference; 0 = measure */
-    uint32_t queue;             /* requests waiting at most */
-    uint32_t threads;           /* of one inference; OMP_NUM_THREADS; 0 = cores */
-    uint32_t http_threads;      /* 0 = one per core, at most 4 */
-    uint32_t connections;       /* open at most */
+    uint32_t recognition_batch;                /* faces of several requests in one inference; 0 = measure */
+    uint32_t queue;                            /* requests waiting at most */
+    uint32_t threads;                          /* of one inference; OMP_NUM_THREADS; 0 = cores */
+    uint32_t http_threads;                     /* 0 = one per core, at most 4 */
+    uint32_t connections;                      /* open at most */
+    char trusted_proxies[FRT_CONFIG_TEXT_MAX]; /* networks whose X-Forwarded-For is believed; "" = none */
+    uint32_t drain_delay_ms;                   /* not ready, but serving, before a stop */
+    bool reuse_port;                           /* another service may listen on the same address */
     uint32_t embedding_cache, image_cache, index_cache, subject_cache; /* entries; 0 = none */
     uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes, subject_cache_bytes;
     uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms, subject_cache_ttl_ms;

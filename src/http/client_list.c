@@ -78,3 +78,14 @@ void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_
     }
     (void)pthread_mutex_unlock(&list->lock);
 }
+
+bool http_client_list_busy(struct http_client_list *list, int64_t now_ns, int64_t quiet_ns)
+{
+    bool busy = false;
+    (void)pthread_mutex_lock(&list->lock);
+    for (const struct http_client *c = list->first; c != NULL && !busy; c = c->next)
+        busy = atomic_load_explicit(&c->phase, memory_order_acquire) != HTTP_PHASE_WAITING ||
+               now_ns - atomic_load_explicit(&c->since_ns, memory_order_relaxed) < quiet_ns;
+    (void)pthread_mutex_unlock(&list->lock);
+    return busy;
+}

@@ -44,5 +44,7 @@ void http_client_phase(struct http_client *client, enum http_phase phase, int64_
  * that have become so a moment ago: thousands of them cost nothing.
  */
 void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns);
+/** Is there one that is at something, or that has waited for its next request for less than `quiet_ns`? */
+bool http_client_list_busy(struct http_client_list *list, int64_t now_ns, int64_t quiet_ns);
 
 #endif

@@ -48,6 +48,7 @@ static const char *not_ready(struct http_service *service, struct frt_error *err
     case HTTP_STARTING:
         (void)snprintf(err->text, sizeof err->text, "the models are being loaded");
         return "starting";
+    case HTTP_LEAVING:
     case HTTP_DRAINING:
         (void)snprintf(err->text, sizeof err->text, "the service is stopping");
         return "stopping";

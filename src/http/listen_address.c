@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 511, HOST_MAX = 256 };
+enum { BACKLOG = 511, HOST_MAX = 256, INHERITED_FD = 3 };
 
 /* A host of n characters; an IPv6 address has brackets, which are left out, and nothing else has. */
 static bool copy_host(const char *text, size_t n, char host[HOST_MAX])
@@ -90,11 +91,77 @@ enum frt_status http_listen_is_loopback(const char *listen_text, bool *out, stru
     return status;
 }
 
-enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t url_size, struct frt_error *err)
+/* Where a socket is bound. */
+static bool bound_to(int s, union address *out)
+{
+    socklen_t size = sizeof *out;
+    memset(out, 0, sizeof *out);
+    return getsockname(s, &out->any, &size) == 0 &&
+           (out->any.sa_family == AF_INET || out->any.sa_family == AF_INET6);
+}
+
+/* host  as it was asked for; NULL = as it is bound. */
+static void write_url(const char *host, const union address *bound, char *url, size_t url_size)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    const bool v6 = bound->any.sa_family == AF_INET6;
+    if (host == NULL)
+        host = v6 ? inet_ntop(AF_INET6, &bound->v6.sin6_addr, text, sizeof text)
+                  : inet_ntop(AF_INET, &bound->v4.sin_addr, text, sizeof text);
+    if (host == NULL)
+        host = "";
+    (void)snprintf(url, url_size, v6 ? "http://[%s]:%u" : "http://%s:%u",
+                   strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+                   ntohs(v6 ? bound->v6.sin6_port : bound->v4.sin_port));
+}
+
+/* Sockets that this process was started with. */
+static long count_inherited(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    const bool ours = pid != NULL && count != NULL && strtol(pid, NULL, 10) == (long)getpid();
+    return ours ? strtol(count, NULL, 10) : 0;
+}
+
+bool http_listen_is_inherited(void)
+{
+    return count_inherited() > 0;
+}
+
+enum frt_status http_listen_inherited(int *fd, char *url, size_t url_size, bool *loopback,
+                                      struct frt_error *err)
+{
+    const long n = count_inherited();
+    union address bound;
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    *fd = -1;
+    if (n < 1)
+        return FRT_OK;
+    (void)unsetenv("LISTEN_PID"); /* it is no business of whatever this process starts */
+    (void)unsetenv("LISTEN_FDS");
+    (void)unsetenv("LISTEN_FDNAMES");
+    if (n > 1)
+        return frt_fail(err, FRT_EUNAVAILABLE, "the service was handed %ld sockets (LISTEN_FDS); one is right",
+                        n);
+    if (getsockopt(INHERITED_FD, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0 ||
+        !bound_to(INHERITED_FD, &bound))
+        return frt_fail(err, FRT_EUNAVAILABLE,
+                        "the service was handed a descriptor (LISTEN_FDS) that is no listening TCP socket");
+    (void)fcntl(INHERITED_FD, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(INHERITED_FD, F_SETFL, fcntl(INHERITED_FD, F_GETFL) | O_NONBLOCK);
+    write_url(NULL, &bound, url, url_size);
+    *loopback = is_loopback(&bound);
+    *fd = INHERITED_FD;
+    return FRT_OK;
+}
+
+enum frt_status http_listen(const char *listen_text, bool shared, int *fd, char *url, size_t url_size,
+                            struct frt_error *err)
 {
     char host[HOST_MAX];
     union address address = {0}, bound = {0};
-    socklen_t size = 0, bound_size = sizeof bound;
+    socklen_t size = 0;
     int on = 1;
 
     enum frt_status status = read_listen(listen_text, host, &address, &size, err);
@@ -104,8 +171,8 @@ enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t 
     if (s < 0)
         return frt_fail(err, FRT_EUNAVAILABLE, "socket: %s", strerror(errno));
     (void)setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(s, &address.any, size) != 0 || listen(s, BACKLOG) != 0 ||
-        getsockname(s, &bound.any, &bound_size) != 0) {
+    if ((shared && setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
+        bind(s, &address.any, size) != 0 || listen(s, BACKLOG) != 0 || !bound_to(s, &bound)) {
         int why = errno;
         (void)close(s);
         if (why == EADDRINUSE)
@@ -115,10 +182,7 @@ enum frt_status http_listen(const char *listen_text, int *fd, char *url, size_t 
                             listen_text);
         return frt_fail(err, FRT_EUNAVAILABLE, "cannot listen on %s: %s", listen_text, strerror(why));
     }
-    bool v6 = bound.any.sa_family == AF_INET6;
-    (void)snprintf(url, url_size, v6 ? "http://[%s]:%u" : "http://%s:%u",
-                   strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host,
-                   ntohs(v6 ? bound.v6.sin6_port : bound.v4.sin_port));
+    write_url(host, &bound, url, url_size);
     *fd = s;
     return FRT_OK;
 }

@@ -1,9 +1,14 @@
 /*
  * The service's life: bind, load the models, serve, drain, stop.
  *
- * Signals are blocked in every thread and waited for here: the first SIGTERM or SIGINT drains (answers
- * 503 to new requests, finishes those in flight), a second one cancels what is still running. SIGHUP loads the
- * configured pack anew.
+ * Signals are blocked in every thread and waited for here: the first SIGTERM or SIGINT ends the
+ * service, a second one ends what it waits for. SIGHUP loads the configured pack anew.
+ *
+ *     ready ─ SIGTERM ─→ leaving ─ drain_delay ─→ draining ─ nothing under way ─→ stopped
+ *
+ * leaving   /readyz says 503 and everything is served: load balancers go elsewhere.
+ * draining  nobody new is heard; requests of connections that stand are served, and each answer ends its
+ *           connection.
  */
 #include "http/serve.h"
 
@@ -18,6 +23,7 @@
 #include "core/config_older.h"
 #include "engine/pack_locate.h"
 #include "engine/sizes.h"
+#include "http/listen_address.h"
 #include "http/login_limit.h"
 #include "http/metrics_sources.h"
 #include "http/reload.h"
@@ -27,6 +33,8 @@
 enum {
     TICK_MS = 500,
     DRAIN_TICK_MS = 10,
+    QUIET_MS =
+        250, /* a connection that was used so lately may bring another request before it learns of the end */
     OTHER_DESCRIPTORS = 256,
     LOGIN_THREADS = 2, /* 64 MiB and a core each */
     LOGIN_QUEUE = 32
@@ -163,11 +171,13 @@ static void raise_descriptor_limit(const struct frt_config *config)
                 FRT_LOG_END);
 }
 
-static void run(struct http_service *service, struct http_server *server, struct http_summary *summary,
-                const sigset_t *signals)
+/* Returns the signal that ends it. */
+static int run(struct http_service *service, struct http_server *server, struct http_summary *summary,
+               const sigset_t *signals)
 {
     struct http_reloader reloader = {.service = service};
-    for (int signal = 0; signal == 0 || signal == SIGHUP;) {
+    int signal = 0;
+    while (signal == 0 || signal == SIGHUP) {
         signal = wait_signal(signals, TICK_MS);
         if (signal == SIGHUP)
             http_reloader_ask(&reloader);
@@ -178,6 +188,7 @@ static void run(struct http_service *service, struct http_server *server, struct
         http_summary_tick(summary);
     }
     http_reloader_end(&reloader);
+    return signal;
 }
 
 /* Once requests are served: a driver that sleeps takes a second to answer. */
@@ -192,19 +203,44 @@ static void look_for_gpu(struct frt_metrics *metrics)
     atomic_store(&metrics->gpu, gpu);
 }
 
-static void drain(struct http_service *service, struct http_server *server, const sigset_t *signals)
+/* Until the time is over, or a signal comes that means it. */
+static bool wait_for_stop(struct http_server *server, const sigset_t *signals, uint32_t ms,
+                          bool (*go_on)(struct http_server *server))
 {
-    int64_t start = frt_now_ns();
-    atomic_store(&service->state, HTTP_DRAINING);
-    frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
-    while (http_server_in_flight(server) > 0 &&
-           frt_elapsed_ms(start) < service->config->request_timeout_ms + 1000) {
+    const int64_t start = frt_now_ns();
+    while (frt_elapsed_ms(start) < ms && go_on(server)) {
         const int again = wait_signal(signals, DRAIN_TICK_MS);
         if (again != 0 && again != SIGHUP)
-            break;
+            return false;
         http_server_reap(server);
     }
-    if (http_server_in_flight(server) > 0)
+    return true;
+}
+
+static bool always(struct http_server *server)
+{
+    (void)server;
+    return true;
+}
+
+static bool busy(struct http_server *server)
+{
+    return http_server_busy(server, QUIET_MS);
+}
+
+/* Told to stop. A terminal's SIGINT is in a hurry: there is no load balancer behind it. */
+static void drain(struct http_service *service, struct http_server *server, const sigset_t *signals, int signal)
+{
+    const struct frt_config *config = service->config;
+    atomic_store(&service->state, HTTP_LEAVING);
+    if (signal == SIGTERM && config->drain_delay_ms > 0) {
+        frt_log(FRT_LOG_INFO, "leaving", FRT_LOG_INT("drain_delay_ms", config->drain_delay_ms), FRT_LOG_END);
+        (void)wait_for_stop(server, signals, config->drain_delay_ms, always);
+    }
+    frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
+    atomic_store(&service->state, HTTP_DRAINING);
+    http_server_quiesce(server);
+    if (!wait_for_stop(server, signals, config->request_timeout_ms + 1000, busy) || busy(server))
         http_server_cancel(server);
 }
 
@@ -230,12 +266,16 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     status = open_parts(&service, err);
     if (status == FRT_OK)
         status = http_summary_new(&service, &summary, err);
+    /* who takes over from another service listens when it can serve; else /readyz tells of the start */
+    const bool takes_over = config->reuse_port || http_listen_is_inherited();
+    if (status == FRT_OK && takes_over)
+        status = open_models(&service, err);
     if (status == FRT_OK)
         status = http_server_start(&service, &server, err);
-    if (status == FRT_OK) {
+    if (status == FRT_OK)
         frt_log(FRT_LOG_INFO, "listening", FRT_LOG_STR("url", http_server_url(server)), FRT_LOG_END);
+    if (status == FRT_OK && !takes_over)
         status = open_models(&service, err);
-    }
     if (status == FRT_OK)
         status = frt_access_configured(service.access, &credentials, err);
     if (status == FRT_OK) {
@@ -245,8 +285,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
                                                   : "open, loopback only: no credentials are configured"),
                 FRT_LOG_END);
         look_for_gpu(service.metrics);
-        run(&service, server, summary, &signals);
-        drain(&service, server, &signals);
+        drain(&service, server, &signals, run(&service, server, summary, &signals));
         http_summary_last(summary);
     }
     for (int i = 0; i < HTTP_POOLS; i++)

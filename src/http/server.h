@@ -21,8 +21,9 @@
 struct http_server;
 
 /**
- * Bind, listen, answer. `listen` is "ADDRESS:PORT"; without credentials only loopback addresses are taken;
- * port 0 picks a free one. Sets service->loopback.
+ * Listen, answer: on the socket that this process was started with (listen_address.h), else on `listen`,
+ * "ADDRESS:PORT", where port 0 picks a free one. Without credentials only loopback addresses are taken. Sets
+ * service->loopback.
  * Errors: FRT_EINVAL (address), FRT_EUNAVAILABLE (port taken, no credentials), FRT_ENOMEM.
  */
 FRT_NODISCARD enum frt_status http_server_start(struct http_service *service, struct http_server **out,
@@ -33,6 +34,12 @@ const char *http_server_url(const struct http_server *server);
 uint32_t http_server_in_flight(const struct http_server *server);
 /** Close connections that sit in one phase longer than the request timeout. Call about once a second. */
 void http_server_reap(struct http_server *server);
+/** Hear nobody new, while connections that stand are served and every answer ends its connection. What waited
+ * for this service to be accepted is accepted; on a socket that it was started with it is left to the next one.
+ */
+void http_server_quiesce(struct http_server *server);
+/** Is a request under way, or may one come on a connection that was used within the last `quiet_ms`? */
+bool http_server_busy(struct http_server *server, uint32_t quiet_ms);
 /** Make the work of all requests see a cancellation. */
 void http_server_cancel(struct http_server *server);
 /** Close everything. No worker may run any more. NULL is fine. */

@@ -1,5 +1,5 @@
 /*
- * server.h over libmicrohttpd, the only file that includes its header.
+ * server.h over libmicrohttpd; with mhd_head.c, which reads the head of a request, the only file that knows it.
  *
  * A few HTTP threads (epoll), each with connections of its own, run every callback here; workers touch an
  * exchange only while its connection is suspended. An exchange is one request and its answer; a client is one
@@ -10,15 +10,12 @@
  * same for a whole request, for a piece of a streamed body (what does not fit the piece stays in the library's
  * read buffer meanwhile) and for a page of a streamed answer.
  */
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <microhttpd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -30,7 +27,7 @@
 #include "http/client_list.h"
 #include "http/listen_address.h"
 #include "http/log_limit.h"
-#include "http/request_id.h"
+#include "http/mhd_head.h"
 #include "http/request_log.h"
 #include "http/server.h"
 
@@ -49,8 +46,11 @@ enum {
 struct http_server {
     struct http_service *service;
     struct MHD_Daemon *daemon;
+    int listener;   /* after http_server_quiesce: owned; else -1 */
+    bool inherited; /* whoever started this service has the socket, too */
     char url[300];
     struct http_client_list clients;
+    struct http_proxies proxies;
     uint32_t unknown_route; /* metrics number for what no route takes */
     atomic_uint in_flight;
     atomic_bool cancel;
@@ -113,19 +113,6 @@ void http_server_reap(struct http_server *server)
 
 /* ------------------------------------------------------------ exchanges */
 
-static enum http_method method_of(const char *method)
-{
-    static const struct {
-        const char *name;
-        enum http_method method;
-    } known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_GET},    {"POST", HTTP_POST},
-                 {"PUT", HTTP_PUT}, {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].name, method) == 0)
-            return known[i].method;
-    return HTTP_OTHER;
-}
-
 /* The client hung up, the service aborts: asked by the engine between steps. */
 static bool is_cancelled(void *arg)
 {
@@ -134,74 +121,6 @@ static bool is_cancelled(void *arg)
     if (atomic_load(&x->server->cancel))
         return true;
     return x->client->fd >= 0 && recv(x->client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
-{
-    struct http_request *request = arg;
-    (void)kind;
-    if (request->n_query < HTTP_MAX_QUERY) {
-        request->query[request->n_query].name = key;
-        request->query[request->n_query].value = value == NULL ? "" : value;
-    }
-    request->n_query++;
-    return MHD_YES;
-}
-
-static const char *header(struct MHD_Connection *connection, const char *name)
-{
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
-}
-
-struct trace_headers {
-    uint32_t parents;
-    const char *parent;
-    size_t used;
-    char state[HEADER_BYTES];
-};
-
-static enum MHD_Result on_trace_header(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
-{
-    struct trace_headers *h = arg;
-    (void)kind;
-    if (value != NULL && strcasecmp(key, "traceparent") == 0) {
-        h->parents++;
-        h->parent = value;
-    } else if (value != NULL && strcasecmp(key, "tracestate") == 0) {
-        int n = snprintf(h->state + h->used, sizeof h->state - h->used, "%s%s", h->used > 0 ? "," : "", value);
-        h->used += n > 0 && (size_t)n < sizeof h->state - h->used ? (size_t)n : 0;
-    }
-    return MHD_YES;
-}
-
-/* Of two traceparents neither is believed; of several tracestates all are, in their order. */
-static void read_trace(struct exchange *x)
-{
-    struct trace_headers h = {.parents = 0};
-    if (header(x->connection, "traceparent") == NULL)
-        return;
-    (void)MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_trace_header, &h);
-    if (h.parents == 1 && frt_trace_context_parse(h.parent, &x->request.trace))
-        frt_trace_context_take_state(&x->request.trace, h.state);
-}
-
-/* The client's address as 16 bytes, a /64 of IPv6: what one host can easily choose from counts as one. */
-static void read_peer(struct MHD_Connection *connection, uint8_t out[HTTP_PEER_BYTES])
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *any = info == NULL ? NULL : info->client_addr;
-    memset(out, 0, HTTP_PEER_BYTES);
-    if (any != NULL && any->sa_family == AF_INET6) {
-        struct sockaddr_in6 v6;
-        memcpy(&v6, any, sizeof v6);
-        memcpy(out, &v6.sin6_addr, IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? HTTP_PEER_BYTES : HTTP_PEER_BYTES / 2);
-    } else if (any != NULL && any->sa_family == AF_INET) {
-        struct sockaddr_in v4;
-        memcpy(&v4, any, sizeof v4);
-        out[10] = out[11] = 0xff;
-        memcpy(out + 12, &v4.sin_addr, 4);
-    }
 }
 
 /* The request line is there: its target as the client wrote it, before the library decodes it. */
@@ -229,22 +148,9 @@ static void begin(struct exchange *x, const char *method, const char *version)
     struct MHD_Connection *connection = x->connection;
     x->begun = true;
     x->start_ns = frt_now_ns();
-    x->request.method = method_of(method);
-    x->request.http_1_0 = strcmp(version, "HTTP/1.0") == 0;
-    x->request.content_type = header(connection, "Content-Type");
-    x->request.accept = header(connection, "Accept");
-    x->request.host = header(connection, "Host");
-    x->request.origin = header(connection, "Origin");
-    x->request.authorization = header(connection, "Authorization");
-    x->request.api_key = header(connection, "X-API-Key");
-    read_peer(connection, x->request.peer);
+    mhd_head_read(connection, method, version, &server->proxies, &x->request);
     x->request.client = http_client_number(server->service, x->request.peer, sizeof x->request.peer);
-    const char *priority = header(connection, "X-FRT-Priority");
-    x->request.bulk = priority != NULL && strcasecmp(priority, "bulk") == 0; /* other words: as without */
-    http_request_id(header(connection, "X-Request-Id"), x->request.id);
-    read_trace(x);
-    http_timeline_begin(&x->request, header(connection, "X-FRT-Trace"), x->start_ns);
-    (void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_query, &x->request);
+    http_timeline_begin(&x->request, mhd_header(connection, "X-FRT-Trace"), x->start_ns);
     x->request.deadline_ms = x->start_ns / 1000000 + server->service->config->request_timeout_ms;
     x->request.cancelled = is_cancelled;
     x->request.cancelled_arg = x;
@@ -402,7 +308,7 @@ static enum MHD_Result send_answer(struct exchange *x)
     for (size_t i = 0; good && i < x->response.n_headers; i++)
         good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) ==
                MHD_YES;
-    if (good && x->close)
+    if (good && (x->close || atomic_load(&x->server->service->state) >= HTTP_LEAVING))
         good = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
     enum MHD_Result result =
         good ? MHD_queue_response(x->connection, (unsigned)x->response.status, response) : MHD_NO;
@@ -439,15 +345,12 @@ static void check_early(struct exchange *x, const char *method)
     struct frt_error err = {0};
     struct http_service *service = x->server->service;
     const struct frt_config *config = service->config;
-    const char *length_text = header(x->connection, "Content-Length");
+    const char *length_text = mhd_header(x->connection, "Content-Length");
     unsigned long long length = length_text == NULL ? 0 : strtoull(length_text, NULL, 10);
     bool known = x->path_status == FRT_OK && http_route_methods(&x->request.path, allow, sizeof allow, &flags);
     x->request.older = (flags & HTTP_OLDER) != 0;
 
-    if (atomic_load(&service->state) == HTTP_DRAINING) {
-        refuse(x, FRT_EUNAVAILABLE, "the service is stopping");
-        x->close = true;
-    } else if (!http_auth_host(service, &x->request, &x->response)) {
+    if (!http_auth_host(service, &x->request, &x->response)) {
         x->refused = true;
     } else if (x->path_status == FRT_EBAD_REQUEST) {
         refuse(x, FRT_EBAD_REQUEST, "the path holds a '%' without two hex digits behind it, or an encoded NUL");
@@ -478,7 +381,7 @@ static void check_early(struct exchange *x, const char *method)
         (void)no_room(x);
     }
     /* answered at once; what else the client sends is not read */
-    if (x->refused && (length > DRAIN_BYTES || header(x->connection, "Expect") != NULL ||
+    if (x->refused && (length > DRAIN_BYTES || mhd_header(x->connection, "Expect") != NULL ||
                        (streams(x) && length_text == NULL)))
         x->close = true;
 }
@@ -487,7 +390,7 @@ static void check_early(struct exchange *x, const char *method)
 
 static void take_body(struct exchange *x, const char *data, size_t size)
 {
-    const char *length_text = header(x->connection, "Content-Length");
+    const char *length_text = mhd_header(x->connection, "Content-Length");
     if (x->body.size == 0 && length_text != NULL && !streams(x)) {
         uint64_t length = strtoull(length_text, NULL, 10); /* within max_body_bytes: check_early */
         if (frt_buf_reserve(&x->body, (size_t)length) != FRT_OK)
@@ -708,6 +611,38 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 /* ------------------------------------------------------------- lifecycle */
 
+/* What is wrong with letting everybody in is said before anything is opened. */
+static enum frt_status check_open_access(struct http_service *service, const char *where, struct frt_error *err)
+{
+    bool credentials = false;
+    enum frt_status status = frt_access_configured(service->access, &credentials, err);
+    if (status != FRT_OK || service->loopback || credentials)
+        return status;
+    return frt_fail(err, FRT_EUNAVAILABLE,
+                    "refusing to listen on %s: there are no credentials, and everybody who reaches that "
+                    "address could use "
+                    "the service; 'frt user add EMAIL --role admin' or 'frt key create NAME --role admin' "
+                    "makes some; without "
+                    "them listen on 127.0.0.1 or [::1]",
+                    where);
+}
+
+static enum frt_status open_listener(struct http_server *server, int *fd, struct frt_error *err)
+{
+    struct http_service *service = server->service;
+    const struct frt_config *config = service->config;
+    enum frt_status status =
+        http_listen_inherited(fd, server->url, sizeof server->url, &service->loopback, err);
+    server->inherited = status == FRT_OK && *fd >= 0;
+    if (status == FRT_OK && !server->inherited)
+        status = http_listen_is_loopback(config->listen, &service->loopback, err);
+    if (status == FRT_OK)
+        status = check_open_access(service, server->inherited ? server->url : config->listen, err);
+    if (status == FRT_OK && !server->inherited)
+        status = http_listen(config->listen, config->reuse_port, fd, server->url, sizeof server->url, err);
+    return status;
+}
+
 enum frt_status http_server_start(struct http_service *service, struct http_server **out, struct frt_error *err)
 {
     size_t n = 0;
@@ -716,31 +651,18 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     struct http_server *server = frt_alloc_zero(1, sizeof *server);
     if (server == NULL)
         return frt_fail_nomem(err, "the server");
-    enum frt_status status;
-    bool credentials = false;
     server->service = service;
+    server->listener = -1;
     server->log.per_second = service->config->log_requests;
     http_client_list_init(&server->clients);
-    status = http_listen_is_loopback(service->config->listen, &service->loopback, err);
+    enum frt_status status = http_proxies_parse(service->config->trusted_proxies, &server->proxies, err);
     if (status == FRT_OK)
-        status = frt_access_configured(service->access, &credentials, err);
-    if (status == FRT_OK && !service->loopback && !credentials)
-        status =
-            frt_fail(err, FRT_EUNAVAILABLE,
-                     "refusing to listen on %s: there are no credentials, and everybody who reaches that "
-                     "address could use "
-                     "the service; 'frt user add EMAIL --role admin' or 'frt key create NAME --role admin' "
-                     "makes some; without "
-                     "them listen on 127.0.0.1 or [::1]",
-                     service->config->listen);
+        status = open_listener(server, &fd, err);
     if (status != FRT_OK)
         goto fail;
     for (size_t i = 0; i < n; i++)
         (void)frt_metrics_add_route(service->metrics, routes[i].name);
     server->unknown_route = frt_metrics_add_route(service->metrics, "unknown");
-    status = http_listen(service->config->listen, &fd, server->url, sizeof server->url, err);
-    if (status != FRT_OK)
-        goto fail;
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_THREAD_POOL_SIZE, service->http_threads, MHD_OPTION_LISTEN_SOCKET, fd,
@@ -748,13 +670,14 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
         (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
-        (void)close(fd);
         status = frt_fail(err, FRT_EUNAVAILABLE, "the HTTP server could not be started");
         goto fail;
     }
     *out = server;
     return FRT_OK;
 fail:
+    if (fd >= 0)
+        (void)close(fd);
     http_server_stop(server);
     return status;
 }
@@ -769,6 +692,28 @@ uint32_t http_server_in_flight(const struct http_server *server)
     return atomic_load(&server->in_flight);
 }
 
+bool http_server_busy(struct http_server *server, uint32_t quiet_ms)
+{
+    return http_server_in_flight(server) > 0 ||
+           http_client_list_busy(&server->clients, frt_now_ns(), (int64_t)quiet_ms * 1000000);
+}
+
+void http_server_quiesce(struct http_server *server)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    server->listener = MHD_quiesce_daemon(server->daemon);
+    if (server->listener < 0 || server->inherited)
+        return;
+    for (int fd; (fd = accept4(server->listener, (struct sockaddr *)&address, &size,
+                               SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;
+         size = sizeof address)
+        (void)MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address,
+                                 size); /* or closes it */
+    /* closed when the library's threads, which may still look at it, have ended */
+    (void)shutdown(server->listener, SHUT_RD);
+}
+
 void http_server_cancel(struct http_server *server)
 {
     atomic_store(&server->cancel, true);
@@ -780,6 +725,8 @@ void http_server_stop(struct http_server *server)
         return;
     if (server->daemon != NULL)
         MHD_stop_daemon(server->daemon);
+    if (server->listener >= 0)
+        (void)close(server->listener);
     http_client_list_deinit(&server->clients);
     frt_free(server);
 }

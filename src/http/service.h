@@ -18,7 +18,9 @@
 #include "http/request.h"
 #include "metrics/metrics.h"
 
-enum http_state { HTTP_STARTING = 0, HTTP_READY, HTTP_DRAINING };
+/* LEAVING: everything is served, but /readyz says that others are to be asked. DRAINING: nobody new is heard.
+ */
+enum http_state { HTTP_STARTING = 0, HTTP_READY, HTTP_LEAVING, HTTP_DRAINING };
 
 /* Where a route's handler runs. */
 enum http_pool {

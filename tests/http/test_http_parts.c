@@ -1,4 +1,4 @@
-/* Parts of the service that need no socket: paths, origins, the limit of logins. */
+/* Parts of the service that need no socket: paths, origins, the limit of logins, who is behind a proxy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include "http/auth.h"
 #include "http/login_limit.h"
+#include "http/peer_address.h"
 #include "http/route_path.h"
 
 static void paths_are_split_then_decoded(void **state)
@@ -151,6 +152,82 @@ static void logins_are_limited(void **state)
     http_login_limit_free(limit);
 }
 
+static void address_of(const char *text, uint8_t out[HTTP_PEER_BYTES])
+{
+    struct http_proxies one;
+    assert_int_equal(http_proxies_parse(text, &one, NULL), FRT_OK);
+    assert_int_equal(one.n, 1);
+    memcpy(out, one.networks[0].address, HTTP_PEER_BYTES);
+}
+
+static void networks_are_parsed(void **state)
+{
+    static const char *const bad[] = {"x",           "10.0.0.0/33", "10.0.0.0/", "10.0.0/8",
+                                      "::1/129",     "10.0.0.1/8x", "localhost", "1.2.3.4:80",
+                                      "10.0.0.0/-1", "[::1]",       "/8"};
+    struct http_proxies proxies;
+    uint8_t address[HTTP_PEER_BYTES];
+    char many[HTTP_MAX_PROXIES * 12 + 40] = "";
+    (void)state;
+    assert_int_equal(http_proxies_parse("", &proxies, NULL), FRT_OK);
+    assert_int_equal(proxies.n, 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(http_proxies_parse(bad[i], &proxies, NULL), FRT_EINVAL);
+    for (int i = 0; i <= HTTP_MAX_PROXIES; i++)
+        (void)snprintf(many + strlen(many), sizeof many - strlen(many), "10.0.0.%d ", i);
+    assert_int_equal(http_proxies_parse(many, &proxies, NULL), FRT_EINVAL);
+    assert_int_equal(http_proxies_parse("10.1.0.0/15, 192.0.2.7  fd00::/9,::1", &proxies, NULL), FRT_OK);
+    assert_int_equal(proxies.n, 4);
+    static const struct {
+        const char *address;
+        bool trusted;
+    } cases[] = {{"10.0.0.1", true},   {"10.1.255.255", true}, {"10.2.0.0", false}, {"192.0.2.7", true},
+                 {"192.0.2.6", false}, {"fd7f::1", true},      {"fd80::", false},   {"::1", true},
+                 {"::2", false},       {"127.0.0.1", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        address_of(cases[i].address, address);
+        if (http_proxies_trust(&proxies, address) != cases[i].trusted)
+            fail_msg("%s", cases[i].address);
+    }
+    assert_int_equal(http_proxies_parse("0.0.0.0/0", &proxies, NULL), FRT_OK);
+    address_of("8.8.8.8", address);
+    assert_true(http_proxies_trust(&proxies, address));
+    address_of("2001:db8::1", address);
+    assert_false(http_proxies_trust(&proxies, address)); /* all of IPv4 is not IPv6 */
+}
+
+/* The address is read from the end: what a client writes there is never reached. */
+static void the_client_behind_proxies(void **state)
+{
+    static const struct {
+        const char *peer, *forwarded, *client;
+    } cases[] = {{"203.0.113.9", "1.2.3.4", "203.0.113.9"}, /* a stranger's word counts for nothing */
+                 {"10.0.0.1", "", "10.0.0.1"},
+                 {"10.0.0.1", "203.0.113.9", "203.0.113.9"},
+                 {"10.0.0.1", "1.2.3.4, 203.0.113.9", "203.0.113.9"}, /* the left part is the client's own */
+                 {"10.0.0.1", "1.2.3.4, 203.0.113.9, 10.0.0.2", "203.0.113.9"},
+                 {"10.0.0.1", "10.0.0.3,10.0.0.2", "10.0.0.3"}, /* a client within */
+                 {"10.0.0.1", " 203.0.113.9:4711 ", "203.0.113.9"},
+                 {"10.0.0.1", "[2001:db8::9]:4711", "2001:db8::9"},
+                 {"10.0.0.1", "2001:db8::9", "2001:db8::9"},
+                 {"10.0.0.1", "1.2.3.4, unknown", "10.0.0.1"},
+                 {"10.0.0.1", "1.2.3.4, unknown, 10.0.0.2", "10.0.0.2"},
+                 {"10.0.0.1", "1.2.3.4,", "10.0.0.1"},
+                 {"::1", "203.0.113.9", "203.0.113.9"},
+                 {"10.0.0.1", "[::1", "10.0.0.1"}};
+    struct http_proxies proxies;
+    (void)state;
+    assert_int_equal(http_proxies_parse("10.0.0.0/8,::1", &proxies, NULL), FRT_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t peer[HTTP_PEER_BYTES], client[HTTP_PEER_BYTES];
+        address_of(cases[i].peer, peer);
+        address_of(cases[i].client, client);
+        http_peer_behind(&proxies, cases[i].forwarded, peer);
+        if (memcmp(peer, client, sizeof peer) != 0)
+            fail_msg("%s, \"%s\": not %s", cases[i].peer, cases[i].forwarded, cases[i].client);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +235,8 @@ int main(void)
         cmocka_unit_test(patterns),
         cmocka_unit_test(origins),
         cmocka_unit_test(logins_are_limited),
+        cmocka_unit_test(networks_are_parsed),
+        cmocka_unit_test(the_client_behind_proxies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
