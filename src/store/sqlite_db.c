@@ -9,29 +9,33 @@
 
 #include "core/mem.h"
 
-struct db_stmt {
+struct sqlite_stmt {
+    struct db_stmt base;
     sqlite3_stmt *stmt;
-    const char *sql;
-    struct db *db;
     int bind_error; /* the first one; SQLITE_OK = none */
 };
 
-struct db {
+struct sqlite_db {
+    struct db base;
     sqlite3 *handle;
     const char *path;
-    struct db_stmt statements[DB_MAX_STATEMENTS];
+    struct sqlite_stmt statements[DB_MAX_STATEMENTS];
     size_t n_statements;
-    struct db_owner owner;
 };
 
-struct db_owner *db_owner(struct db *db)
+static struct sqlite_db *own(struct db *db)
 {
-    return &db->owner;
+    return (struct sqlite_db *)db;
+}
+
+static struct sqlite_stmt *own_stmt(struct db_stmt *stmt)
+{
+    return (struct sqlite_stmt *)stmt;
 }
 
 /* ------------------------------------------------------------------ errors */
 
-static enum frt_status failed(const struct db *db, int code, struct frt_error *err)
+static enum frt_status failed(const struct sqlite_db *db, int code, struct frt_error *err)
 {
     const char *path = db->path;
     switch (code & 0xff) {
@@ -77,18 +81,176 @@ static enum frt_status failed(const struct db *db, int code, struct frt_error *e
 
 /* -------------------------------------------------------------- connection */
 
-enum frt_status db_open(const char *path, enum db_mode mode, uint32_t busy_ms, struct db **out,
-                        struct frt_error *err)
+static void close_db(struct db *base)
 {
-    static const int flags[] = {[DB_READ] = SQLITE_OPEN_READONLY,
-                                [DB_WRITE] = SQLITE_OPEN_READWRITE,
-                                [DB_CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE};
-    struct db *db = frt_alloc_zero(1, sizeof *db);
+    struct sqlite_db *db = own(base);
+    for (size_t i = 0; i < db->n_statements; i++)
+        (void)sqlite3_finalize(db->statements[i].stmt);
+    (void)sqlite3_close(db->handle);
+    frt_free(db);
+}
+
+static enum frt_status exec(struct db *base, const char *sql, struct frt_error *err)
+{
+    struct sqlite_db *db = own(base);
+    const int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? FRT_OK : failed(db, code, err);
+}
+
+static int64_t changes(struct db *db)
+{
+    return sqlite3_changes64(own(db)->handle);
+}
+
+static enum frt_status begin(struct db *db, struct frt_error *err)
+{
+    return exec(db, "BEGIN IMMEDIATE", err);
+}
+
+static enum frt_status commit(struct db *db, struct frt_error *err)
+{
+    return exec(db, "COMMIT", err);
+}
+
+/* SQLite ends a transaction by itself when the disk is full. */
+static void rollback(struct db *db)
+{
+    struct frt_error ignored;
+    if (sqlite3_get_autocommit(own(db)->handle) == 0) {
+        enum frt_status rolled_back = exec(db, "ROLLBACK", &ignored);
+        (void)rolled_back; /* the first failure is the one to tell */
+    }
+}
+
+static enum db_fault fault(const struct db *db)
+{
+    (void)db;
+    return DB_SOUND;
+}
+
+/* --------------------------------------------------------------- statement */
+
+static enum frt_status use(struct db *base, const char *sql, struct db_stmt **out, struct frt_error *err)
+{
+    struct sqlite_db *db = own(base);
+    for (size_t i = 0; i < db->n_statements; i++) {
+        if (db->statements[i].base.sql == sql) {
+            *out = &db->statements[i].base;
+            return FRT_OK;
+        }
+    }
+    if (db->n_statements == DB_MAX_STATEMENTS)
+        return frt_fail(err, FRT_EINTERNAL, "more than %d different statements", DB_MAX_STATEMENTS);
+    struct sqlite_stmt *s = &db->statements[db->n_statements];
+    *s = (struct sqlite_stmt){.base = {.db = base, .sql = sql}};
+    const int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
+    if (code != SQLITE_OK)
+        return failed(db, code, err);
+    db->n_statements++;
+    *out = &s->base;
+    return FRT_OK;
+}
+
+static void bind_value(struct db_stmt *base, int i, const struct db_value *value)
+{
+    struct sqlite_stmt *stmt = own_stmt(base);
+    int code = SQLITE_MISUSE;
+    switch (value->type) {
+    case DB_INT:
+        code = sqlite3_bind_int64(stmt->stmt, i, value->as.whole);
+        break;
+    case DB_NUMBER:
+        code = isnan(value->as.number) ? sqlite3_bind_null(stmt->stmt, i)
+                                       : sqlite3_bind_double(stmt->stmt, i, value->as.number);
+        break;
+    case DB_TEXT:
+        code = sqlite3_bind_text64(stmt->stmt, i, value->as.bytes, value->n, SQLITE_STATIC, SQLITE_UTF8);
+        break;
+    case DB_BLOB:
+        code = sqlite3_bind_blob64(stmt->stmt, i, value->as.bytes, value->n, SQLITE_STATIC);
+        break;
+    case DB_INTS:
+    case DB_NUMBERS:
+    case DB_TEXTS:
+    case DB_BLOBS:
+    default:
+        break; /* it has no arrays */
+    }
+    if (code != SQLITE_OK && stmt->bind_error == SQLITE_OK)
+        stmt->bind_error = code;
+}
+
+static enum frt_status step(struct db_stmt *base, bool *row, struct frt_error *err)
+{
+    struct sqlite_stmt *stmt = own_stmt(base);
+    const int code = stmt->bind_error != SQLITE_OK ? stmt->bind_error : sqlite3_step(stmt->stmt);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return failed(own(base->db), code, err);
+    *row = code == SQLITE_ROW;
+    return FRT_OK;
+}
+
+static void done(struct db_stmt *base)
+{
+    struct sqlite_stmt *stmt = own_stmt(base);
+    (void)sqlite3_reset(stmt->stmt);
+    (void)sqlite3_clear_bindings(stmt->stmt);
+    stmt->bind_error = SQLITE_OK;
+}
+
+static int64_t whole(struct db_stmt *stmt, int column)
+{
+    return sqlite3_column_int64(own_stmt(stmt)->stmt, column);
+}
+
+static bool is_null(struct db_stmt *stmt, int column)
+{
+    return sqlite3_column_type(own_stmt(stmt)->stmt, column) == SQLITE_NULL;
+}
+
+static double number(struct db_stmt *stmt, int column)
+{
+    return is_null(stmt, column) ? (double)NAN : sqlite3_column_double(own_stmt(stmt)->stmt, column);
+}
+
+static const void *bytes_at(struct db_stmt *base, int column, bool text, size_t *size)
+{
+    sqlite3_stmt *stmt = own_stmt(base)->stmt;
+    const void *bytes =
+        text ? (const void *)sqlite3_column_text(stmt, column) : sqlite3_column_blob(stmt, column);
+    *size = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(stmt, column);
+    return bytes;
+}
+
+static const struct db_driver sqlite_driver = {.close = close_db,
+                                               .exec = exec,
+                                               .use = use,
+                                               .bind = bind_value,
+                                               .step = step,
+                                               .done = done,
+                                               .whole = whole,
+                                               .number = number,
+                                               .bytes = bytes_at,
+                                               .is_null = is_null,
+                                               .changes = changes,
+                                               .begin = begin,
+                                               .commit = commit,
+                                               .rollback = rollback,
+                                               .fault = fault};
+
+enum frt_status sqlite_db_open(const char *path, enum sqlite_mode mode, uint32_t busy_ms, struct db **out,
+                               struct frt_error *err)
+{
+    static const int flags[] = {[SQLITE_DB_READ] = SQLITE_OPEN_READONLY,
+                                [SQLITE_DB_CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE};
+    struct sqlite_db *db = frt_alloc_zero(1, sizeof *db);
     enum frt_status status = FRT_OK;
     if (db == NULL)
         return frt_fail_nomem(err, "a database connection");
+    db->base.driver = &sqlite_driver;
     db->path = path;
-    if (mode == DB_CREATE) { /* embeddings are personal data: nobody else reads the file, whatever the umask */
+    if (mode == SQLITE_DB_CREATE) { /* embeddings are personal data: nobody else reads the file, whatever the
+                                       umask */
         /* A file that stands is not opened here: closing it would drop the locks that this process's other
          * connections hold on it (POSIX), and the next process to leave would delete their write-ahead log. */
         const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -113,136 +275,9 @@ enum frt_status db_open(const char *path, enum db_mode mode, uint32_t busy_ms, s
         status = failed(db, code, err);
 done:
     if (status != FRT_OK) {
-        db_close(db);
+        close_db(&db->base);
         return status;
     }
-    *out = db;
+    *out = &db->base;
     return FRT_OK;
-}
-
-void db_close(struct db *db)
-{
-    if (db == NULL)
-        return;
-    for (size_t i = 0; i < db->n_statements; i++)
-        (void)sqlite3_finalize(db->statements[i].stmt);
-    (void)sqlite3_close(db->handle);
-    frt_free(db);
-}
-
-enum frt_status db_exec(struct db *db, const char *sql, struct frt_error *err)
-{
-    const int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
-    return code == SQLITE_OK ? FRT_OK : failed(db, code, err);
-}
-
-int64_t db_changes(struct db *db)
-{
-    return sqlite3_changes64(db->handle);
-}
-
-bool db_in_transaction(struct db *db)
-{
-    return sqlite3_get_autocommit(db->handle) == 0;
-}
-
-/* --------------------------------------------------------------- statement */
-
-enum frt_status db_use(struct db *db, const char *sql, struct db_stmt **out, struct frt_error *err)
-{
-    for (size_t i = 0; i < db->n_statements; i++) {
-        if (db->statements[i].sql == sql) {
-            *out = &db->statements[i];
-            return FRT_OK;
-        }
-    }
-    if (db->n_statements == DB_MAX_STATEMENTS)
-        return frt_fail(err, FRT_EINTERNAL, "more than %d different statements", DB_MAX_STATEMENTS);
-    struct db_stmt *s = &db->statements[db->n_statements];
-    *s = (struct db_stmt){.sql = sql, .db = db};
-    const int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
-    if (code != SQLITE_OK)
-        return failed(db, code, err);
-    db->n_statements++;
-    *out = s;
-    return FRT_OK;
-}
-
-static void bound(struct db_stmt *stmt, int code)
-{
-    if (code != SQLITE_OK && stmt->bind_error == SQLITE_OK)
-        stmt->bind_error = code;
-}
-
-void db_bind_int(struct db_stmt *stmt, int i, int64_t value)
-{
-    bound(stmt, sqlite3_bind_int64(stmt->stmt, i, value));
-}
-
-void db_bind_number(struct db_stmt *stmt, int i, double value)
-{
-    bound(stmt, isnan(value) ? sqlite3_bind_null(stmt->stmt, i) : sqlite3_bind_double(stmt->stmt, i, value));
-}
-
-void db_bind_text(struct db_stmt *stmt, int i, const char *text)
-{
-    bound(stmt, sqlite3_bind_text(stmt->stmt, i, text, -1, SQLITE_STATIC));
-}
-
-void db_bind_blob(struct db_stmt *stmt, int i, const void *bytes, size_t size)
-{
-    bound(stmt, sqlite3_bind_blob64(stmt->stmt, i, bytes, size, SQLITE_STATIC));
-}
-
-enum frt_status db_step(struct db_stmt *stmt, bool *row, struct frt_error *err)
-{
-    const int code = stmt->bind_error != SQLITE_OK ? stmt->bind_error : sqlite3_step(stmt->stmt);
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return failed(stmt->db, code, err);
-    *row = code == SQLITE_ROW;
-    return FRT_OK;
-}
-
-enum frt_status db_run(struct db_stmt *stmt, struct frt_error *err)
-{
-    bool row = true;
-    enum frt_status status = FRT_OK;
-    while (status == FRT_OK && row)
-        status = db_step(stmt, &row, err);
-    db_done(stmt);
-    return status;
-}
-
-void db_done(struct db_stmt *stmt)
-{
-    if (stmt == NULL)
-        return;
-    (void)sqlite3_reset(stmt->stmt);
-    (void)sqlite3_clear_bindings(stmt->stmt);
-    stmt->bind_error = SQLITE_OK;
-}
-
-int64_t db_int(struct db_stmt *stmt, int column)
-{
-    return sqlite3_column_int64(stmt->stmt, column);
-}
-
-double db_number(struct db_stmt *stmt, int column)
-{
-    return sqlite3_column_type(stmt->stmt, column) == SQLITE_NULL ? (double)NAN
-                                                                  : sqlite3_column_double(stmt->stmt, column);
-}
-
-const char *db_text(struct db_stmt *stmt, int column, size_t *size)
-{
-    const char *text = (const char *)sqlite3_column_text(stmt->stmt, column);
-    *size = text == NULL ? 0 : (size_t)sqlite3_column_bytes(stmt->stmt, column);
-    return text == NULL ? "" : text;
-}
-
-const void *db_blob(struct db_stmt *stmt, int column, size_t *size)
-{
-    const void *bytes = sqlite3_column_blob(stmt->stmt, column);
-    *size = bytes == NULL ? 0 : (size_t)sqlite3_column_bytes(stmt->stmt, column);
-    return bytes;
 }

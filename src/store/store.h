@@ -1,11 +1,14 @@
 /*
  * The store: the only truth about collections, subjects, faces, users and keys.
  *
- *     frt_store_* ── store_*.c, by concept ── sqlite_db.c ── one SQLite file (WAL)
+ *     frt_store_* ── store_*.c, by concept ── db.h ─┬─ sqlite_db.c ── one SQLite file (WAL)
+ *                                                   └─ postgres_db.c ── a PostgreSQL server, for several
+ * instances
  *
  * Durable: when a writing call returns FRT_OK its change is on disk. Atomic: a call changes everything it
  * says or nothing. Every change of a collection's faces gets a sequence number, greater than all before it in
- * the whole store; frt_store_changes hands out what happened since one, deletions included, so that an
+ * the whole store, and is seen in the order of these numbers: whoever has seen one has seen, or can see, all
+ * before it. frt_store_changes hands out what happened since one, deletions included, so that an
  * index derived from the store can catch up. Face keys, collection keys and subject keys are never used again.
  *
  * Texts are UTF-8 without control characters. Structs that hold text borrow it: from the caller on the way
@@ -18,7 +21,8 @@
  * Errors that every call may give: FRT_EIO (the disk; the text names the file and what the system said),
  * FRT_ESTORAGE_FULL (no space: nothing was changed, reads go on, writes work again once there is room),
  * FRT_ESTORE_DAMAGED (the file is no store, or corrupt), FRT_EUNAVAILABLE (read-only file or folder),
- * FRT_EOVERLOADED (another writer held the file too long), FRT_ENOMEM.
+ * FRT_EOVERLOADED (another writer held the file too long), FRT_ENOMEM. Of a server, too: FRT_EUNAVAILABLE (it
+ * does not answer, or refuses; nothing was changed, unless the text says that this could not be found out).
  */
 #ifndef FRT_STORE_STORE_H
 #define FRT_STORE_STORE_H
@@ -42,10 +46,12 @@ enum {
 struct frt_store;
 
 struct frt_store_options {
-    const char *path;              /* database file; made if absent (mode 0600), with its folder */
-    bool read_only;                /* never change anything; the file must be there */
-    uint32_t readers;              /* connections kept for reading; 0 = 8 */
-    uint32_t busy_ms;              /* longest wait for another writer; 0 = 5000 */
+    const char *path;   /* database file; made if absent (mode 0600), with its folder; or store_address.h */
+    bool read_only;     /* never change anything; the file, or the tables, must be there */
+    uint32_t readers;   /* connections kept for reading; 0 = 8 */
+    uint32_t busy_ms;   /* longest wait for another writer; 0 = 5000 */
+    uint32_t answer_ms; /* a server: longest that a call takes, with all its waits and tries; 0 = 10000. What
+                           says that it may take minutes may take ten */
     const struct frt_clock *clock; /* NULL = the system's; wall time of created_ms */
     const uint8_t *crop_key; /* [FRT_SEAL_KEY_BYTES]: crops are sealed with it; NULL = they are not. Copied */
 };
@@ -62,6 +68,9 @@ void frt_store_watch(struct frt_store *store, void (*done)(void *arg, double ms)
 struct frt_store_stats {
     uint32_t limit, busy, waiting; /* connections: there may be, in use, and who waits for one */
     uint64_t refused;              /* waited longer than the busy time */
+    uint64_t reconnects;           /* connections to a server that were lost */
+    uint64_t errors;               /* calls that failed by the database, not by what was asked of it */
+    const char *kind;              /* "sqlite", "postgresql" */
 };
 struct frt_store_stats frt_store_stats_get(struct frt_store *store);
 /** Can the store be read and written right now? For readiness. */
@@ -71,6 +80,28 @@ void frt_store_id(const struct frt_store *store, uint8_t out[16]);
 /** Sequence number of the last change of any collection, by whatever process; 0 = none yet. A few microseconds.
  */
 FRT_NODISCARD enum frt_status frt_store_last_seq(struct frt_store *store, uint64_t *out, struct frt_error *err);
+
+enum { FRT_STORE_NEWS_MAX = 64 };
+struct frt_store_news {
+    uint64_t last_seq;                 /* of the last committed change */
+    uint64_t keys[FRT_STORE_NEWS_MAX]; /* collections that have changed after the number asked about */
+    size_t n;
+    bool more; /* there are others: look at every one that counts */
+};
+/**
+ * Wait until a change with a number greater than `after_seq` has been committed, by whatever process. One
+ * thread at a time.
+ *
+ * deadline_ms  monotonic (frt_now_ns() / 1000000).
+ * news         out: last_seq <= after_seq: the time is up, or frt_store_wake.
+ * Not numbered, and not told of: settings of collections, new collections, users and keys.
+ * Errors: FRT_EUNAVAILABLE (no connection to the server; call again), those of store.h.
+ */
+FRT_NODISCARD enum frt_status frt_store_wait_changes(struct frt_store *store, uint64_t after_seq,
+                                                     int64_t deadline_ms, struct frt_store_news *news,
+                                                     struct frt_error *err);
+/** The wait under way, or else the next one, returns at once. */
+void frt_store_wake(struct frt_store *store);
 
 /** Rows and the memory their texts live in. Owned by the caller: frt_store_page_free (NULL is fine). */
 struct frt_store_page;

@@ -38,21 +38,12 @@ static enum frt_status check_role(enum frt_role role, struct frt_error *err)
     return FRT_OK;
 }
 
-enum frt_status frt_store_user_add(struct frt_store *store, const struct frt_store_user *row,
-                                   struct frt_error *err)
+static enum frt_status add_user(struct frt_store *store, struct db *db, const struct frt_store_user *row,
+                                const char *email, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    char email[EMAIL_MAX + 1];
     uint64_t version = 0;
-    enum frt_status status = check_email(row->email, email, err);
-    if (status == FRT_OK)
-        status = check_role(row->role, err);
-    if (status == FRT_OK)
-        status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = store_take_seqs(db, 1, &version, err);
+    enum frt_status status = store_take_seqs(db, 1, &version, err);
     if (status == FRT_OK)
         status = db_use(
             db, "INSERT INTO users(email, password_hash, role, version, created_ms) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -67,27 +58,31 @@ enum frt_status frt_store_user_add(struct frt_store *store, const struct frt_sto
     }
     if (status == FRT_ECONFLICT)
         status = frt_fail(err, FRT_ECONFLICT, "a user %s stands already", email);
-    return store_end(store, status, err);
+    return status;
 }
 
-enum frt_status frt_store_user_change(struct frt_store *store, const char *email, const char *password_hash,
-                                      enum frt_role role, struct frt_error *err)
+enum frt_status frt_store_user_add(struct frt_store *store, const struct frt_store_user *row,
+                                   struct frt_error *err)
 {
-    struct db *db = NULL;
-    struct db_stmt *stmt = NULL;
-    char name[EMAIL_MAX + 1];
-    uint64_t version = 0;
-    enum frt_status status = check_email(email, name, err);
-    if (status == FRT_OK && role != FRT_ROLE_NONE)
-        status = check_role(role, err);
+    struct store_turn turn = {.store = store};
+    char email[EMAIL_MAX + 1];
+    enum frt_status status = check_email(row->email, email, err);
     if (status == FRT_OK)
-        status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = store_take_seqs(db, 1, &version, err);
+        status = check_role(row->role, err);
+    while (store_write(&turn, &status, err))
+        status = add_user(store, turn.db, row, email, err);
+    return status;
+}
+
+static enum frt_status change_user(struct db *db, const char *name, const char *password_hash,
+                                   enum frt_role role, struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    uint64_t version = 0;
+    enum frt_status status = store_take_seqs(db, 1, &version, err);
     if (status == FRT_OK)
         status = db_use(db,
-                        "UPDATE users SET password_hash = CASE WHEN ?2 THEN ?3 ELSE password_hash END, "
+                        "UPDATE users SET password_hash = CASE WHEN ?2 > 0 THEN ?3 ELSE password_hash END, "
                         "role = CASE WHEN ?4 > 0 THEN ?4 ELSE role END, version = ?5 WHERE email = ?1",
                         &stmt, err);
     if (status == FRT_OK) {
@@ -100,25 +95,44 @@ enum frt_status frt_store_user_change(struct frt_store *store, const char *email
     }
     if (status == FRT_OK && db_changes(db) == 0)
         status = frt_fail(err, FRT_ENOTFOUND, "no user %s", name);
-    return store_end(store, status, err);
+    return status;
 }
 
-static enum frt_status delete_by(struct frt_store *store, const char *sql, const char *id, const char *what,
-                                 struct frt_error *err)
+enum frt_status frt_store_user_change(struct frt_store *store, const char *email, const char *password_hash,
+                                      enum frt_role role, struct frt_error *err)
 {
-    struct db *db = NULL;
+    struct store_turn turn = {.store = store};
+    char name[EMAIL_MAX + 1];
+    enum frt_status status = check_email(email, name, err);
+    if (status == FRT_OK && role != FRT_ROLE_NONE)
+        status = check_role(role, err);
+    while (store_write(&turn, &status, err))
+        status = change_user(turn.db, name, password_hash, role, err);
+    return status;
+}
+
+static enum frt_status delete_row(struct db *db, const char *sql, const char *id, const char *what,
+                                  struct frt_error *err)
+{
     struct db_stmt *stmt = NULL;
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = db_use(db, sql, &stmt, err);
+    enum frt_status status = db_use(db, sql, &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, id);
         status = db_run(stmt, err);
     }
     if (status == FRT_OK && db_changes(db) == 0)
         status = frt_fail(err, FRT_ENOTFOUND, "no %s %.128s", what, id);
-    return store_end(store, status, err);
+    return status;
+}
+
+static enum frt_status delete_by(struct frt_store *store, const char *sql, const char *id, const char *what,
+                                 struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    while (store_write(&turn, &status, err))
+        status = delete_row(turn.db, sql, id, what, err);
+    return status;
 }
 
 enum frt_status frt_store_user_delete(struct frt_store *store, const char *email, struct frt_error *err)
@@ -159,17 +173,12 @@ static enum frt_status read_key(struct db_stmt *stmt, struct frt_store_page *pag
     return key->id == NULL || key->name == NULL ? frt_fail_nomem(err, "keys") : FRT_OK;
 }
 
-static enum frt_status read_all(struct frt_store *store, enum store_row_kind kind, const char *sql,
-                                const char *id, struct frt_store_page **out, struct frt_error *err)
+static enum frt_status read_rows(struct db *db, enum store_row_kind kind, const char *sql, const char *id,
+                                 struct frt_store_page *page, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    struct frt_store_page *page = NULL;
-    enum frt_status status = store_page_new(kind, &page, err);
-    if (status == FRT_OK)
-        status = store_reader(store, &db, err);
-    if (status == FRT_OK)
-        status = db_use(db, sql, &stmt, err);
+    store_page_reset(page);
+    enum frt_status status = db_use(db, sql, &stmt, err);
     if (status == FRT_OK && id != NULL)
         db_bind_text(stmt, 1, id);
     for (bool row = true; status == FRT_OK;) {
@@ -179,14 +188,18 @@ static enum frt_status read_all(struct frt_store *store, enum store_row_kind kin
         status = kind == STORE_USERS ? read_user(stmt, page, err) : read_key(stmt, page, err);
     }
     db_done(stmt);
-    if (db != NULL)
-        store_reader_done(store, db);
-    if (status != FRT_OK) {
-        frt_store_page_free(page);
-        return status;
-    }
-    *out = page;
-    return FRT_OK;
+    return status;
+}
+
+static enum frt_status read_all(struct frt_store *store, enum store_row_kind kind, const char *sql,
+                                const char *id, struct frt_store_page **out, struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    struct frt_store_page *page = NULL;
+    enum frt_status status = store_page_new(kind, &page, err);
+    while (store_read(&turn, &status, err))
+        status = read_rows(turn.db, kind, sql, id, page, err);
+    return store_page_out(page, out, status);
 }
 
 enum frt_status frt_store_user_get(struct frt_store *store, const char *email, struct frt_store_page **page,
@@ -225,23 +238,11 @@ enum frt_status frt_store_user_list(struct frt_store *store, struct frt_store_pa
 
 /* -------------------------------------------------------------------- keys */
 
-enum frt_status frt_store_key_add(struct frt_store *store, const struct frt_store_key *row,
-                                  struct frt_error *err)
+static enum frt_status add_key(struct frt_store *store, struct db *db, const struct frt_store_key *row,
+                               struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    const size_t id = strlen(row->id), name = strlen(row->name);
-    enum frt_status status = check_role(row->role, err);
-    if (status == FRT_OK && (id == 0 || id > KEY_ID_MAX))
-        status = frt_fail(err, FRT_EINVAL, "a key's id has %zu bytes; 1 to %d are right", id, KEY_ID_MAX);
-    if (status == FRT_OK && (name == 0 || name > KEY_NAME_MAX || !frt_utf8_valid(row->name, name)))
-        status = frt_fail(err, FRT_EINVAL, "a key's name has %zu bytes; 1 to %d of UTF-8 are right", name,
-                          KEY_NAME_MAX);
-    if (status == FRT_OK)
-        status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = db_use(
+    enum frt_status status = db_use(
         db, "INSERT INTO keys(id, name, hash, role, created_ms, expires_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         &stmt, err);
     if (status == FRT_OK) {
@@ -255,7 +256,23 @@ enum frt_status frt_store_key_add(struct frt_store *store, const struct frt_stor
     }
     if (status == FRT_ECONFLICT)
         status = frt_fail(err, FRT_ECONFLICT, "a key %s stands already", row->id);
-    return store_end(store, status, err);
+    return status;
+}
+
+enum frt_status frt_store_key_add(struct frt_store *store, const struct frt_store_key *row,
+                                  struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    const size_t id = strlen(row->id), name = strlen(row->name);
+    enum frt_status status = check_role(row->role, err);
+    if (status == FRT_OK && (id == 0 || id > KEY_ID_MAX))
+        status = frt_fail(err, FRT_EINVAL, "a key's id has %zu bytes; 1 to %d are right", id, KEY_ID_MAX);
+    if (status == FRT_OK && (name == 0 || name > KEY_NAME_MAX || !frt_utf8_valid(row->name, name)))
+        status = frt_fail(err, FRT_EINVAL, "a key's name has %zu bytes; 1 to %d of UTF-8 are right", name,
+                          KEY_NAME_MAX);
+    while (store_write(&turn, &status, err))
+        status = add_key(store, turn.db, row, err);
+    return status;
 }
 
 enum frt_status frt_store_key_delete(struct frt_store *store, const char *id, struct frt_error *err)
@@ -295,21 +312,27 @@ enum frt_status frt_store_key_list(struct frt_store *store, struct frt_store_pag
     return status;
 }
 
-enum frt_status frt_store_has_credentials(struct frt_store *store, bool *out, struct frt_error *err)
+static enum frt_status any_credentials(struct db *db, bool *out, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     bool row = false;
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = db_use(db, "SELECT EXISTS(SELECT 1 FROM users) OR EXISTS(SELECT 1 FROM keys)", &stmt, err);
+    enum frt_status status = db_use(
+        db, "SELECT CASE WHEN EXISTS(SELECT 1 FROM users) OR EXISTS(SELECT 1 FROM keys) THEN 1 ELSE 0 END",
+        &stmt, err);
     if (status == FRT_OK)
         status = db_step(stmt, &row, err);
     if (status == FRT_OK)
         *out = row && db_int(stmt, 0) != 0;
     db_done(stmt);
-    store_reader_done(store, db);
+    return status;
+}
+
+enum frt_status frt_store_has_credentials(struct frt_store *store, bool *out, struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    while (store_read(&turn, &status, err))
+        status = any_credentials(turn.db, out, err);
     return status;
 }
 
@@ -338,18 +361,14 @@ static enum frt_status read_secret(struct db *db, const char *name, uint8_t out[
     return status;
 }
 
-static enum frt_status make_secret(struct frt_store *store, const char *name, uint8_t out[32],
-                                   struct frt_error *err)
+static enum frt_status make_secret(struct db *db, const char *name, uint8_t out[32], struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     uint8_t fresh[32];
     bool found = false;
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
     frt_random_bytes(fresh, sizeof fresh);
-    status = db_use(db, "INSERT OR IGNORE INTO secrets(name, value) VALUES(?1, ?2)", &stmt, err);
+    enum frt_status status =
+        db_use(db, "INSERT INTO secrets(name, value) VALUES(?1, ?2) ON CONFLICT DO NOTHING", &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, name);
         db_bind_blob(stmt, 2, fresh, sizeof fresh);
@@ -358,21 +377,23 @@ static enum frt_status make_secret(struct frt_store *store, const char *name, ui
     if (status == FRT_OK) /* another process may have been faster */
         status = read_secret(db, name, out, &found, err);
     frt_wipe(fresh, sizeof fresh);
-    return store_end(store, status, err);
+    return status;
 }
 
 enum frt_status frt_store_secret(struct frt_store *store, const char *name, uint8_t out[32],
                                  struct frt_error *err)
 {
-    struct db *db = NULL;
+    struct store_turn look = {.store = store}, turn = {.store = store};
+    enum frt_status status = FRT_OK;
     bool found = false;
     const size_t n = strlen(name);
     if (n == 0 || n > SECRET_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != n)
         return frt_fail(err, FRT_EINVAL, "'%.64s' is no name of a secret", name);
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
+    while (store_read(&look, &status, err))
+        status = read_secret(look.db, name, out, &found, err);
+    if (status != FRT_OK || found)
         return status;
-    status = read_secret(db, name, out, &found, err);
-    store_reader_done(store, db);
-    return status == FRT_OK && !found ? make_secret(store, name, out, err) : status;
+    while (store_write(&turn, &status, err))
+        status = make_secret(turn.db, name, out, err);
+    return status;
 }

@@ -23,26 +23,15 @@ static enum frt_status check_settings(const struct frt_store_collection *row, ui
     return (which & FRT_STORE_SET_METADATA) != 0 ? store_check_metadata(row->metadata, err) : FRT_OK;
 }
 
-enum frt_status frt_store_collection_add(struct frt_store *store, const struct frt_store_collection *row,
-                                         struct frt_error *err)
+static enum frt_status add(struct frt_store *store, struct db *db, const struct frt_store_collection *row,
+                           struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    enum frt_status status = store_check_name(row->name, err);
-    if (status == FRT_OK)
-        status = check_settings(row, UINT32_MAX, err);
-    if (status == FRT_OK &&
-        (row->dim > FRT_MAX_DIM ||
-         (row->dim != 0 && (row->model == NULL || strlen(row->model) > FRT_STORE_MODEL_MAX))))
-        status = frt_fail(err, FRT_EINVAL, "a model of %u dimensions, or its name, does not fit", row->dim);
-    if (status == FRT_OK)
-        status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = db_use(db,
-                    "INSERT INTO collections(name, model, dim, threshold, target_fpir, metadata, created_ms, "
-                    "calibration) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                    &stmt, err);
+    enum frt_status status =
+        db_use(db,
+               "INSERT INTO collections(name, model, dim, threshold, target_fpir, metadata, created_ms, "
+               "calibration) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+               &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, row->name);
         db_bind_text(stmt, 2, row->dim != 0 ? row->model : "");
@@ -56,25 +45,36 @@ enum frt_status frt_store_collection_add(struct frt_store *store, const struct f
     }
     if (status == FRT_ECONFLICT)
         status = frt_fail(err, FRT_ECONFLICT, "a collection is called '%.128s' already", row->name);
-    return store_end(store, status, err);
+    return status;
 }
 
-enum frt_status frt_store_collection_patch(struct frt_store *store, uint32_t which,
-                                           const struct frt_store_collection *row, struct frt_error *err)
+enum frt_status frt_store_collection_add(struct frt_store *store, const struct frt_store_collection *row,
+                                         struct frt_error *err)
 {
-    struct db *db = NULL;
-    struct db_stmt *stmt = NULL;
-    enum frt_status status = check_settings(row, which, err);
+    struct store_turn turn = {.store = store};
+    enum frt_status status = store_check_name(row->name, err);
     if (status == FRT_OK)
-        status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = db_use(db,
-                    "UPDATE collections SET threshold = CASE WHEN ?2 THEN ?3 ELSE threshold END, "
-                    "target_fpir = CASE WHEN ?4 THEN ?5 ELSE target_fpir END, "
-                    "metadata = CASE WHEN ?6 THEN ?7 ELSE metadata END, "
-                    "calibration = CASE WHEN ?8 THEN ?9 ELSE calibration END WHERE name = ?1",
-                    &stmt, err);
+        status = check_settings(row, UINT32_MAX, err);
+    if (status == FRT_OK &&
+        (row->dim > FRT_MAX_DIM ||
+         (row->dim != 0 && (row->model == NULL || strlen(row->model) > FRT_STORE_MODEL_MAX))))
+        status = frt_fail(err, FRT_EINVAL, "a model of %u dimensions, or its name, does not fit", row->dim);
+    while (store_write(&turn, &status, err))
+        status = add(store, turn.db, row, err);
+    return status;
+}
+
+static enum frt_status patch(struct db *db, uint32_t which, const struct frt_store_collection *row,
+                             struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    enum frt_status status =
+        db_use(db,
+               "UPDATE collections SET threshold = CASE WHEN ?2 > 0 THEN ?3 ELSE threshold END, "
+               "target_fpir = CASE WHEN ?4 > 0 THEN ?5 ELSE target_fpir END, "
+               "metadata = CASE WHEN ?6 > 0 THEN ?7 ELSE metadata END, "
+               "calibration = CASE WHEN ?8 > 0 THEN ?9 ELSE calibration END WHERE name = ?1",
+               &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, row->name);
         db_bind_int(stmt, 2, (which & FRT_STORE_SET_THRESHOLD) != 0);
@@ -89,7 +89,17 @@ enum frt_status frt_store_collection_patch(struct frt_store *store, uint32_t whi
     }
     if (status == FRT_OK && db_changes(db) == 0)
         status = frt_fail(err, FRT_ECOLLECTION_NOT_FOUND, "no collection is called '%.128s'", row->name);
-    return store_end(store, status, err);
+    return status;
+}
+
+enum frt_status frt_store_collection_patch(struct frt_store *store, uint32_t which,
+                                           const struct frt_store_collection *row, struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    enum frt_status status = check_settings(row, which, err);
+    while (store_write(&turn, &status, err))
+        status = patch(turn.db, which, row, err);
+    return status;
 }
 
 static enum frt_status read_row(struct frt_store_page *page, struct db_stmt *stmt, struct frt_error *err)
@@ -114,15 +124,12 @@ static enum frt_status read_row(struct frt_store_page *page, struct db_stmt *stm
     return FRT_OK;
 }
 
-/* CONSUMES db. */
-static enum frt_status read_rows(struct frt_store *store, struct db *db, const char *sql, const char *name,
-                                 size_t limit, struct frt_store_page **out, struct frt_error *err)
+static enum frt_status read_rows(struct db *db, const char *sql, const char *name, size_t limit,
+                                 struct frt_store_page *page, struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
-    struct frt_store_page *page = NULL;
-    enum frt_status status = store_page_new(STORE_COLLECTIONS, &page, err);
-    if (status == FRT_OK)
-        status = db_use(db, sql, &stmt, err);
+    store_page_reset(page);
+    enum frt_status status = db_use(db, sql, &stmt, err);
     if (status == FRT_OK) {
         db_bind_text(stmt, 1, name);
         db_bind_int(stmt, 2, (int64_t)limit);
@@ -134,52 +141,40 @@ static enum frt_status read_rows(struct frt_store *store, struct db *db, const c
         status = read_row(page, stmt, err);
     }
     db_done(stmt);
-    store_reader_done(store, db);
-    if (status != FRT_OK) {
-        frt_store_page_free(page);
-        return status;
-    }
-    *out = page;
-    return FRT_OK;
+    return status;
 }
 
-/* CONSUMES db. */
-static enum frt_status get(struct frt_store *store, struct db *db, const char *name,
+static enum frt_status get(struct frt_store *store, bool at_once, const char *name,
                            struct frt_store_page **page, struct frt_store_collection *out,
                            struct frt_error *err)
 {
+    static const char sql[] = "SELECT " COLUMNS "WHERE name = ?1 LIMIT ?2";
+    struct store_turn turn = {.store = store, .at_once = at_once};
     struct frt_store_page *found = NULL;
     size_t n = 0;
-    enum frt_status status =
-        read_rows(store, db, "SELECT " COLUMNS "WHERE name = ?1 LIMIT ?2", name, 1, &found, err);
-    if (status != FRT_OK)
-        return status;
-    const struct frt_store_collection *rows = store_page_rows(found, &n);
-    if (n == 0) {
-        frt_store_page_free(found);
-        return frt_fail(err, FRT_ECOLLECTION_NOT_FOUND, "no collection is called '%.128s'", name);
-    }
-    *out = rows[0];
-    *page = found;
-    return FRT_OK;
+    enum frt_status status = store_page_new(STORE_COLLECTIONS, &found, err);
+    while (store_read(&turn, &status, err))
+        status = read_rows(turn.db, sql, name, 1, found, err);
+    const struct frt_store_collection *rows = status == FRT_OK ? store_page_rows(found, &n) : NULL;
+    if (status == FRT_OK && n == 0)
+        status = frt_fail(err, FRT_ECOLLECTION_NOT_FOUND, "no collection is called '%.128s'", name);
+    if (status == FRT_OK)
+        *out = rows[0];
+    return store_page_out(found, page, status);
 }
 
 enum frt_status frt_store_collection_get(struct frt_store *store, const char *name,
                                          struct frt_store_page **page, struct frt_store_collection *out,
                                          struct frt_error *err)
 {
-    struct db *db = NULL;
-    enum frt_status status = store_reader(store, &db, err);
-    return status == FRT_OK ? get(store, db, name, page, out, err) : status;
+    return get(store, false, name, page, out, err);
 }
 
 enum frt_status frt_store_collection_glance(struct frt_store *store, const char *name,
                                             struct frt_store_page **page, struct frt_store_collection *out,
                                             struct frt_error *err)
 {
-    struct db *db = store_reader_at_once(store);
-    return db != NULL ? get(store, db, name, page, out, err)
-                      : frt_fail(err, FRT_EOVERLOADED, "no connection to the database is free");
+    return get(store, true, name, page, out, err);
 }
 
 enum frt_status frt_store_collection_list(struct frt_store *store, const char *after, size_t limit,
@@ -187,15 +182,17 @@ enum frt_status frt_store_collection_list(struct frt_store *store, const char *a
                                           const struct frt_store_collection **rows, size_t *n,
                                           struct frt_error *err)
 {
-    struct db *db = NULL;
+    static const char sql[] = "SELECT " COLUMNS "WHERE name > ?1 ORDER BY name LIMIT ?2";
+    struct store_turn turn = {.store = store};
+    struct frt_store_page *found = NULL;
     if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
         return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
-    enum frt_status status = store_reader(store, &db, err);
+    enum frt_status status = store_page_new(STORE_COLLECTIONS, &found, err);
+    while (store_read(&turn, &status, err))
+        status = read_rows(turn.db, sql, after, limit, found, err);
+    status = store_page_out(found, page, status);
     if (status == FRT_OK)
-        status = read_rows(store, db, "SELECT " COLUMNS "WHERE name > ?1 ORDER BY name LIMIT ?2", after, limit,
-                           page, err);
-    if (status == FRT_OK)
-        *rows = store_page_rows(*page, n);
+        *rows = store_page_rows(found, n);
     return status;
 }
 

@@ -54,14 +54,12 @@ static enum frt_status note_check(struct frt_store *store, struct db *db, struct
     return db_run(stmt, err);
 }
 
-enum frt_status store_crops_check_key(struct frt_store *store, struct db *writer, struct db *reader,
-                                      struct frt_error *err)
+enum frt_status store_crops_check_key(struct frt_store *store, struct db *db, struct frt_error *err)
 {
     bool noted = false, right = false;
-    struct db *db = writer != NULL ? writer : reader;
     enum frt_status status = read_check(store, db, &noted, &right, err);
-    if (status == FRT_OK && !noted && store->has_crop_key && writer != NULL) {
-        status = note_check(store, writer, err);
+    if (status == FRT_OK && !noted && store->has_crop_key && !store->options.read_only) {
+        status = note_check(store, db, err);
         if (status == FRT_OK) /* another process may have been faster, with another key */
             status = read_check(store, db, &noted, &right, err);
     }
@@ -141,17 +139,13 @@ static enum frt_status open_bytes(const struct frt_store *store, uint64_t face, 
     return FRT_OK;
 }
 
-enum frt_status frt_store_crop_get(struct frt_store *store, uint64_t face, uint8_t **out, size_t *size,
-                                   struct frt_error *err)
+static enum frt_status read_crop(struct frt_store *store, struct db *db, uint64_t face, uint8_t **out,
+                                 size_t *size, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
     bool row = false;
     size_t n = 0;
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = db_use(db, "SELECT sealed, bytes FROM crops WHERE face = ?1", &stmt, err);
+    enum frt_status status = db_use(db, "SELECT sealed, bytes FROM crops WHERE face = ?1", &stmt, err);
     if (status == FRT_OK) {
         db_bind_int(stmt, 1, (int64_t)face);
         status = db_step(stmt, &row, err);
@@ -163,24 +157,30 @@ enum frt_status frt_store_crop_get(struct frt_store *store, uint64_t face, uint8
         status = open_bytes(store, face, db_int(stmt, 0) != 0, bytes, n, out, size, err);
     }
     db_done(stmt);
-    store_reader_done(store, db);
     return status;
 }
 
-enum frt_status frt_store_crops_count(struct frt_store *store, const char *collection,
-                                      struct frt_store_crops *out, struct frt_error *err)
+enum frt_status frt_store_crop_get(struct frt_store *store, uint64_t face, uint8_t **out, size_t *size,
+                                   struct frt_error *err)
 {
-    struct db *db = NULL;
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    while (store_read(&turn, &status, err))
+        status = read_crop(store, turn.db, face, out, size, err);
+    return status;
+}
+
+static enum frt_status count_crops(struct db *db, const char *collection, struct frt_store_crops *out,
+                                   struct frt_error *err)
+{
     struct db_stmt *stmt = NULL;
     struct store_collection_facts facts = {0};
     bool row = false;
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = store_collection_find(db, collection, &facts, err);
+    enum frt_status status = store_collection_find(db, collection, &facts, err);
     if (status == FRT_OK)
         status = db_use(db,
-                        "SELECT count(*), coalesce(sum(c.sealed), 0), coalesce(sum(length(c.bytes)), 0) "
+                        "SELECT count(*), coalesce(CAST(sum(c.sealed) AS bigint), 0), "
+                        "coalesce(CAST(sum(length(c.bytes)) AS bigint), 0) "
                         "FROM faces f JOIN crops c ON c.face = f.key WHERE f.collection = ?1",
                         &stmt, err);
     if (status == FRT_OK) {
@@ -191,6 +191,15 @@ enum frt_status frt_store_crops_count(struct frt_store *store, const char *colle
         *out = (struct frt_store_crops){(uint64_t)db_int(stmt, 0), (uint64_t)db_int(stmt, 1),
                                         (uint64_t)db_int(stmt, 2)};
     db_done(stmt);
-    store_reader_done(store, db);
+    return status;
+}
+
+enum frt_status frt_store_crops_count(struct frt_store *store, const char *collection,
+                                      struct frt_store_crops *out, struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    while (store_read(&turn, &status, err))
+        status = count_crops(turn.db, collection, out, err);
     return status;
 }

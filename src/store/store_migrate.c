@@ -50,6 +50,9 @@ static enum frt_status copy_text(struct db_stmt *stmt, int column, char *out, si
     return FRT_OK;
 }
 
+static const char count_missing[] = "SELECT count(*) FROM faces f WHERE f.collection = ?1 AND NOT EXISTS "
+                                    "(SELECT 1 FROM coming c WHERE c.face = f.key)";
+
 /* The row of `migrations`, or zeros, into out. */
 static enum frt_status read_row(struct db *db, struct frt_store_migration *out, struct frt_error *err)
 {
@@ -113,40 +116,38 @@ static enum frt_status check_coming(const struct frt_store_migration *m, const c
 
 /* --------------------------------------------------------------------- state */
 
+static enum frt_status read_state(struct db *db, const char *collection, struct frt_store_migration *out,
+                                  struct frt_error *err)
+{
+    const struct {
+        const char *sql;
+        uint64_t *to;
+    } counts[] = {
+        {"SELECT count(*) FROM faces f JOIN coming c ON c.face = f.key WHERE f.collection = ?1", &out->coming},
+        {"SELECT count(*) FROM faces f JOIN former c ON c.face = f.key WHERE f.collection = ?1", &out->former},
+        {"SELECT count(*) FROM faces f JOIN crops c ON c.face = f.key WHERE f.collection = ?1", &out->crops},
+        {count_missing, &out->missing},
+        {"SELECT count(*) FROM faces f JOIN crops k ON k.face = f.key WHERE f.collection = ?1 AND "
+         "NOT EXISTS (SELECT 1 FROM coming c WHERE c.face = f.key)",
+         &out->missing_with_crop}};
+    enum frt_status status = find(db, collection, out, err);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts && status == FRT_OK; i++)
+        status = count_of(db, counts[i].sql, out->key, counts[i].to, err);
+    return status;
+}
+
 enum frt_status frt_store_migration_get(struct frt_store *store, const char *collection,
                                         struct frt_store_migration *out, struct frt_error *err)
 {
-    struct db *db = NULL;
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = find(db, collection, out, err);
-    if (status == FRT_OK)
-        status =
-            count_of(db, "SELECT count(*) FROM faces f JOIN coming c ON c.face = f.key WHERE f.collection = ?1",
-                     out->key, &out->coming, err);
-    if (status == FRT_OK)
-        status =
-            count_of(db, "SELECT count(*) FROM faces f JOIN former c ON c.face = f.key WHERE f.collection = ?1",
-                     out->key, &out->former, err);
-    if (status == FRT_OK)
-        status =
-            count_of(db, "SELECT count(*) FROM faces f JOIN crops c ON c.face = f.key WHERE f.collection = ?1",
-                     out->key, &out->crops, err);
-    if (status == FRT_OK)
-        status = count_of(db,
-                          "SELECT count(*) FROM faces f WHERE f.collection = ?1 AND NOT EXISTS (SELECT 1 FROM "
-                          "coming c WHERE c.face = f.key)",
-                          out->key, &out->missing, err);
-    if (status == FRT_OK)
-        status =
-            count_of(db,
-                     "SELECT count(*) FROM faces f JOIN crops k ON k.face = f.key WHERE f.collection = ?1 AND "
-                     "NOT EXISTS (SELECT 1 FROM coming c WHERE c.face = f.key)",
-                     out->key, &out->missing_with_crop, err);
-    store_reader_done(store, db);
+    struct store_turn turn = {.store = store, .slow = true};
+    enum frt_status status = FRT_OK;
+    while (store_read(&turn, &status, err))
+        status = read_state(turn.db, collection, out, err);
     return status;
 }
+
+static const char forget_coming[] =
+    "DELETE FROM coming WHERE face IN (SELECT key FROM faces WHERE collection = ?1)";
 
 static enum frt_status begin_row(struct db *db, const struct frt_store_migration *m, const char *model,
                                  uint32_t dim, struct frt_error *err)
@@ -165,24 +166,16 @@ static enum frt_status begin_row(struct db *db, const struct frt_store_migration
     return db_run(stmt, err);
 }
 
-enum frt_status frt_store_migration_begin(struct frt_store *store, const char *collection, const char *model,
-                                          uint32_t dim, struct frt_error *err)
+static enum frt_status begin_it(struct db *db, const char *collection, const char *model, uint32_t dim,
+                                struct frt_error *err)
 {
-    struct db *db = NULL;
     struct frt_store_migration m;
-    if (model == NULL || model[0] == '\0' || strlen(model) > FRT_STORE_MODEL_MAX || dim == 0 ||
-        dim > FRT_MAX_DIM)
-        return frt_fail(err, FRT_EINVAL, "a model of %u dimensions, or its name, does not fit", dim);
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = find(db, collection, &m, err);
+    enum frt_status status = find(db, collection, &m, err);
     if (status == FRT_OK && m.dim != 0 && strcmp(m.model, model) == 0)
         status = frt_fail(err, FRT_ECONFLICT, "collection '%.128s' holds embeddings of '%s' already",
                           collection, model);
     if (status == FRT_OK && strcmp(m.coming_model, model) != 0)
-        status = run_ints(db, "DELETE FROM coming WHERE face IN (SELECT key FROM faces WHERE collection = ?1)",
-                          m.key, 0, 0, 1, err);
+        status = run_ints(db, forget_coming, m.key, 0, 0, 1, err);
     if (status == FRT_OK && strcmp(m.former_model, model) == 0)
         status =
             run_ints(db,
@@ -190,42 +183,55 @@ enum frt_status frt_store_migration_begin(struct frt_store *store, const char *c
                      "FROM faces f JOIN former o ON o.face = f.key WHERE f.collection = ?1 ON CONFLICT DO "
                      "NOTHING",
                      m.key, 0, 0, 1, err);
-    if (status == FRT_OK)
-        status = begin_row(db, &m, model, dim, err);
-    return store_end(store, status, err);
+    return status == FRT_OK ? begin_row(db, &m, model, dim, err) : status;
 }
 
-enum frt_status frt_store_migration_missing(struct frt_store *store, const char *collection, uint64_t after,
-                                            bool crops, struct frt_store_missing *out, size_t max, size_t *n,
-                                            struct frt_error *err)
+enum frt_status frt_store_migration_begin(struct frt_store *store, const char *collection, const char *model,
+                                          uint32_t dim, struct frt_error *err)
 {
-    struct db *db = NULL;
+    struct store_turn turn = {.store = store, .slow = true};
+    enum frt_status status = FRT_OK;
+    if (model == NULL || model[0] == '\0' || strlen(model) > FRT_STORE_MODEL_MAX || dim == 0 ||
+        dim > FRT_MAX_DIM)
+        return frt_fail(err, FRT_EINVAL, "a model of %u dimensions, or its name, does not fit", dim);
+    while (store_write(&turn, &status, err))
+        status = begin_it(turn.db, collection, model, dim, err);
+    return status;
+}
+
+struct missing_ask {
+    const char *collection;
+    uint64_t after;
+    bool crops;
+    size_t max;
+};
+
+static enum frt_status read_missing(struct db *db, const struct missing_ask *ask, struct frt_store_missing *out,
+                                    size_t *n, struct frt_error *err)
+{
     struct db_stmt *stmt = NULL;
     struct store_collection_facts facts = {0};
-    size_t count = 0;
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = store_collection_find(db, collection, &facts, err);
+    *n = 0;
+    enum frt_status status = store_collection_find(db, ask->collection, &facts, err);
     if (status == FRT_OK)
-        status =
-            db_use(db,
-                   "SELECT f.key, EXISTS (SELECT 1 FROM crops k WHERE k.face = f.key) AS crop, f.face_id, "
-                   "s.name FROM faces f JOIN subjects s ON s.key = f.subject WHERE f.collection = ?1 AND f.key "
-                   "> ?2 AND NOT EXISTS (SELECT 1 FROM coming c WHERE c.face = f.key) AND (?3 = 0 OR crop) "
-                   "ORDER BY f.key LIMIT ?4",
-                   &stmt, err);
+        status = db_use(
+            db,
+            "SELECT f.key, CASE WHEN k.face IS NULL THEN 0 ELSE 1 END, f.face_id, s.name FROM faces f JOIN "
+            "subjects s ON s.key = f.subject LEFT JOIN crops k ON k.face = f.key WHERE f.collection = ?1 AND "
+            "f.key > ?2 AND NOT EXISTS (SELECT 1 FROM coming c WHERE c.face = f.key) AND (?3 = 0 OR k.face IS "
+            "NOT NULL) ORDER BY f.key LIMIT ?4",
+            &stmt, err);
     if (status == FRT_OK) {
         db_bind_int(stmt, 1, (int64_t)facts.key);
-        db_bind_int(stmt, 2, after > INT64_MAX ? INT64_MAX : (int64_t)after);
-        db_bind_int(stmt, 3, crops);
-        db_bind_int(stmt, 4, (int64_t)max);
+        db_bind_int(stmt, 2, ask->after > INT64_MAX ? INT64_MAX : (int64_t)ask->after);
+        db_bind_int(stmt, 3, ask->crops);
+        db_bind_int(stmt, 4, (int64_t)ask->max);
     }
-    for (bool row = true; status == FRT_OK && count < max;) {
+    for (bool row = true; status == FRT_OK && *n < ask->max;) {
         status = db_step(stmt, &row, err);
         if (status != FRT_OK || !row)
             break;
-        struct frt_store_missing *m = &out[count++];
+        struct frt_store_missing *m = &out[(*n)++];
         m->key = (uint64_t)db_int(stmt, 0);
         m->crop = db_int(stmt, 1) != 0;
         status = copy_text(stmt, 2, m->face_id, sizeof m->face_id, err);
@@ -233,7 +239,19 @@ enum frt_status frt_store_migration_missing(struct frt_store *store, const char 
             status = copy_text(stmt, 3, m->subject, sizeof m->subject, err);
     }
     db_done(stmt);
-    store_reader_done(store, db);
+    return status;
+}
+
+enum frt_status frt_store_migration_missing(struct frt_store *store, const char *collection, uint64_t after,
+                                            bool crops, struct frt_store_missing *out, size_t max, size_t *n,
+                                            struct frt_error *err)
+{
+    const struct missing_ask ask = {collection, after, crops, max};
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    size_t count = 0;
+    while (store_read(&turn, &status, err))
+        status = read_missing(turn.db, &ask, out, &count, err);
     if (status == FRT_OK)
         *n = count;
     return status;
@@ -250,36 +268,45 @@ static enum frt_status put_one(struct db *db, uint64_t collection, uint64_t key,
         norm += (double)embedding[i] * (double)embedding[i];
     if (!(fabs(sqrt(norm) - 1) <= 1e-3))
         return frt_fail(err, FRT_EINVAL, "an embedding of length %g; length 1 is right", sqrt(norm));
-    enum frt_status status =
-        db_use(db,
-               "INSERT INTO coming(face, embedding) SELECT key, ?3 FROM faces WHERE key = ?1 AND "
-               "collection = ?2 ON CONFLICT(face) DO UPDATE SET embedding = ?3, threshold = NULL",
-               &stmt, err);
+    enum frt_status status = db_use(
+        db,
+        "INSERT INTO coming(face, embedding) SELECT key, ?3 FROM faces WHERE key = ?1 AND "
+        "collection = ?2 ON CONFLICT(face) DO UPDATE SET embedding = excluded.embedding, threshold = NULL",
+        &stmt, err);
     if (status != FRT_OK)
         return status;
     db_bind_int(stmt, 1, (int64_t)key);
     db_bind_int(stmt, 2, (int64_t)collection);
     db_bind_blob(stmt, 3, embedding, dim * sizeof(float));
-    return db_run(stmt, err);
+    return db_post(stmt, err);
+}
+
+static enum frt_status check_put(struct db *db, const char *collection, const char *model, uint32_t dim,
+                                 uint64_t *key, struct frt_error *err)
+{
+    struct frt_store_migration m;
+    enum frt_status status = find(db, collection, &m, err);
+    if (status == FRT_OK)
+        status = check_coming(&m, collection, model, err);
+    if (status == FRT_OK && dim != m.coming_dim)
+        status = frt_fail(err, FRT_EINVAL, "embeddings of %u dimensions; %u are to come", dim, m.coming_dim);
+    *key = m.key;
+    return status;
 }
 
 enum frt_status frt_store_migration_put(struct frt_store *store, const char *collection, const char *model,
                                         const uint64_t *keys, const float *embeddings, uint32_t dim, size_t n,
                                         struct frt_error *err)
 {
-    struct db *db = NULL;
-    struct frt_store_migration m;
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = find(db, collection, &m, err);
-    if (status == FRT_OK)
-        status = check_coming(&m, collection, model, err);
-    if (status == FRT_OK && dim != m.coming_dim)
-        status = frt_fail(err, FRT_EINVAL, "embeddings of %u dimensions; %u are to come", dim, m.coming_dim);
-    for (size_t i = 0; i < n && status == FRT_OK; i++)
-        status = put_one(db, m.key, keys[i], embeddings + i * dim, dim, err);
-    return store_end(store, status, err);
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    while (store_write(&turn, &status, err)) {
+        uint64_t key = 0;
+        status = check_put(turn.db, collection, model, dim, &key, err);
+        for (size_t i = 0; i < n && status == FRT_OK; i++)
+            status = put_one(turn.db, key, keys[i], embeddings + i * dim, dim, err);
+    }
+    return status;
 }
 
 static enum frt_status copy_embedding(struct db_stmt *stmt, int column, uint32_t dim, float *out,
@@ -294,17 +321,18 @@ static enum frt_status copy_embedding(struct db_stmt *stmt, int column, uint32_t
     return FRT_OK;
 }
 
-enum frt_status frt_store_migration_pairs(struct frt_store *store, const struct frt_store_migration *row,
-                                          uint64_t after, size_t limit, uint64_t *keys, uint64_t *subjects,
-                                          float *present, float *coming, size_t *n, struct frt_error *err)
+struct pairs_out {
+    uint64_t *keys, *subjects;
+    float *present, *coming;
+    size_t n;
+};
+
+static enum frt_status read_pairs(struct db *db, const struct frt_store_migration *row, uint64_t after,
+                                  size_t limit, struct pairs_out *out, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    size_t count = 0;
-    enum frt_status status = store_reader(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status =
+    out->n = 0;
+    enum frt_status status =
         db_use(db,
                "SELECT f.key, f.subject, f.embedding, c.embedding FROM faces f JOIN coming c ON c.face = f.key "
                "WHERE f.collection = ?1 AND f.key > ?2 ORDER BY f.key LIMIT ?3",
@@ -314,20 +342,31 @@ enum frt_status frt_store_migration_pairs(struct frt_store *store, const struct 
         db_bind_int(stmt, 2, (int64_t)after);
         db_bind_int(stmt, 3, (int64_t)limit);
     }
-    for (bool more = true; status == FRT_OK && count < limit; count++) {
+    for (bool more = true; status == FRT_OK && out->n < limit; out->n++) {
         status = db_step(stmt, &more, err);
         if (status != FRT_OK || !more)
             break;
-        keys[count] = (uint64_t)db_int(stmt, 0);
-        subjects[count] = (uint64_t)db_int(stmt, 1);
-        status = copy_embedding(stmt, 2, row->dim, present + count * row->dim, err);
+        out->keys[out->n] = (uint64_t)db_int(stmt, 0);
+        out->subjects[out->n] = (uint64_t)db_int(stmt, 1);
+        status = copy_embedding(stmt, 2, row->dim, out->present + out->n * row->dim, err);
         if (status == FRT_OK)
-            status = copy_embedding(stmt, 3, row->coming_dim, coming + count * row->coming_dim, err);
+            status = copy_embedding(stmt, 3, row->coming_dim, out->coming + out->n * row->coming_dim, err);
     }
     db_done(stmt);
-    store_reader_done(store, db);
+    return status;
+}
+
+enum frt_status frt_store_migration_pairs(struct frt_store *store, const struct frt_store_migration *row,
+                                          uint64_t after, size_t limit, uint64_t *keys, uint64_t *subjects,
+                                          float *present, float *coming, size_t *n, struct frt_error *err)
+{
+    struct pairs_out out = {keys, subjects, present, coming, 0};
+    struct store_turn turn = {.store = store};
+    enum frt_status status = FRT_OK;
+    while (store_read(&turn, &status, err))
+        status = read_pairs(turn.db, row, after, limit, &out, err);
     if (status == FRT_OK)
-        *n = count;
+        *n = out.n;
     return status;
 }
 
@@ -481,11 +520,7 @@ static enum frt_status switch_it(struct db *db, const char *collection, struct f
     if (status == FRT_OK)
         status = check_coming(&m, collection, how->model, err);
     if (status == FRT_OK)
-        status = count_of(
-            db,
-            "SELECT count(*) FROM faces f WHERE f.collection = ?1 AND NOT EXISTS (SELECT 1 FROM coming "
-            "c WHERE c.face = f.key)",
-            m.key, &missing, err);
+        status = count_of(db, count_missing, m.key, &missing, err);
     if (status == FRT_OK && missing > 0 && how->aside == NULL)
         status =
             frt_fail(err, FRT_ECONFLICT,
@@ -522,35 +557,31 @@ static enum frt_status switch_it(struct db *db, const char *collection, struct f
 enum frt_status frt_store_migration_switch(struct frt_store *store, const char *collection,
                                            struct frt_store_switch *how, struct frt_error *err)
 {
-    struct db *db = NULL;
+    struct store_turn turn = {.store = store, .slow = true};
     struct frt_store_switch done = *how;
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = store_end(store, switch_it(db, collection, &done, err), err);
+    enum frt_status status = FRT_OK;
+    while (store_write(&turn, &status, err)) {
+        done = *how;
+        status = switch_it(turn.db, collection, &done, err);
+    }
     if (status == FRT_OK)
         *how = done;
     return status;
 }
 
-enum frt_status frt_store_migration_forget(struct frt_store *store, const char *collection, bool coming,
-                                           uint64_t *n, struct frt_error *err)
+static enum frt_status forget(struct db *db, const char *collection, bool coming, uint64_t *count,
+                              struct frt_error *err)
 {
-    struct db *db = NULL;
     struct frt_store_migration m;
-    uint64_t count = 0;
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = find(db, collection, &m, err);
+    enum frt_status status = find(db, collection, &m, err);
     if (status == FRT_OK)
         status =
             run_ints(db,
-                     coming ? "DELETE FROM coming WHERE face IN (SELECT key FROM faces WHERE collection = ?1)"
+                     coming ? forget_coming
                             : "DELETE FROM former WHERE face IN (SELECT key FROM faces WHERE collection = ?1)",
                      m.key, 0, 0, 1, err);
     if (status == FRT_OK)
-        count = (uint64_t)db_changes(db);
+        *count = (uint64_t)db_changes(db);
     if (status == FRT_OK)
         status = run_ints(
             db,
@@ -558,7 +589,17 @@ enum frt_status frt_store_migration_forget(struct frt_store *store, const char *
                    : "UPDATE migrations SET former_model = '', former_dim = 0, former_threshold = NULL, "
                      "former_calibration = '' WHERE collection = ?1",
             m.key, 0, 0, 1, err);
-    status = store_end(store, status, err);
+    return status;
+}
+
+enum frt_status frt_store_migration_forget(struct frt_store *store, const char *collection, bool coming,
+                                           uint64_t *n, struct frt_error *err)
+{
+    struct store_turn turn = {.store = store, .slow = true};
+    uint64_t count = 0;
+    enum frt_status status = FRT_OK;
+    while (store_write(&turn, &status, err))
+        status = forget(turn.db, collection, coming, &count, err);
     if (status == FRT_OK && n != NULL)
         *n = count;
     return status;

@@ -48,6 +48,15 @@ void frt_store_page_free(struct frt_store_page *page)
     frt_free(page);
 }
 
+enum frt_status store_page_out(struct frt_store_page *page, struct frt_store_page **out, enum frt_status status)
+{
+    if (status == FRT_OK)
+        *out = page;
+    else
+        frt_store_page_free(page);
+    return status;
+}
+
 void *store_page_row(struct frt_store_page *page)
 {
     const size_t size = row_sizes[page->kind];
@@ -63,6 +72,11 @@ void *store_page_row(struct frt_store_page *page)
     void *row = (char *)page->rows + page->n++ * size;
     memset(row, 0, size);
     return row;
+}
+
+void store_page_reset(struct frt_store_page *page)
+{
+    page->n = 0;
 }
 
 void store_page_drop(struct frt_store_page *page)

@@ -163,7 +163,7 @@ enum frt_status store_schema_prepare(struct db *db, const char *path, struct frt
         return status;
     if (application == STORE_APPLICATION_ID && version == STORE_VERSION)
         return FRT_OK;
-    status = db_exec(db, "BEGIN IMMEDIATE", err);
+    status = db_begin(db, err);
     if (status == FRT_OK) /* another process may have been faster */
         status = versions(db, &application, &version, &tables, err);
     if (status == FRT_OK && !(application == 0 && version == 0 && tables == 0))
@@ -171,11 +171,8 @@ enum frt_status store_schema_prepare(struct db *db, const char *path, struct frt
     for (int64_t v = version; status == FRT_OK && v < STORE_VERSION; v++)
         status = db_exec(db, steps[v], err);
     if (status == FRT_OK)
-        status = db_exec(db, "COMMIT", err);
-    if (status != FRT_OK && db_in_transaction(db)) {
-        struct frt_error ignored;
-        enum frt_status rolled_back = db_exec(db, "ROLLBACK", &ignored);
-        (void)rolled_back; /* the first failure is the one to tell */
-    }
+        status = db_commit(db, err);
+    if (status != FRT_OK)
+        db_rollback(db);
     return status;
 }

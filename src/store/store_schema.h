@@ -1,8 +1,8 @@
-/* The tables, version by version. docs/formats/store-v1.md and store-v3.md explain every column. */
+/* The tables of a file, version by version. docs/formats/store-v1.md and store-v3.md explain every column. */
 #ifndef FRT_STORE_STORE_SCHEMA_H
 #define FRT_STORE_STORE_SCHEMA_H
 
-#include "store/sqlite_db.h"
+#include "store/db.h"
 
 enum { STORE_APPLICATION_ID = 0x46525431 /* "FRT1" */, STORE_VERSION = 3 };
 

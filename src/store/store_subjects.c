@@ -39,21 +39,13 @@ static enum frt_status read_subjects(struct db_stmt *stmt, struct frt_store_page
     }
 }
 
-enum frt_status frt_store_subject_list(struct frt_store *store, const char *collection, const char *after,
-                                       size_t limit, struct frt_store_page **page,
-                                       const struct frt_store_subject **rows, size_t *n, struct frt_error *err)
+static enum frt_status list_subjects(struct db *db, const char *collection, const char *after, size_t limit,
+                                     struct frt_store_page *page, struct frt_error *err)
 {
-    struct db *db = NULL;
     struct db_stmt *stmt = NULL;
-    struct frt_store_page *found = NULL;
     struct store_collection_facts facts = {0};
-    if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
-        return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
-    enum frt_status status = store_page_new(STORE_SUBJECTS, &found, err);
-    if (status == FRT_OK)
-        status = store_reader(store, &db, err);
-    if (status == FRT_OK)
-        status = store_collection_find(db, collection, &facts, err);
+    store_page_reset(page);
+    enum frt_status status = store_collection_find(db, collection, &facts, err);
     if (status == FRT_OK)
         status = db_use(db,
                         "SELECT key, name, faces, created_ms FROM subjects WHERE collection = ?1 AND name > ?2 "
@@ -63,18 +55,27 @@ enum frt_status frt_store_subject_list(struct frt_store *store, const char *coll
         db_bind_int(stmt, 1, (int64_t)facts.key);
         db_bind_text(stmt, 2, after);
         db_bind_int(stmt, 3, (int64_t)limit);
-        status = read_subjects(stmt, found, err);
+        status = read_subjects(stmt, page, err);
     }
     db_done(stmt);
-    if (db != NULL)
-        store_reader_done(store, db);
-    if (status != FRT_OK) {
-        frt_store_page_free(found);
-        return status;
-    }
-    *rows = store_page_rows(found, n);
-    *page = found;
-    return FRT_OK;
+    return status;
+}
+
+enum frt_status frt_store_subject_list(struct frt_store *store, const char *collection, const char *after,
+                                       size_t limit, struct frt_store_page **page,
+                                       const struct frt_store_subject **rows, size_t *n, struct frt_error *err)
+{
+    struct store_turn turn = {.store = store};
+    struct frt_store_page *found = NULL;
+    if (limit == 0 || limit > FRT_STORE_PAGE_MAX)
+        return frt_fail(err, FRT_EINVAL, "a page of %zu rows; 1 to %d are right", limit, FRT_STORE_PAGE_MAX);
+    enum frt_status status = store_page_new(STORE_SUBJECTS, &found, err);
+    while (store_read(&turn, &status, err))
+        status = list_subjects(turn.db, collection, after, limit, found, err);
+    status = store_page_out(found, page, status);
+    if (status == FRT_OK)
+        *rows = store_page_rows(found, n);
+    return status;
 }
 
 static enum frt_status rename_subject(struct db *db, const char *collection, const char *from, const char *to,
@@ -104,32 +105,35 @@ static enum frt_status rename_subject(struct db *db, const char *collection, con
 enum frt_status frt_store_subject_rename(struct frt_store *store, const char *collection, const char *from,
                                          const char *to, struct frt_error *err)
 {
-    struct db *db = NULL;
+    struct store_turn turn = {.store = store};
     enum frt_status status = store_check_subject(to, err);
+    while (store_write(&turn, &status, err))
+        status = rename_subject(turn.db, collection, from, to, err);
+    return status;
+}
+
+static enum frt_status delete_subject(struct db *db, const char *collection, const char *subject,
+                                      uint64_t *deleted, struct frt_error *err)
+{
+    struct store_collection_facts facts = {0};
+    uint64_t key = 0;
+    enum frt_status status = store_collection_find(db, collection, &facts, err);
     if (status == FRT_OK)
-        status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = rename_subject(db, collection, from, to, err);
-    return store_end(store, status, err);
+        status = store_subject_find(db, facts.key, subject, &key, err);
+    return status == FRT_OK
+               ? store_delete_faces(db, facts.key, "SELECT key, subject FROM faces WHERE subject = ?1", key,
+                                    deleted, NULL, err)
+               : status;
 }
 
 enum frt_status frt_store_subject_delete(struct frt_store *store, const char *collection, const char *subject,
                                          uint64_t *faces, struct frt_error *err)
 {
-    struct db *db = NULL;
-    struct store_collection_facts facts = {0};
-    uint64_t key = 0, deleted = 0;
-    enum frt_status status = store_begin(store, &db, err);
-    if (status != FRT_OK)
-        return status;
-    status = store_collection_find(db, collection, &facts, err);
-    if (status == FRT_OK)
-        status = store_subject_find(db, facts.key, subject, &key, err);
-    if (status == FRT_OK)
-        status = store_delete_faces(db, facts.key, "SELECT key, subject FROM faces WHERE subject = ?1", key,
-                                    &deleted, NULL, err);
-    status = store_end(store, status, err);
+    struct store_turn turn = {.store = store};
+    uint64_t deleted = 0;
+    enum frt_status status = FRT_OK;
+    while (store_write(&turn, &status, err))
+        status = delete_subject(turn.db, collection, subject, &deleted, err);
     if (status == FRT_OK && faces != NULL)
         *faces = deleted;
     return status;

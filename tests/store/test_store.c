@@ -1,5 +1,6 @@
 /* The store's contract, call by call. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -7,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "store/store_place.h"
 
@@ -419,6 +422,65 @@ static void users_keys_and_secrets(void **state)
     frt_store_close(store);
 }
 
+/* Whoever waits hears of what another connection has changed, and is woken. */
+struct teller {
+    const struct store_place *place;
+    uint64_t seq;
+};
+
+static void *tell_later(void *arg)
+{
+    struct teller *teller = arg;
+    const struct timespec pause = {0, 60000000};
+    struct frt_store *other = store_place_open(teller->place);
+    (void)nanosleep(&pause, NULL);
+    enum frt_status status = store_add_one(other, "people", "s", NULL, 2, &teller->seq, NULL);
+    (void)status; /* the seq tells */
+    frt_store_close(other);
+    return NULL;
+}
+
+static void *wake_later(void *arg)
+{
+    const struct timespec pause = {0, 60000000};
+    (void)nanosleep(&pause, NULL);
+    frt_store_wake(arg);
+    return NULL;
+}
+
+static void changes_are_told_of(void **state)
+{
+    struct teller teller = {.place = *state};
+    struct frt_store *store = store_place_open(*state);
+    struct frt_error err = {0};
+    struct frt_store_news news = {0};
+    struct frt_store_collection row;
+    struct frt_store_page *page = NULL;
+    pthread_t thread;
+    uint64_t seq = 0;
+    store_must(frt_store_wait_changes(store, 0, frt_now_ns() / 1000000 + 60, &news, &err), &err);
+    assert_int_equal(news.last_seq, 0); /* the time was up */
+    store_must(frt_store_collection_add(store, &people, &err), &err);
+    store_must(frt_store_collection_get(store, "people", &page, &row, &err), &err);
+    frt_store_page_free(page);
+    store_must(store_add_one(store, "people", "s", NULL, 1, &seq, &err), &err);
+    store_must(frt_store_wait_changes(store, 0, frt_now_ns() / 1000000 + 60000, &news, &err), &err);
+    assert_int_equal(news.last_seq, seq); /* what has happened is told at once */
+    assert_int_equal(news.n, 1);
+    assert_int_equal(news.keys[0], row.key);
+    assert_int_equal(pthread_create(&thread, NULL, tell_later, &teller), 0);
+    store_must(frt_store_wait_changes(store, seq, frt_now_ns() / 1000000 + 60000, &news, &err), &err);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(teller.seq > seq);
+    assert_int_equal(news.last_seq, teller.seq);
+    assert_int_equal(pthread_create(&thread, NULL, wake_later, store), 0);
+    store_must(frt_store_wait_changes(store, news.last_seq, frt_now_ns() / 1000000 + 600000, &news, &err),
+               &err);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(news.last_seq, teller.seq);
+    frt_store_close(store);
+}
+
 /* Every allocation of the common calls fails once: an error, nothing changed, and the next try works. */
 static void memory_runs_out(void **state)
 {
@@ -453,6 +515,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(subjects_and_pages, store_place_make, store_place_drop),
         cmocka_unit_test_setup_teardown(changes_lead_an_index, store_place_make, store_place_drop),
         cmocka_unit_test_setup_teardown(users_keys_and_secrets, store_place_make, store_place_drop),
+        cmocka_unit_test_setup_teardown(changes_are_told_of, store_place_make, store_place_drop),
         cmocka_unit_test_setup_teardown(memory_runs_out, store_place_make, store_place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
