@@ -519,7 +519,9 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
         w.keyed = frt_photo_key(pack, image, &w.options, &w.key);
         frt_trace_end(span, NULL);
     }
+    frt_infer_deadline_set(w.options.deadline_ms);
     status = answer(&w, &faces, err);
+    frt_infer_deadline_set(0);
     if (status == FRT_OK) {
         w.timing.total_ms = frt_elapsed_ms(start);
         faces->timing = w.timing;

@@ -14,30 +14,40 @@
 /* Larger files are opened as they are. */
 static const size_t MAX_MODEL_BYTES = (size_t)1 << 30;
 
+/* The forms of a model's file. One that the rewriter cannot read is left to the runtime. */
+static enum frt_status graph_of(const char *path, enum frt_graph graph, uint8_t **out, size_t *out_size,
+                                struct frt_error *err)
+{
+    const void *bytes = NULL;
+    size_t size = 0;
+    enum frt_status status = FRT_OK;
+    *out = NULL;
+    if (graph != FRT_GRAPH_CPU || frt_model_file_map(path, MAX_MODEL_BYTES, &bytes, &size, NULL) != FRT_OK)
+        return FRT_OK;
+    if (frt_rewrite_pays(bytes, size))
+        status = frt_rewrite_for_runtime(bytes, size, out, out_size, NULL, err);
+    frt_model_file_unmap(bytes, size);
+    return status == FRT_ENOMEM ? status : FRT_OK;
+}
+
+/* Of a device that moves: whether a file's operators are the CPU's alone. */
+static bool is_for_cpu(const struct frt_backend *backend, const char *path)
+{
+    const char *precision = backend->ops->open_source != NULL ? frt_onnx_precision(path) : NULL;
+    return precision != NULL && strcmp(precision, "int8") == 0;
+}
+
 enum frt_status frt_pack_file_open(const struct frt_context *context, const struct frt_model_spec *spec,
                                    const char *path, bool as_published, struct frt_session **out,
                                    struct frt_error *err)
 {
-    struct frt_backend *backend = context->backend;
-    const void *bytes = NULL;
-    uint8_t *rewritten = NULL;
-    size_t size = 0, rewritten_size = 0;
-    enum frt_status status = FRT_OK;
-    if (!as_published && spec->compiled_from[0] == '\0' && backend->ops->open_bytes != NULL &&
-        frt_model_file_map(path, MAX_MODEL_BYTES, &bytes, &size, NULL) == FRT_OK &&
-        frt_rewrite_pays(bytes, size))
-        status = frt_rewrite_for_runtime(bytes, size, &rewritten, &rewritten_size, NULL, err);
-    frt_model_file_unmap(bytes, size);
-    if (status == FRT_ENOMEM)
-        return status;
-    const struct frt_model_source source = {.path = rewritten != NULL ? NULL : path,
-                                            .bytes = rewritten,
-                                            .size = rewritten_size,
-                                            .name = spec->name,
-                                            .version = spec->version};
-    status = frt_session_open_source(backend, &source, out, err);
-    frt_free(rewritten);
-    return status;
+    const struct frt_model_source source = {
+        .path = path,
+        .name = spec->name,
+        .version = spec->version,
+        .cpu_only = is_for_cpu(context->backend, path),
+        .prepare = as_published || spec->compiled_from[0] != '\0' ? NULL : graph_of};
+    return frt_session_open_source(context->backend, &source, out, err);
 }
 
 static enum frt_status open_session(struct frt_pack *pack, uint32_t number, struct frt_error *err)
@@ -286,8 +296,24 @@ bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, struct frt_pac
                                          .role = frt_model_role_name(spec->role),
                                          .precision =
                                              n > 0 && (size_t)n < sizeof path ? frt_onnx_precision(path) : NULL,
-                                         .device = pack->context->backend->ops->device};
+                                         .number = i};
     return !opened_with_pack || pack->sessions[i] != NULL;
+}
+
+const char *frt_pack_model_device(const struct frt_pack *pack, uint32_t i)
+{
+    const enum frt_model_role role = pack->manifest->models[i].role;
+    struct frt_pack *own = (struct frt_pack *)(uintptr_t)pack;
+    const struct frt_backend *backend = pack->context->backend;
+    const bool with_pack = role == FRT_ROLE_DETECTOR || role == FRT_ROLE_LANDMARKS || role == FRT_ROLE_EMBEDDER;
+    const char *device = backend->ops->device;
+    if (!with_pack && pthread_mutex_trylock(&own->lazy_lock) != 0)
+        return device; /* being opened */
+    if (pack->sessions[i] != NULL)
+        device = frt_session_device(pack->sessions[i]);
+    if (!with_pack)
+        (void)pthread_mutex_unlock(&own->lazy_lock);
+    return device;
 }
 
 enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_role role,

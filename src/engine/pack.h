@@ -74,9 +74,12 @@ FRT_NODISCARD enum frt_status frt_pack_file_open(const struct frt_context *conte
 struct frt_pack_model_facts {
     const char *name, *role;
     const char *precision; /* of its weights: "fp32", …; NULL = not known. Read from the file's heads */
-    const char *device;    /* "cpu", … */
+    uint32_t number;       /* of the manifest */
 };
 bool frt_pack_model_used(const struct frt_pack *pack, uint32_t i, struct frt_pack_model_facts *out);
+/** Where model `i` of the manifest runs now: "cpu", …; what is opened at first use and is not yet: where it is
+ * to. Borrowed from the context. */
+const char *frt_pack_model_device(const struct frt_pack *pack, uint32_t i);
 
 /**
  * The nets of a role, opening them if need be: one for age_gender, expression and quality (the default), all of

@@ -99,7 +99,8 @@ static bool read_pack(void *arg, struct frt_metrics_pack *out)
     for (out->n_models = 0; out->n_models < n && out->n_models < FRT_METRICS_MAX_MODELS; out->n_models++) {
         const struct frt_pack_model_facts *f = &facts[out->n_models];
         struct frt_metrics_model *model = &out->models[out->n_models];
-        *model = (struct frt_metrics_model){.role = f->role, .precision = f->precision, .device = f->device};
+        *model = (struct frt_metrics_model){
+            .role = f->role, .precision = f->precision, .device = frt_pack_model_device(pack, f->number)};
         (void)snprintf(model->name, sizeof model->name, "%s", f->name);
     }
     frt_pack_release(service->packs, pack);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "core/trace.h"
 
 enum frt_status frt_session_open(struct frt_backend *backend, const char *path, struct frt_session **out,
@@ -25,13 +26,23 @@ enum frt_status frt_session_open_bytes(struct frt_backend *backend, const void *
 enum frt_status frt_session_open_source(struct frt_backend *backend, const struct frt_model_source *source,
                                         struct frt_session **out, struct frt_error *err)
 {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum frt_status status = FRT_OK;
     if (backend == NULL || source == NULL || out == NULL)
         return frt_fail(err, FRT_EINVAL,
                         "opening a model takes a backend, a source and a place for the session");
     if (backend->ops->open_source != NULL)
         return backend->ops->open_source(backend, source, out, err);
-    return source->path != NULL ? frt_session_open(backend, source->path, out, err)
-                                : frt_session_open_bytes(backend, source->bytes, source->size, out, err);
+    if (source->path == NULL)
+        return frt_session_open_bytes(backend, source->bytes, source->size, out, err);
+    if (source->prepare != NULL && backend->ops->open_bytes != NULL)
+        status = source->prepare(source->path, backend->ops->graph, &bytes, &size, err);
+    if (status == FRT_OK)
+        status = bytes != NULL ? backend->ops->open_bytes(backend, bytes, size, out, err)
+                               : backend->ops->open(backend, source->path, out, err);
+    frt_free(bytes);
+    return status;
 }
 
 size_t frt_tensor_size(const struct frt_tensor *tensor)
@@ -77,8 +88,8 @@ static bool shape_fits(const struct frt_tensor_info *info, const struct frt_tens
     return true;
 }
 
-enum frt_status frt_session_run(const struct frt_session *session, const struct frt_tensor *inputs,
-                                uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err)
+enum frt_status frt_session_takes(const struct frt_session *session, const struct frt_tensor *inputs,
+                                  uint32_t n_inputs, struct frt_error *err)
 {
     const struct frt_session_info *info = &session->info;
     if (n_inputs != info->n_inputs)
@@ -96,8 +107,17 @@ enum frt_status frt_session_run(const struct frt_session *session, const struct 
                         info->inputs[i].name, found, inputs[i].data == NULL ? " without data" : "",
                         info->inputs[i].is_float ? "f32" : "a type other than f32, ", wanted);
     }
+    return FRT_OK;
+}
+
+enum frt_status frt_session_run(const struct frt_session *session, const struct frt_tensor *inputs,
+                                uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err)
+{
+    enum frt_status status = frt_session_takes(session, inputs, n_inputs, err);
+    if (status != FRT_OK)
+        return status;
     int span = frt_trace_begin("inference");
-    enum frt_status status = session->ops->run(session, inputs, n_inputs, out, err);
+    status = session->ops->run(session, inputs, n_inputs, out, err);
     frt_trace_end(span, NULL);
     return status;
 }
@@ -112,6 +132,30 @@ void frt_infer_width_set(enum frt_infer_width width)
 enum frt_infer_width frt_infer_width_get(void)
 {
     return own_width;
+}
+
+static _Thread_local int64_t own_deadline_ms;
+
+void frt_infer_deadline_set(int64_t deadline_ms)
+{
+    own_deadline_ms = deadline_ms;
+}
+
+int64_t frt_infer_deadline_get(void)
+{
+    return own_deadline_ms;
+}
+
+const char *frt_session_device(const struct frt_session *session)
+{
+    if (session->ops->device != NULL)
+        return session->ops->device(session);
+    return session->device != NULL ? session->device : "cpu";
+}
+
+size_t frt_backend_states(const struct frt_backend *backend, struct frt_backend_state *out, size_t max)
+{
+    return backend->ops->states != NULL ? backend->ops->states(backend, out, max) : 0;
 }
 
 void frt_outputs_release(struct frt_outputs *out)

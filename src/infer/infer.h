@@ -47,11 +47,13 @@ struct frt_outputs {
     void *owner[FRT_SESSION_MAX_OUTPUTS]; /* the backend's handles */
     double run_ms;                        /* wall time inside the backend */
     const struct frt_session *session;
+    void *lease; /* of a backend before another one: what keeps the session that ran */
 };
 
 struct frt_session {
     const struct frt_session_ops *ops;
     struct frt_session_info info;
+    const char *device; /* where it computes: "cpu", "cuda:0"; borrowed from the backend */
 };
 
 struct frt_session_ops {
@@ -59,10 +61,14 @@ struct frt_session_ops {
                            uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err);
     void (*release)(const struct frt_session *session, struct frt_outputs *out);
     void (*free)(struct frt_session *session);
+    /* where it computes now, for sessions that move; NULL: frt_session.device */
+    const char *(*device)(const struct frt_session *session);
 };
 
-struct frt_backend {
-    const struct frt_backend_ops *ops;
+/* Forms of a graph: what is fast on a CPU is slow or impossible elsewhere. */
+enum frt_graph {
+    FRT_GRAPH_CPU = 0, /* rewritten for the CPU's kernels */
+    FRT_GRAPH_PLAIN    /* as published */
 };
 
 /** Which model is opened, and where its graph is. */
@@ -74,21 +80,48 @@ struct frt_model_source {
     /* The same model on a backend that is trusted: what a backend on another device or machine compares itself
      * with. Borrowed until the session that is opened is freed; NULL = none. */
     const struct frt_session *reference;
+    bool cpu_only; /* what is in the file runs on a CPU only: 8-bit operators, our own */
+    /* The file of `path` in another form: *bytes owned (frt_free), NULL where the file itself is it. NULL:
+     * there are no other forms. A pure function: backends that open again later keep it. */
+    enum frt_status (*prepare)(const char *path, enum frt_graph graph, uint8_t **bytes, size_t *size,
+                               struct frt_error *err);
+};
+
+/** How a backend that moves between devices is (failover.h). */
+struct frt_backend_state {
+    char device[64];                      /* the one that is wanted: "cuda:0" */
+    char serving[64];                     /* the one that serves now */
+    const char *state;                    /* "up", "down", "opening"; static */
+    uint32_t models, on_device;           /* opened, and of those on the wanted one now */
+    uint64_t falls, model_falls, returns; /* of the device; of one model alone; back to the device */
+    uint64_t probes, spills; /* looks whether it is back; runs that it was too busy or too narrow for */
+    uint64_t runs, fallback_runs;
+    double next_probe_s;            /* from now; < 0: none is due */
+    double down_s;                  /* since the fall; < 0: it is up */
+    char cause[FRT_ERROR_TEXT_MAX]; /* of the last fall; "" = none yet */
+};
+
+struct frt_backend {
+    const struct frt_backend_ops *ops;
 };
 
 struct frt_backend_ops {
-    const char *name;   /* "onnxruntime", "fake" */
-    const char *device; /* where it computes: "cpu" */
+    const char *name;     /* "onnxruntime", "fake" */
+    const char *device;   /* where it computes: "cpu" */
+    enum frt_graph graph; /* what frt_session_open_source gives to `open_bytes` */
     const char *(*version)(const struct frt_backend *backend);
     enum frt_status (*open)(struct frt_backend *backend, const char *path, struct frt_session **out,
                             struct frt_error *err);
     /* as open, from the bytes of a model file, which need not outlive the call; NULL: only files */
     enum frt_status (*open_bytes)(struct frt_backend *backend, const void *bytes, size_t size,
                                   struct frt_session **out, struct frt_error *err);
-    /* as both, for a backend that wants to know more of the model; NULL: it does not */
+    /* as both, for a backend that wants to know more of the model. NULL: `open_bytes` with what `prepare` makes
+     * for `graph`, or `open` where there is none */
     enum frt_status (*open_source)(struct frt_backend *backend, const struct frt_model_source *source,
                                    struct frt_session **out, struct frt_error *err);
     void (*free)(struct frt_backend *backend);
+    /* NULL: it does not move. Fills out[0..max), the outermost first; returns how many */
+    size_t (*states)(const struct frt_backend *backend, struct frt_backend_state *out, size_t max);
 };
 
 /** Open a model file. Errors: FRT_ENOTFOUND, FRT_EBAD_MODEL, FRT_ERUNTIME, FRT_ENOMEM. `out` is owned. */
@@ -103,9 +136,17 @@ FRT_NODISCARD enum frt_status frt_session_open_bytes(struct frt_backend *backend
 FRT_NODISCARD enum frt_status frt_session_open_source(struct frt_backend *backend,
                                                       const struct frt_model_source *source,
                                                       struct frt_session **out, struct frt_error *err);
+/** Whether inputs have the shapes that a session takes. FRT_EINVAL says what is wrong. */
+FRT_NODISCARD enum frt_status frt_session_takes(const struct frt_session *session,
+                                                const struct frt_tensor *inputs, uint32_t n_inputs,
+                                                struct frt_error *err);
 /**
  * Run a model. Inputs in the order of info.inputs; shapes are checked against the graph's.
- * `out` is filled on success only; release it. Errors: FRT_EINVAL (shapes), FRT_ERUNTIME.
+ * `out` is filled on success only; release it.
+ *
+ * Errors, which tell a backend in front of another one (failover.h) what to do: FRT_EINVAL (shapes),
+ * FRT_ETIMEOUT (the caller's deadline passed: frt_infer_deadline_set), FRT_ECANCELLED, FRT_EOVERLOADED (the
+ * device is well and too busy), FRT_ENOMEM and FRT_EBAD_MODEL (of this model), FRT_ERUNTIME (of the device).
  */
 FRT_NODISCARD enum frt_status frt_session_run(const struct frt_session *session,
                                               const struct frt_tensor *inputs, uint32_t n_inputs,
@@ -130,6 +171,16 @@ enum frt_infer_width { FRT_INFER_WIDE = 0, FRT_INFER_NARROW };
 /** For the calling thread's runs from now on. A backend that cannot do it runs as it can. */
 void frt_infer_width_set(enum frt_infer_width width);
 enum frt_infer_width frt_infer_width_get(void);
+
+/** Until when the calling thread's runs are of use: monotonic ms (core/stage.h), 0 = no end. Backends that wait
+ *  for another machine heed it. */
+void frt_infer_deadline_set(int64_t deadline_ms);
+int64_t frt_infer_deadline_get(void);
+
+/** Where a session computes now. Borrowed until its backend is freed. */
+const char *frt_session_device(const struct frt_session *session);
+/** Fills out[0..max) with how the backend's devices are; returns how many: 0 for one that does not move. */
+size_t frt_backend_states(const struct frt_backend *backend, struct frt_backend_state *out, size_t max);
 
 struct frt_onnxruntime_options {
     uint32_t threads; /* of one wide run; 0 = all the process may use */
