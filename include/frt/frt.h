@@ -325,9 +325,10 @@ enum frt_cached {
     FRT_CACHED_MISS,      /* nothing */
     FRT_CACHED_IMAGE,     /* its detections, perhaps its aligned faces */
     FRT_CACHED_EMBEDDING, /* its embeddings */
-    FRT_CACHED_SHARED     /* nothing, but another caller was at it and his result served */
+    FRT_CACHED_SHARED,    /* nothing, but another caller was at it and his result served */
+    FRT_CACHED_REDIS      /* nothing, but another instance had left it in Redis */
 };
-/** "", "miss", "image", "embedding", "shared". Static storage. */
+/** "", "miss", "image", "embedding", "shared", "redis". Static storage. */
 FRT_API const char *frt_cached_name(enum frt_cached cached);
 
 /** Wall time a call spent in each step, milliseconds. */

@@ -236,6 +236,12 @@ static enum frt_status load_config(struct cli_run *run, struct frt_error *err)
     for (size_t i = 0; status == FRT_OK && i < run->n_settings; i++) {
         (void)snprintf(where, sizeof where, "%.*s", (int)strcspn(run->settings[i].word, "="),
                        run->settings[i].word);
+        if (strstr(run->settings[i].value, "://") != NULL && strchr(run->settings[i].value, '@') != NULL)
+            return frt_fail(
+                err, FRT_EINVAL,
+                "%s: an address with a password on the command line can be read by everybody on the "
+                "machine; put it into the environment (%s) or the settings file",
+                where, run->settings[i].key->env);
         status = frt_config_set(&run->config, run->settings[i].key->key, run->settings[i].value, where, err);
     }
     return status;

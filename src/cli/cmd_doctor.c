@@ -19,6 +19,7 @@
 #include "engine/access.h"
 #include "engine/context.h"
 #include "engine/pack_locate.h"
+#include "engine/shared.h"
 #include "engine/sizes.h"
 #include "frt/gallery.h"
 #include "model/fetch.h"
@@ -359,6 +360,19 @@ static void check_port(struct checks *c, const struct frt_config *config, bool c
         SAY(check->mend, "choose an address of this machine with --listen or FRT_LISTEN");
 }
 
+/* Without it everything works: what is wrong is a warning. */
+static void check_redis(struct checks *c, const struct frt_config *config)
+{
+    char found[FRT_ERROR_TEXT_MAX];
+    if (config->redis[0] == '\0')
+        return;
+    const bool good = frt_shared_check(config, found, sizeof found);
+    struct check *check = add(c, "redis", good ? GOOD : WARN);
+    SAY(check->found, "%s", found);
+    if (!good)
+        SAY(check->mend, "the service runs without it; see 'Redis' in docs/operations.md");
+}
+
 static void render_text(const struct checks *c, struct frt_buf *out)
 {
     static const char *const words[] = {"ok  ", "warn", "FAIL"};
@@ -416,6 +430,7 @@ int cli_doctor(struct cli_run *run)
     check_downloads(&checks);
     check_data(&checks, &run->config);
     check_database(&checks, &run->config, &credentials);
+    check_redis(&checks, &run->config);
     check_port(&checks, &run->config, credentials);
     for (size_t i = 0; i < checks.n; i++)
         bad = bad || checks.list[i].verdict == BAD;

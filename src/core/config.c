@@ -120,6 +120,25 @@ static const struct frt_config_key settings[] = {
     {"subject_cache_ttl", "FRT_SUBJECT_CACHE_TTL", NULL, "TIME", "1h",
      "How long they are remembered; units ms, s, min, h; ms when none is given.", FIELD(subject_cache_ttl_ms),
      1, 604800000, FRT_CONFIG_DURATION_MS},
+    {"redis", "FRT_REDIS", NULL, "ADDRESS", "",
+     "Redis in which instances share detections, embeddings and counts of failed logins: "
+     "redis://[user:password@]host[:port][/db], rediss:// over TLS, redis+unix:/path, or "
+     "redis-sentinel://host[,host]/master[/db]. A password on the command line is refused, as everybody on the "
+     "machine could read it. When not set: each instance keeps its own.",
+     FIELD(redis), 0, 0, FRT_CONFIG_TEXT},
+    {"redis_password_file", "FRT_REDIS_PASSWORD_FILE", NULL, "FILE", "",
+     "File whose first line is the password of Redis; read for each connection, so that a new one needs no "
+     "restart.",
+     FIELD(redis_password_file), 0, 0, FRT_CONFIG_TEXT},
+    {"redis_ca_file", "FRT_REDIS_CA_FILE", NULL, "FILE", "",
+     "Certificates, PEM, that vouch for a rediss:// server. When not set: the system's.", FIELD(redis_ca_file),
+     0, 0, FRT_CONFIG_TEXT},
+    {"redis_cert_file", "FRT_REDIS_CERT_FILE", NULL, "FILE", "",
+     "Our own certificate and its key in one PEM file, for a rediss:// server that asks for one.",
+     FIELD(redis_cert_file), 0, 0, FRT_CONFIG_TEXT},
+    {"redis_budget", "FRT_REDIS_BUDGET", NULL, "TIME", "5ms",
+     "How long a request waits for Redis; then it goes on without. Units ms, s; ms when none is given.",
+     FIELD(redis_budget_ms), 1, 10000, FRT_CONFIG_DURATION_MS},
     {"http_threads", "FRT_HTTP_THREADS", NULL, "N", "0",
      "Threads that read requests, write answers, and answer what is in memory already; 0 = one per core, at "
      "most "
@@ -236,6 +255,8 @@ const char *frt_config_range(const struct frt_config_key *key, char out[64])
 static enum frt_status refuse(const struct frt_config_key *s, const char *value, const char *where,
                               const char *right, struct frt_error *err)
 {
+    if (strstr(value, "://") != NULL && strchr(value, '@') != NULL) /* an address with a password */
+        return frt_fail(err, FRT_EINVAL, "%s: %s cannot be that; %s", where, s->key, right);
     return frt_fail(err, FRT_EINVAL, "%s: %s is '%.100s'; %s", where, s->key, value, right);
 }
 

@@ -40,6 +40,10 @@ struct frt_config {
     uint64_t embedding_cache_bytes, image_cache_bytes, index_cache_bytes, subject_cache_bytes;
     uint32_t embedding_cache_ttl_ms, image_cache_ttl_ms, index_cache_ttl_ms, subject_cache_ttl_ms;
     uint32_t token_lifetime_ms;
+    char redis[FRT_CONFIG_TEXT_MAX]; /* address, perhaps with a password: never shown; "" = none */
+    char redis_password_file[FRT_CONFIG_TEXT_MAX], redis_ca_file[FRT_CONFIG_TEXT_MAX],
+        redis_cert_file[FRT_CONFIG_TEXT_MAX];
+    uint32_t redis_budget_ms;
     char key_file[FRT_CONFIG_TEXT_MAX]; /* crops are sealed with the key in it; "" = they are not */
     bool keep_crops;
     uint32_t summary_interval_ms, summary_idle_interval_ms; /* of lines in the log; 0 = none */

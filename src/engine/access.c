@@ -67,6 +67,12 @@ void frt_access_close(struct frt_access *access)
     frt_free(access);
 }
 
+enum frt_status frt_access_secret(struct frt_access *access, const char *name, uint8_t out[32],
+                                  struct frt_error *err)
+{
+    return frt_store_secret(access->store, name, out, err);
+}
+
 /* -------------------------------------------------------------------- roles */
 
 static const char *const role_names[] = {"none", "reader", "writer", "admin"};

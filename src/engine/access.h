@@ -39,6 +39,10 @@ FRT_NODISCARD enum frt_status frt_access_open(const struct frt_access_options *o
 /** No other call may run. NULL is fine. */
 void frt_access_close(struct frt_access *access);
 
+/** A secret that all instances over this store have (store.h). Errors: the store's. */
+FRT_NODISCARD enum frt_status frt_access_secret(struct frt_access *access, const char *name, uint8_t out[32],
+                                                struct frt_error *err);
+
 /** "none", "reader", "writer", "admin"; static storage. */
 const char *frt_role_name(enum frt_role role);
 /** Errors: FRT_EINVAL (reader, writer and admin are right). */

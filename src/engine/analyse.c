@@ -11,7 +11,8 @@
  *
  * With caches (engine/context.h), a photo that comes again byte by byte is answered from what is remembered:
  * its embeddings, else its detections and aligned faces; of several callers with the same photo one works and
- * the others wait for him. With stages, each step waits for its place.
+ * the others wait for him; and he asks first what other instances have made of it (engine/shared_photo.h). With
+ * stages, each step waits for its place.
  *
  * The frames, and waiting for the stages, are in analyse_frames.c.
  *
@@ -32,6 +33,7 @@
 #include "engine/detect_boxes.h"
 #include "engine/faces.h"
 #include "engine/pack.h"
+#include "engine/shared_photo.h"
 #include "vision/quality.h"
 
 enum {
@@ -261,10 +263,17 @@ static enum frt_status find_attributes(struct frt_work *w, const struct frt_dete
 
 /* ------------------------------------------------- detections, from a cache */
 
+static bool is_over(int64_t until_ns)
+{
+    return until_ns != 0 && frt_now_ns() >= until_ns;
+}
+
 /* Is what is remembered of the photo all that this call needs of it? */
 static bool suffices(const struct frt_work *w, const struct frt_photo *photo)
 {
     size_t n = wanted(w, photo->n);
+    if (is_over(photo->until_ns))
+        return false;
     bool landmarks = w->embed || w->options.attributes != 0 || w->pack->landmarker != NULL;
     return !landmarks || photo->n_landmarks >= n;
 }
@@ -303,6 +312,14 @@ static enum frt_status look(struct frt_work *w, struct frt_photo *photo, struct 
 static enum frt_status make_photo(void *arg, void **value, size_t *bytes, struct frt_error *err)
 {
     struct frt_work *w = arg;
+    frt_shared_look(w);
+    if (w->shared_photo != NULL && suffices(w, w->shared_photo)) {
+        *bytes = frt_photo_bytes(w->shared_photo, 0);
+        *value = w->shared_photo;
+        w->shared_photo = NULL;
+        w->timing.cached = FRT_CACHED_REDIS;
+        return FRT_OK;
+    }
     struct frt_photo *photo = frt_alloc_zero(1, sizeof *photo);
     if (photo == NULL)
         return frt_fail_nomem(err, "a photo");
@@ -311,6 +328,8 @@ static enum frt_status make_photo(void *arg, void **value, size_t *bytes, struct
         frt_photo_free(photo);
         return status;
     }
+    if (!w->embed)
+        frt_shared_give_photo(w, photo); /* else its detections go with its embeddings */
     if (w->keyed && w->pack->context->image_cache != NULL &&
         w->coarse.height_px * w->coarse.stride_bytes <= w->pack->context->max_kept_frame_bytes) {
         photo->coarse = w->coarse; /* a frame that borrows its pixels has no key */
@@ -389,10 +408,24 @@ static enum frt_status get_photo(struct frt_work *w, struct frt_error *err)
 
 /* ------------------------------------------------- embeddings, from a cache */
 
+static bool embedded_suffices(const struct frt_work *w, const void *value)
+{
+    const struct frt_embedded *embedded = value;
+    return embedded->n_embedded >= wanted(w, embedded->n) && !is_over(embedded->until_ns);
+}
+
 static enum frt_status make_embedded(void *arg, void **value, size_t *bytes, struct frt_error *err)
 {
     struct frt_work *w = arg;
     struct frt_embedded *embedded = NULL;
+    frt_shared_look(w);
+    if (w->shared_embedded != NULL && embedded_suffices(w, w->shared_embedded)) {
+        *bytes = frt_embedded_bytes(w->shared_embedded, w->pack->info.dim);
+        *value = w->shared_embedded;
+        w->shared_embedded = NULL;
+        w->timing.cached = FRT_CACHED_REDIS;
+        return FRT_OK;
+    }
     enum frt_status status = get_photo(w, err);
     if (status != FRT_OK)
         return status;
@@ -414,15 +447,10 @@ static enum frt_status make_embedded(void *arg, void **value, size_t *bytes, str
         frt_embedded_free(embedded);
         return status;
     }
+    frt_shared_give_embedded(w, embedded);
     *bytes = frt_embedded_bytes(embedded, dim);
     *value = embedded;
     return FRT_OK;
-}
-
-static bool embedded_suffices(const struct frt_work *w, const void *value)
-{
-    const struct frt_embedded *embedded = value;
-    return embedded->n_embedded >= wanted(w, embedded->n);
 }
 
 static enum frt_status get_embedded(struct frt_work *w, struct frt_error *err)
@@ -493,6 +521,8 @@ static void work_deinit(struct frt_work *w)
         frt_cache_return(w->pack->context->embedding_cache, &w->embedded_loan);
     else
         frt_embedded_free(w->embedded);
+    frt_photo_free(w->shared_photo);
+    frt_embedded_free(w->shared_embedded);
 }
 
 static enum frt_status analyse(const struct frt_pack *pack, const struct frt_image *image,
@@ -514,7 +544,8 @@ static enum frt_status analyse(const struct frt_pack *pack, const struct frt_ima
     status = frt_work_check_alive(&w, err);
     if (status != FRT_OK)
         return status;
-    if (pack->context->image_cache != NULL || (embed && pack->context->embedding_cache != NULL)) {
+    if (pack->context->image_cache != NULL || pack->context->shared != NULL ||
+        (embed && pack->context->embedding_cache != NULL)) {
         int span = frt_trace_begin("hash");
         w.keyed = frt_photo_key(pack, image, &w.options, &w.key);
         frt_trace_end(span, NULL);

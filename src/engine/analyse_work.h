@@ -31,6 +31,9 @@ struct frt_work {
     struct frt_cache_loan photo_loan;
     struct frt_embedded *embedded; /* as photo */
     struct frt_cache_loan embedded_loan;
+    bool shared_asked;                    /* the shared cache was; what it had (owned; NULL = nothing): */
+    struct frt_embedded *shared_embedded; /* engine/shared_photo.h */
+    struct frt_photo *shared_photo;
     struct frt_frame coarse; /* owned, unless it is the photo's */
     struct frt_frame fine;
     struct frt_timing timing;

@@ -16,6 +16,11 @@ enum { FRAME_SHARE = 16 };
 /* Of the cores, this share may have wide inferences at a time. */
 enum { WIDE_SHARE = 4 };
 
+static uint32_t ttl_of(const struct frt_cache_limits *limits)
+{
+    return limits->ttl_ms == 0 ? DEFAULT_TTL_MS : limits->ttl_ms;
+}
+
 static enum frt_status cache_new(const char *name, const struct frt_cache_limits *limits,
                                  void (*free_value)(void *), struct frt_cache **out, struct frt_error *err)
 {
@@ -24,7 +29,7 @@ static enum frt_status cache_new(const char *name, const struct frt_cache_limits
     const struct frt_cache_options options = {.name = name,
                                               .entries = limits->entries,
                                               .bytes = limits->bytes,
-                                              .ttl_ms = limits->ttl_ms == 0 ? DEFAULT_TTL_MS : limits->ttl_ms,
+                                              .ttl_ms = ttl_of(limits),
                                               .free_value = free_value};
     return frt_cache_new(&options, out, err);
 }
@@ -82,12 +87,15 @@ enum frt_status frt_context_new_over(struct frt_backend *backend, const struct f
     }
     context->backend = backend;
     context->threads = 1;
+    context->embedding_ttl_ms = context->image_ttl_ms = DEFAULT_TTL_MS;
     if (options != NULL) {
         context->threads = frt_context_threads(options->threads, options->stages);
         context->limits.max_pixels = options->max_pixels;
         context->limits.max_side_px = options->max_side_px;
         context->max_kept_frame_bytes =
             options->image_cache.bytes == 0 ? UINT64_MAX : options->image_cache.bytes / FRAME_SHARE;
+        context->embedding_ttl_ms = ttl_of(&options->embedding_cache);
+        context->image_ttl_ms = ttl_of(&options->image_cache);
         enum frt_status status = cache_new("embedding", &options->embedding_cache, frt_embedded_free,
                                            &context->embedding_cache, err);
         if (status == FRT_OK)
@@ -117,6 +125,11 @@ enum frt_status frt_context_new(const struct frt_context_options *options, struc
     if (status != FRT_OK)
         return status;
     return frt_context_new_over(backend, options, out, err);
+}
+
+void frt_context_share(struct frt_context *context, struct frt_shared_cache *shared)
+{
+    context->shared = shared;
 }
 
 void frt_context_free(struct frt_context *context)

@@ -17,12 +17,18 @@ struct frt_context {
     uint32_t threads;                                /* of a wide inference */
     struct frt_cache *embedding_cache, *image_cache; /* owned; NULL = none */
     uint64_t max_kept_frame_bytes;                   /* larger decoded frames are not kept */
+    struct frt_shared_cache *shared;                 /* borrowed; NULL = none */
+    int64_t embedding_ttl_ms, image_ttl_ms;
 };
 
 /** As frt_context_new, over a backend that the caller made. CONSUMES backend, also on failure. */
 FRT_NODISCARD enum frt_status frt_context_new_over(struct frt_backend *backend,
                                                    const struct frt_context_options *options,
                                                    struct frt_context **out, struct frt_error *err);
+
+/** Ask this cache (cache/shared_cache.h; borrowed) for what the own ones do not have, and let it have what is
+ * made. Before the context is shared between threads. NULL = none. */
+void frt_context_share(struct frt_context *context, struct frt_shared_cache *shared);
 
 /** Defaults in the place of zeros. */
 void frt_stage_limits_fill(struct frt_stage_limits *limits);

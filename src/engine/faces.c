@@ -83,7 +83,7 @@ void frt_timing_add(struct frt_timing *sum, const struct frt_timing *t)
 
 const char *frt_cached_name(enum frt_cached cached)
 {
-    static const char *const names[] = {"", "miss", "image", "embedding", "shared"};
+    static const char *const names[] = {"", "miss", "image", "embedding", "shared", "redis"};
     return names[cached];
 }
 

@@ -25,6 +25,7 @@ struct frt_photo {
     uint8_t *chips;     /* u8[n_chips][chip_bytes], of the first ones */
     size_t n_chips;
     struct frt_frame coarse; /* pixels NULL: not kept */
+    int64_t until_ns;        /* of a shared cache's (monotonic): not to be used from then on; 0 = no such end */
 };
 void frt_photo_free(void *value);
 /** What it costs to keep. */
@@ -35,6 +36,7 @@ struct frt_embedded {
     size_t n;
     float *embeddings; /* f32[n_embedded][dim] */
     size_t n_embedded;
+    int64_t until_ns; /* as a photo's */
 };
 void frt_embedded_free(void *value);
 size_t frt_embedded_bytes(const struct frt_embedded *embedded, size_t dim);

@@ -7,6 +7,7 @@
 #include "engine/answer_gallery.h"
 #include "engine/context.h"
 #include "engine/gallery_figures.h"
+#include "engine/shared.h"
 #include "http/assets.h"
 #include "http/service.h"
 
@@ -58,6 +59,27 @@ static const char *not_ready(struct http_service *service, struct frt_error *err
     return frt_gallery_check(service->gallery, err) == FRT_OK ? NULL : frt_status_code(err->status);
 }
 
+/* Ready; what is done without meanwhile is said beside it. */
+static void ready(struct http_service *service, struct http_response *response)
+{
+    struct frt_json_writer w;
+    struct frt_shared_cache_stats redis = {.up = true};
+    if (service->shared != NULL)
+        frt_shared_cache_stats_get(service->shared, &redis);
+    frt_json_writer_init(&w, &response->body, false);
+    frt_json_object(&w);
+    frt_json_key(&w, "status");
+    frt_json_string(&w, "ready");
+    if (!redis.up) {
+        frt_json_key(&w, "degraded");
+        frt_json_object(&w);
+        frt_json_key(&w, "redis");
+        frt_json_string(&w, "away"); /* why stands in the log, which not everybody reads */
+        frt_json_end(&w);
+    }
+    frt_json_end(&w);
+}
+
 void http_handle_readyz(struct http_service *service, struct http_request *request,
                         struct http_response *response)
 {
@@ -66,7 +88,7 @@ void http_handle_readyz(struct http_service *service, struct http_request *reque
     if (code != NULL)
         http_problem_as(response, request, 503, code, "Not ready", err.text);
     else
-        one_word(response, "status", "ready");
+        ready(service, response);
 }
 
 void http_handle_version(struct http_service *service, struct http_request *request,

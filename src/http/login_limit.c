@@ -16,7 +16,8 @@ struct place {
 
 struct http_login_limit {
     const struct frt_clock *clock;
-    uint8_t key[32]; /* which set an address falls into is nobody else's to know */
+    struct frt_shared_cache *shared; /* borrowed; NULL: none */
+    uint8_t key[32];                 /* which set an address falls into is nobody else's to know */
     pthread_mutex_t lock;
     struct place places[SETS][WAYS];
 };
@@ -42,6 +43,11 @@ void http_login_limit_free(struct http_login_limit *limit)
     frt_free(limit);
 }
 
+void http_login_limit_share(struct http_login_limit *limit, struct frt_shared_cache *shared)
+{
+    limit->shared = shared;
+}
+
 static struct place *set_of(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
 {
     uint8_t mac[FRT_HMAC_BYTES];
@@ -62,7 +68,7 @@ static struct place *place_of(struct place set[WAYS], const uint8_t peer[HTTP_PE
     return best;
 }
 
-uint32_t http_login_limit_begin(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
+static uint32_t begin_here(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
 {
     const int64_t window_ns = (int64_t)HTTP_LOGIN_WINDOW_S * 1000000000;
     int64_t now = limit->clock->monotonic_ns(limit->clock);
@@ -84,7 +90,7 @@ uint32_t http_login_limit_begin(struct http_login_limit *limit, const uint8_t pe
     return wait_s;
 }
 
-void http_login_limit_refund(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
+static void refund_here(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
 {
     struct place *set = set_of(limit, peer);
     (void)pthread_mutex_lock(&limit->lock);
@@ -92,4 +98,24 @@ void http_login_limit_refund(struct http_login_limit *limit, const uint8_t peer[
     if (place->attempts > 0 && memcmp(place->peer, peer, HTTP_PEER_BYTES) == 0)
         place->attempts--;
     (void)pthread_mutex_unlock(&limit->lock);
+}
+
+uint32_t http_login_limit_begin(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
+{
+    uint32_t wait_s = begin_here(limit, peer), wait_ms = 0;
+    if (wait_s == 0 && limit->shared != NULL &&
+        frt_shared_cache_attempt(limit->shared, peer, HTTP_PEER_BYTES, HTTP_LOGIN_FAILURES,
+                                 HTTP_LOGIN_WINDOW_S * 1000, &wait_ms) &&
+        wait_ms > 0) {
+        refund_here(limit, peer);
+        wait_s = (wait_ms + 999) / 1000;
+    }
+    return wait_s;
+}
+
+void http_login_limit_refund(struct http_login_limit *limit, const uint8_t peer[HTTP_PEER_BYTES])
+{
+    refund_here(limit, peer);
+    if (limit->shared != NULL)
+        frt_shared_cache_refund(limit->shared, peer, HTTP_PEER_BYTES);
 }

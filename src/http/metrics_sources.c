@@ -6,6 +6,7 @@
 #include "engine/context.h"
 #include "engine/gallery_figures.h"
 #include "engine/pack.h"
+#include "engine/shared.h"
 
 static struct frt_batcher_stats batches_of(struct http_service *service)
 {
@@ -68,6 +69,36 @@ static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t
     return n;
 }
 
+static bool read_redis(void *arg, struct frt_metrics_redis_state *out)
+{
+    const struct http_service *service = arg;
+    struct frt_shared_cache_stats s;
+    if (service->shared == NULL)
+        return false;
+    frt_shared_cache_stats_get(service->shared, &s);
+    *out = (struct frt_metrics_redis_state){.up = s.up,
+                                            .servers = s.servers,
+                                            .servers_up = s.servers_up,
+                                            .connections = s.connections,
+                                            .queued = s.queued,
+                                            .queued_bytes = s.queued_bytes,
+                                            .hits = s.hits,
+                                            .misses = s.misses,
+                                            .away = s.away,
+                                            .late = s.late,
+                                            .refused = s.refused,
+                                            .stored = s.stored,
+                                            .store_dropped = s.store_dropped,
+                                            .store_failed = s.store_failed,
+                                            .limited = s.limited,
+                                            .falls = s.falls,
+                                            .returns = s.returns,
+                                            .redirected = s.redirected,
+                                            .lookup_ms = (double)s.lookups_ns / 1e6,
+                                            .budget_ms = s.budget_ms};
+    return true;
+}
+
 static void read_indexes(void *arg, struct frt_metrics_index_state *out)
 {
     const struct http_service *service = arg;
@@ -118,6 +149,7 @@ void http_metrics_connect(struct http_service *service)
                                                 .stage = read_stage,
                                                 .caches = read_caches,
                                                 .batches = read_batches,
+                                                .redis = read_redis,
                                                 .indexes = read_indexes,
                                                 .pack = read_pack};
     frt_metrics_set_sources(service->metrics, &sources);

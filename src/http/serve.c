@@ -22,6 +22,7 @@
 #include "core/clock.h"
 #include "core/config_older.h"
 #include "engine/pack_locate.h"
+#include "engine/shared.h"
 #include "engine/sizes.h"
 #include "http/listen_address.h"
 #include "http/login_limit.h"
@@ -132,6 +133,10 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         status = frt_gallery_open(&gallery, &service->gallery, err);
     if (status == FRT_OK)
         status = frt_context_new(&context, &service->context, err);
+    if (status == FRT_OK)
+        status = frt_shared_open(config, service->access, service->context, &service->shared, err);
+    if (status == FRT_OK)
+        http_login_limit_share(service->logins, service->shared);
     for (int i = HTTP_WORKERS; i < HTTP_POOLS && status == FRT_OK; i++)
         status = frt_worker_pool_new(pools[i].threads, pools[i].queue, &service->pools[i], err);
     if (status == FRT_OK)
@@ -147,6 +152,7 @@ static void close_parts(struct http_service *service)
         frt_worker_pool_free(service->pools[i]);
     frt_pack_swap_free(service->packs);
     frt_context_free(service->context);
+    frt_shared_cache_free(service->shared);
     http_login_limit_free(service->logins);
     frt_gallery_close(service->gallery);
     frt_access_close(service->access);

@@ -37,6 +37,7 @@ struct http_service {
     struct frt_gallery *gallery;
     struct frt_access *access;
     struct http_login_limit *logins;
+    struct frt_shared_cache *shared; /* NULL: none */
     char database[FRT_LOCATE_PATH_MAX];
     uint8_t client_key[FRT_SHORT_HASH_KEY_BYTES]; /* of http_client_number; random */
     bool loopback;                                /* listens on loopback only */

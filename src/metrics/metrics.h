@@ -60,6 +60,18 @@ struct frt_metrics_batch_state {
     uint64_t count, items;
 };
 
+/* The cache that instances share; all counts since start. */
+struct frt_metrics_redis_state {
+    bool up;
+    uint32_t servers, servers_up, connections, queued;
+    uint64_t queued_bytes;
+    uint64_t hits, misses, away, late, refused;   /* look-ups; away, late: without an answer */
+    uint64_t stored, store_dropped, store_failed; /* values that were made here */
+    uint64_t limited;                             /* logins refused because of other instances' counts, too */
+    uint64_t falls, returns, redirected;          /* of servers */
+    double lookup_ms, budget_ms;                  /* of all look-ups; of one at most */
+};
+
 /* Indexes that came into being since start. */
 struct frt_metrics_index_state {
     uint64_t loads, builds; /* from a snapshot; from the store's rows */
@@ -73,6 +85,7 @@ struct frt_metrics_sources {
     /* Fills out[0..max), returns how many. */
     size_t (*caches)(void *arg, struct frt_metrics_cache_state *out, size_t max);
     void (*batches)(void *arg, struct frt_metrics_batch_state *out);
+    bool (*redis)(void *arg, struct frt_metrics_redis_state *out); /* false: there is none */
     void (*indexes)(void *arg, struct frt_metrics_index_state *out);
     bool (*pack)(void *arg, struct frt_metrics_pack *out); /* false: none is loaded yet */
 };

@@ -169,6 +169,42 @@ static void caches(struct frt_json_writer *w, const struct frt_metrics *m)
     frt_json_end(w);
 }
 
+/* The second level. hit_rate is of the look-ups that were answered. */
+static void redis(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    struct frt_metrics_redis_state s = {.up = false};
+    frt_json_key(w, "redis");
+    if (m->sources.redis == NULL || !m->sources.redis(m->sources.arg, &s)) {
+        frt_json_null(w);
+        return;
+    }
+    const uint64_t answered = s.hits + s.misses, asked = answered + s.away + s.late;
+    frt_json_object(w);
+    frt_json_key(w, "state");
+    frt_json_string(w, s.up ? "up" : "away");
+    whole(w, "servers", s.servers);
+    whole(w, "servers_up", s.servers_up);
+    whole(w, "connections", s.connections);
+    whole(w, "hits", s.hits);
+    whole(w, "misses", s.misses);
+    number(w, "hit_rate", answered > 0 ? (double)s.hits / (double)answered : 0);
+    whole(w, "skipped_away", s.away);
+    whole(w, "skipped_late", s.late);
+    whole(w, "refused", s.refused);
+    whole(w, "stored", s.stored);
+    whole(w, "store_dropped", s.store_dropped);
+    whole(w, "store_failed", s.store_failed);
+    whole(w, "queued", s.queued);
+    whole(w, "queued_bytes", s.queued_bytes);
+    whole(w, "logins_limited", s.limited);
+    whole(w, "falls", s.falls);
+    whole(w, "returns", s.returns);
+    whole(w, "redirected", s.redirected);
+    number(w, "lookup_ms_avg", asked > 0 ? s.lookup_ms / (double)asked : 0);
+    number(w, "budget_ms", s.budget_ms);
+    frt_json_end(w);
+}
+
 static void batches(struct frt_json_writer *w, const struct frt_metrics *m)
 {
     struct frt_metrics_batch_state state = {0};
@@ -223,6 +259,7 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     requests(&w, metrics);
     stages(&w, metrics);
     caches(&w, metrics);
+    redis(&w, metrics);
     batches(&w, metrics);
     if (more != NULL)
         more(&w, arg);

@@ -128,6 +128,45 @@ static void caches(const struct page *p, const struct frt_metrics *m)
     }
 }
 
+static void redis(const struct page *p, const struct frt_metrics *m)
+{
+    struct frt_metrics_redis_state s = {.up = false};
+    if (m->sources.redis == NULL || !m->sources.redis(m->sources.arg, &s))
+        return;
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } series[] = {
+        {"frt_redis_up", "gauge", "1 while Redis is asked; 0 while it is away.", s.up},
+        {"frt_redis_servers", "gauge", "Servers that hold the cache.", s.servers},
+        {"frt_redis_servers_up", "gauge", "Of these, those that are asked.", s.servers_up},
+        {"frt_redis_connections", "gauge", "Connections to them.", s.connections},
+        {"frt_redis_hits_total", "counter", "Look-ups that found a value.", (double)s.hits},
+        {"frt_redis_misses_total", "counter", "Look-ups that found none.", (double)s.misses},
+        {"frt_redis_refused_total", "counter", "Values found and not believed.", (double)s.refused},
+        {"frt_redis_stored_total", "counter", "Values stored.", (double)s.stored},
+        {"frt_redis_store_dropped_total", "counter", "Values not stored for want of room or of Redis.",
+         (double)s.store_dropped},
+        {"frt_redis_store_failed_total", "counter", "Values that Redis did not store.", (double)s.store_failed},
+        {"frt_redis_queue_length", "gauge", "Values waiting to be stored.", s.queued},
+        {"frt_redis_queue_bytes", "gauge", "Their size.", (double)s.queued_bytes},
+        {"frt_redis_logins_limited_total", "counter", "Logins refused by the count of all instances.",
+         (double)s.limited},
+        {"frt_redis_falls_total", "counter", "Times that a server was given up for a while.", (double)s.falls},
+        {"frt_redis_returns_total", "counter", "Times that one came back.", (double)s.returns},
+        {"frt_redis_redirected_total", "counter", "Look-ups that a cluster sent elsewhere.",
+         (double)s.redirected},
+        {"frt_redis_lookup_seconds_total", "counter", "Time of all look-ups.", s.lookup_ms / 1000},
+        {"frt_redis_budget_seconds", "gauge", "Time of one look-up at most.", s.budget_ms / 1000}};
+    for (size_t i = 0; i < sizeof series / sizeof *series; i++)
+        one(p, series[i].name, series[i].type, series[i].help, series[i].value);
+    head(p, "frt_redis_skipped_total", "counter", "Look-ups without an answer.");
+    frt_buf_printf(
+        p->out,
+        "frt_redis_skipped_total{reason=\"away\"} %llu\nfrt_redis_skipped_total{reason=\"late\"} %llu\n",
+        (unsigned long long)s.away, (unsigned long long)s.late);
+}
+
 static void batches(const struct page *p, const struct frt_metrics *m)
 {
     struct frt_metrics_batch_state state = {0};
@@ -227,6 +266,7 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     stages(p, metrics);
     stage_states(p, metrics);
     caches(p, metrics);
+    redis(p, metrics);
     batches(p, metrics);
     indexes(p, metrics);
     gpu(p, metrics);

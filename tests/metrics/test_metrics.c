@@ -78,10 +78,31 @@ static bool read_pack(void *arg, struct frt_metrics_pack *out)
     return true;
 }
 
+static bool read_redis(void *arg, struct frt_metrics_redis_state *out)
+{
+    assert_ptr_equal(arg, &source_arg);
+    *out = (struct frt_metrics_redis_state){.up = true,
+                                            .servers = 3,
+                                            .servers_up = 2,
+                                            .hits = 30,
+                                            .misses = 10,
+                                            .away = 7,
+                                            .late = 3,
+                                            .stored = 9,
+                                            .lookup_ms = 25,
+                                            .budget_ms = 5};
+    return true;
+}
+
 static void connect(struct frt_metrics *m)
 {
-    const struct frt_metrics_sources sources = {&source_arg,  read_stage,   read_caches,
-                                                read_batches, read_indexes, read_pack};
+    const struct frt_metrics_sources sources = {.arg = &source_arg,
+                                                .stage = read_stage,
+                                                .caches = read_caches,
+                                                .batches = read_batches,
+                                                .redis = read_redis,
+                                                .indexes = read_indexes,
+                                                .pack = read_pack};
     frt_metrics_set_sources(m, &sources);
 }
 
@@ -138,6 +159,7 @@ static void sources_as_json(void **state)
     assert_null(frt_json_first(frt_json_get(root, "caches"))); /* there, and empty */
     assert_non_null(frt_json_get(root, "caches"));
     assert_float_equal(number(frt_json_get(root, "batches"), "mean_size"), 0, 0); /* none was made */
+    assert_true(frt_json_is_null(frt_json_get(root, "redis")));
     frt_json_free(json);
     frt_buf_clear(&out);
     connect(m);
@@ -158,6 +180,11 @@ static void sources_as_json(void **state)
     assert_float_equal(number(cache, "ttl_seconds"), 1.5, 0.001);
     cache = frt_json_get(frt_json_get(root, "caches"), "image");
     assert_float_equal(number(cache, "hit_rate"), 0, 0.001); /* nobody asked: no division by zero */
+    const struct frt_json_value *redis = frt_json_get(root, "redis");
+    assert_string_equal(frt_json_text(frt_json_get(redis, "state")), "up");
+    assert_float_equal(number(redis, "hit_rate"), 0.75, 0.001); /* of those that were answered */
+    assert_float_equal(number(redis, "lookup_ms_avg"), 0.5, 0.001);
+    assert_int_equal((int)number(redis, "skipped_late"), 3);
     assert_float_equal(number(frt_json_get(root, "batches"), "mean_size"), 2.5, 0.001);
     const struct frt_json_value *model = frt_json_first(frt_json_get(root, "models"));
     assert_string_equal(frt_json_text(frt_json_get(model, "role")), "embedder");
@@ -237,6 +264,9 @@ static void prometheus_text(void **state)
     assert_non_null(strstr(text, "frt_stage_limit{stage=\"store\"} 13\n"));
     assert_non_null(strstr(text, "frt_cache_hits_total{cache=\"embedding\"} 5\n"));
     assert_non_null(strstr(text, "frt_cache_capacity_bytes{cache=\"embedding\"} 10\n"));
+    assert_non_null(strstr(text, "\nfrt_redis_up 1\n"));
+    assert_non_null(strstr(text, "\nfrt_redis_hits_total 30\n"));
+    assert_non_null(strstr(text, "frt_redis_skipped_total{reason=\"away\"} 7\n"));
     assert_non_null(strstr(text, "frt_batch_items_total 10\n"));
     assert_non_null(strstr(text, "\nfrt_index_builds_total 3\n"));
     assert_non_null(strstr(text, "frt_pack_info{name=\"mine\",version=\"2\",id=\"abc\"} 1\n"));
