@@ -41,8 +41,7 @@ static void tell(const struct frt_redis_host *host, bool up, const char *why)
         frt_log(FRT_LOG_INFO, "redis", FRT_LOG_STR("state", "up"), FRT_LOG_STR("at", text), FRT_LOG_END);
     else
         frt_log(FRT_LOG_WARN, "redis", FRT_LOG_STR("state", "away"), FRT_LOG_STR("at", text),
-                FRT_LOG_STR("why", why), FRT_LOG_STR("meanwhile", "everything is done without it"),
-                FRT_LOG_END);
+                FRT_LOG_STR("why", why), FRT_LOG_END);
 }
 
 static void tell_fall_locked(struct frt_redis *redis, struct redis_server *server)

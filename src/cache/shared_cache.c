@@ -81,7 +81,7 @@ static void tell_failed(struct frt_shared_cache *cache, const struct frt_redis_r
     const bool tell = may_tell_locked(&cache->told_failed_ns);
     (void)pthread_mutex_unlock(&cache->lock);
     if (tell)
-        frt_log(FRT_LOG_WARN, "redis", FRT_LOG_STR("does not store", word), FRT_LOG_END);
+        frt_log(FRT_LOG_WARN, "redis does not store", FRT_LOG_STR("why", word), FRT_LOG_END);
 }
 
 enum fate { STORED, DROPPED, FAILED };
@@ -213,7 +213,7 @@ static void refuse(struct frt_shared_cache *cache, const char *why)
     const bool tell = may_tell_locked(&cache->told_refused_ns);
     (void)pthread_mutex_unlock(&cache->lock);
     if (tell)
-        frt_log(FRT_LOG_WARN, "redis", FRT_LOG_STR("refused a value", why), FRT_LOG_END);
+        frt_log(FRT_LOG_WARN, "redis value refused", FRT_LOG_STR("why", why), FRT_LOG_END);
 }
 
 void frt_shared_cache_refuse(struct frt_shared_cache *cache)
