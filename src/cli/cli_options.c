@@ -47,6 +47,11 @@ static const struct cli_option batch_options[] = {
         "Photos worked on at once, 1 to 256; the output keeps the order of the input. Default: one per core."),
     FLAG("quiet", 'q', "Do not show progress."), END};
 
+static const struct cli_option ping_options[] = {
+    VALUE("url", 0, "URL", CLI_COMPLETE_NONE,
+          "Ask this service. Default: the one that 'listen' of the settings names."),
+    FLAG("live", 0, "Ask whether it is alive (/healthz), not whether it is ready."), END};
+
 static const struct cli_option json_option[] = {
     FLAG("json", 0, "Print one JSON object a line, for machines; docs/cli.md has the shapes."), END};
 
@@ -419,6 +424,7 @@ const struct cli_option *const cli_calibrate_options[] = {calibrate_options, mod
 const struct cli_option *const cli_eval_quality_options[] = {eval_quality_options, model_options, batch_options,
                                                              json_option, NULL};
 const struct cli_option *const cli_serve_options[] = {config_option, NULL};
+const struct cli_option *const cli_ping_options[] = {ping_options, config_option, NULL};
 const struct cli_option *const cli_doctor_options[] = {config_option, json_option, NULL};
 const struct cli_option *const cli_json_options[] = {json_option, NULL};
 

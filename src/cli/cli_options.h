@@ -23,6 +23,7 @@ extern const struct cli_option *const cli_eval_quality_options[];
 extern const struct cli_option *const cli_calibrate_options[];
 extern const struct cli_option *const cli_serve_options[];
 extern const struct cli_option *const cli_doctor_options[];
+extern const struct cli_option *const cli_ping_options[];
 extern const struct cli_option *const cli_json_options[];
 extern const struct cli_option *const cli_enroll_options[];
 extern const struct cli_option *const cli_search_options[];

@@ -630,6 +630,18 @@ const struct cli_command cli_commands[] = {
                  "frt doctor --config /etc/frt.conf --json\n  For monitoring.\n",
      .see_also = "frt serve, frt models verify",
      .run = cli_doctor},
+    {.name = "ping",
+     .arguments = "",
+     .summary = "ask a running service whether it is ready",
+     .description =
+         "Asks /readyz of the service that 'frt serve' with the same settings would be, and waits 5 s at most "
+         "for a sign of it. The exit status is 0 when it is ready, 7 when not.",
+     .groups = cli_ping_options,
+     .takes_config = true,
+     .examples = "frt ping\n  For health checks.\n"
+                 "until frt ping --url http://127.0.0.1:9000; do sleep 1; done\n  For scripts that wait.\n",
+     .see_also = "frt serve, frt doctor",
+     .run = cli_ping},
     {.name = "user add",
      .arguments = "EMAIL",
      .min_arguments = 1,

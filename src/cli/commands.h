@@ -48,6 +48,7 @@ int cli_eval_quality(struct cli_run *run);
 int cli_calibrate(struct cli_run *run);
 int cli_serve(struct cli_run *run);
 int cli_doctor(struct cli_run *run);
+int cli_ping(struct cli_run *run);
 int cli_completion_bash(struct cli_run *run);
 int cli_man(struct cli_run *run);
 int cli_version(struct cli_run *run);

@@ -61,20 +61,20 @@ static enum frt_status parse_url(const char *url, struct place *out, struct frt_
 
 /* --------------------------------------------------------------------- socket */
 
-static enum frt_status wait_for(int fd, short events, struct frt_error *err)
+static enum frt_status wait_for(int fd, short events, int quiet_ms, struct frt_error *err)
 {
     const int64_t start = frt_now_ns();
     struct pollfd p = {.fd = fd, .events = events};
-    while (frt_elapsed_ms(start) < QUIET_MS) {
+    while (frt_elapsed_ms(start) < quiet_ms) {
         if (cli_interrupted(NULL))
             return frt_fail(err, FRT_ECANCELLED, "interrupted");
         if (poll(&p, 1, TICK_MS) > 0)
             return FRT_OK;
     }
-    return frt_fail(err, FRT_ETIMEOUT, "the service has been silent for %d s", QUIET_MS / 1000);
+    return frt_fail(err, FRT_ETIMEOUT, "the service has been silent for %d s", quiet_ms / 1000);
 }
 
-static enum frt_status open_socket(const struct place *place, int *out, struct frt_error *err)
+static enum frt_status open_socket(const struct place *place, int quiet_ms, int *out, struct frt_error *err)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
@@ -87,7 +87,7 @@ static enum frt_status open_socket(const struct place *place, int *out, struct f
         fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
         failed = fd < 0 || connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
         if (failed == EINPROGRESS) {
-            status = wait_for(fd, POLLOUT, err);
+            status = wait_for(fd, POLLOUT, quiet_ms, err);
             if (status == FRT_OK && getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size) != 0)
                 failed = errno;
         }
@@ -105,7 +105,7 @@ static enum frt_status open_socket(const struct place *place, int *out, struct f
 }
 
 /* A peer that closes early may have said why: what it says is read all the same. */
-static enum frt_status send_all(int fd, const char *bytes, size_t size, struct frt_error *err)
+static enum frt_status send_all(int fd, const char *bytes, size_t size, int quiet_ms, struct frt_error *err)
 {
     for (size_t sent = 0; sent < size;) {
         ssize_t n = send(fd, bytes + sent, size - sent, MSG_NOSIGNAL);
@@ -115,7 +115,7 @@ static enum frt_status send_all(int fd, const char *bytes, size_t size, struct f
             return FRT_OK;
         } else if (errno != EINTR) {
             enum frt_status status = errno == EAGAIN
-                                         ? wait_for(fd, POLLOUT, err)
+                                         ? wait_for(fd, POLLOUT, quiet_ms, err)
                                          : frt_fail(err, FRT_EUNAVAILABLE, "the service: %s", strerror(errno));
             if (status != FRT_OK)
                 return status;
@@ -124,7 +124,7 @@ static enum frt_status send_all(int fd, const char *bytes, size_t size, struct f
     return FRT_OK;
 }
 
-static enum frt_status receive_all(int fd, struct frt_buf *out, struct frt_error *err)
+static enum frt_status receive_all(int fd, int quiet_ms, struct frt_buf *out, struct frt_error *err)
 {
     char piece[16384];
     for (;;) {
@@ -139,7 +139,7 @@ static enum frt_status receive_all(int fd, struct frt_buf *out, struct frt_error
             break;
         if (n < 0 && errno != EINTR) {
             enum frt_status status = errno == EAGAIN
-                                         ? wait_for(fd, POLLIN, err)
+                                         ? wait_for(fd, POLLIN, quiet_ms, err)
                                          : frt_fail(err, FRT_EUNAVAILABLE, "the service: %s", strerror(errno));
             if (status != FRT_OK)
                 return status;
@@ -162,35 +162,50 @@ static enum frt_status split(const struct frt_buf *whole, int *status, struct fr
     return frt_buf_status(answer) == FRT_OK ? FRT_OK : frt_fail_nomem(err, "an answer");
 }
 
-enum frt_status cli_service_post(const struct cli_service_call *call, int *status, struct frt_buf *answer,
-                                 struct frt_error *err)
+static enum frt_status exchange(const struct cli_service_call *call, bool post, int *status,
+                                struct frt_buf *answer, struct frt_error *err)
 {
+    const int quiet_ms = call->quiet_ms > 0 ? call->quiet_ms : QUIET_MS;
     struct place place;
     struct frt_buf whole;
-    char head[HEAD_SIZE];
+    char head[HEAD_SIZE], body[128] = "";
     int fd = -1;
     enum frt_status result = parse_url(call->url, &place, err);
     if (result != FRT_OK)
         return result;
     frt_buf_init(&whole, answer->max);
-    int n = snprintf(head, sizeof head,
-                     "POST %s%s HTTP/1.0\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
-                     place.prefix, call->path, place.authority, call->type, call->size, call->headers);
+    if (post)
+        (void)snprintf(body, sizeof body, "Content-Type: %.64s\r\nContent-Length: %zu\r\n", call->type,
+                       call->size);
+    int n = snprintf(head, sizeof head, "%s %s%s HTTP/1.0\r\nHost: %s\r\n%s%s\r\n", post ? "POST" : "GET",
+                     place.prefix, call->path, place.authority, body, call->headers);
     if (n < 0 || (size_t)n >= sizeof head)
         return frt_fail(err, FRT_EINVAL, "the request's head is longer than %d bytes", HEAD_SIZE);
-    result = open_socket(&place, &fd, err);
+    result = open_socket(&place, quiet_ms, &fd, err);
     if (result == FRT_OK)
-        result = send_all(fd, head, (size_t)n, err);
+        result = send_all(fd, head, (size_t)n, quiet_ms, err);
+    if (result == FRT_OK && post)
+        result = send_all(fd, call->body, call->size, quiet_ms, err);
     if (result == FRT_OK)
-        result = send_all(fd, call->body, call->size, err);
-    if (result == FRT_OK)
-        result = receive_all(fd, &whole, err);
+        result = receive_all(fd, quiet_ms, &whole, err);
     if (result == FRT_OK)
         result = split(&whole, status, answer, err);
     if (fd >= 0)
         (void)close(fd);
     frt_buf_deinit(&whole);
     return result;
+}
+
+enum frt_status cli_service_post(const struct cli_service_call *call, int *status, struct frt_buf *answer,
+                                 struct frt_error *err)
+{
+    return exchange(call, true, status, answer, err);
+}
+
+enum frt_status cli_service_get(const struct cli_service_call *call, int *status, struct frt_buf *answer,
+                                struct frt_error *err)
+{
+    return exchange(call, false, status, answer, err);
 }
 
 enum frt_status cli_key_read(const char *path, char **key, struct frt_error *err)

@@ -18,6 +18,7 @@ struct cli_service_call {
     const char *type;    /* Content-Type */
     const void *body;
     size_t size;
+    int quiet_ms; /* longest silence of the service; 0 = a minute */
 };
 
 /**
@@ -29,6 +30,10 @@ struct cli_service_call {
  */
 FRT_NODISCARD enum frt_status cli_service_post(const struct cli_service_call *call, int *status,
                                                struct frt_buf *answer, struct frt_error *err);
+
+/** GET it: as above, without type and body. */
+FRT_NODISCARD enum frt_status cli_service_get(const struct cli_service_call *call, int *status,
+                                              struct frt_buf *answer, struct frt_error *err);
 
 /** The key in the first line of a file, owned: frt_free. Errors: FRT_ENOTFOUND, FRT_EIO, FRT_EINVAL (nothing
  * that could be one). */

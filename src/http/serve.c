@@ -21,6 +21,7 @@
 
 #include "core/clock.h"
 #include "core/config_older.h"
+#include "core/notify.h"
 #include "engine/pack_locate.h"
 #include "engine/shared.h"
 #include "engine/sizes.h"
@@ -182,6 +183,8 @@ static int run(struct http_service *service, struct http_server *server, struct 
                const sigset_t *signals)
 {
     struct http_reloader reloader = {.service = service};
+    const int64_t watchdog_ms = frt_notify_watchdog_ms();
+    int64_t fed = frt_now_ns();
     int signal = 0;
     while (signal == 0 || signal == SIGHUP) {
         signal = wait_signal(signals, TICK_MS);
@@ -192,6 +195,11 @@ static int run(struct http_service *service, struct http_server *server, struct 
         http_server_reap(server);
         frt_context_expire(service->context); /* an idle service gives memory back, too */
         http_summary_tick(summary);
+        /* last in the round: a lock that never comes free above leaves the manager's watchdog unfed */
+        if (watchdog_ms > 0 && frt_elapsed_ms(fed) >= (double)watchdog_ms / 2) {
+            (void)frt_notify("WATCHDOG=1");
+            fed = frt_now_ns();
+        }
     }
     http_reloader_end(&reloader);
     return signal;
@@ -239,6 +247,7 @@ static void drain(struct http_service *service, struct http_server *server, cons
 {
     const struct frt_config *config = service->config;
     atomic_store(&service->state, HTTP_LEAVING);
+    (void)frt_notify("STOPPING=1\nSTATUS=finishing the requests in flight");
     if (signal == SIGTERM && config->drain_delay_ms > 0) {
         frt_log(FRT_LOG_INFO, "leaving", FRT_LOG_INT("drain_delay_ms", config->drain_delay_ms), FRT_LOG_END);
         (void)wait_for_stop(server, signals, config->drain_delay_ms, always);
@@ -290,6 +299,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
                 FRT_LOG_STR("access", credentials ? "with credentials"
                                                   : "open, loopback only: no credentials are configured"),
                 FRT_LOG_END);
+        (void)frt_notify("READY=1\nSTATUS=serving");
         look_for_gpu(service.metrics);
         drain(&service, server, &signals, run(&service, server, summary, &signals));
         http_summary_last(summary);
