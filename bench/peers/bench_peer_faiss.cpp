@@ -139,11 +139,22 @@ bool search(void *state, size_t nq, const float *queries, size_t k, float *score
     });
 }
 
+/* FAISS before 1.10 keeps std::vectors, later ones a container around one. */
+template <typename V> auto room(const V &list) -> decltype(list.owned_data.capacity())
+{
+    return list.owned_data.capacity();
+}
+
+template <typename T> size_t room(const std::vector<T> &list)
+{
+    return list.capacity();
+}
+
 uint64_t bytes(const void *state)
 {
     const auto *p = static_cast<const peer *>(state);
     if (const auto *flat = dynamic_cast<const faiss::IndexFlat *>(p->index.get()))
-        return flat->codes.capacity();
+        return room(flat->codes);
     uint64_t sum = 0;
     const auto *ivf = dynamic_cast<const faiss::IndexIVFFlat *>(p->index.get());
     const auto *lists =
@@ -151,7 +162,7 @@ uint64_t bytes(const void *state)
     if (lists == nullptr)
         return 0;
     for (size_t i = 0; i < lists->nlist; i++)
-        sum += lists->codes[i].capacity() + lists->ids[i].capacity() * sizeof(int64_t);
+        sum += room(lists->codes[i]) + room(lists->ids[i]) * sizeof(int64_t);
     return sum + ivf->nlist * (p->options.dim * sizeof(float) + sizeof lists->codes[0] + sizeof lists->ids[0]);
 }
 

@@ -50,6 +50,29 @@ void use_threads(uint32_t count)
     omp_set_num_threads(static_cast<int>(std::max(1U, count)));
 }
 
+/* Lists are std::vectors in older FAISS (Debian 12: 1.7), and since 1.10 a container around one, which keeps a
+ * pointer to the first element beside it: resize() brings that up to date after the vector has moved. */
+template <typename V> auto owned(V &list) -> decltype((list.owned_data))
+{
+    return list.owned_data;
+}
+
+template <typename T> std::vector<T> &owned(std::vector<T> &list)
+{
+    return list;
+}
+
+template <typename T> const std::vector<T> &owned(const std::vector<T> &list)
+{
+    return list;
+}
+
+template <typename V> void reserve_in(V &list, size_t size)
+{
+    owned(list).reserve(size);
+    list.resize(list.size());
+}
+
 template <typename F> bool guarded(frt_faiss_failure *why, F work)
 {
     try {
@@ -141,8 +164,8 @@ bool ivf_assign(const frt_faiss_ivf *ivf, size_t n, const float *vectors, uint32
 bool ivf_reserve(frt_faiss_ivf *ivf, size_t list, size_t size, frt_faiss_failure *why)
 {
     return guarded(why, [&] {
-        ivf->lists->ids.at(list).reserve(size);
-        ivf->lists->codes.at(list).reserve(size * ivf->index.code_size);
+        reserve_in(ivf->lists->ids.at(list), size);
+        reserve_in(ivf->lists->codes.at(list), size * ivf->index.code_size);
     });
 }
 
@@ -184,9 +207,9 @@ const float *ivf_centroids(const frt_faiss_ivf *ivf)
 
 uint64_t ivf_bytes(const frt_faiss_ivf *ivf)
 {
-    uint64_t sum = sizeof *ivf + ivf->quantizer.codes.capacity();
+    uint64_t sum = sizeof *ivf + owned(ivf->quantizer.codes).capacity();
     for (size_t i = 0; i < ivf->lists->nlist; i++)
-        sum += ivf->lists->codes[i].capacity() + ivf->lists->ids[i].capacity() * sizeof(int64_t) +
+        sum += owned(ivf->lists->codes[i]).capacity() + owned(ivf->lists->ids[i]).capacity() * sizeof(int64_t) +
                sizeof ivf->lists->codes[i] + sizeof ivf->lists->ids[i];
     return sum;
 }
