@@ -9,7 +9,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 build = cmake --preset $(1) >/dev/null && cmake --build --preset $(1) -j $(JOBS) $(2)
 
-.PHONY: help setup build serve pack test check format asan tsan valgrind fuzz bench install clean distclean
+.PHONY: help setup build serve pack test check format asan tsan valgrind fuzz bench install image clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -69,6 +69,11 @@ bench: build pack ## benchmarks as JSON lines; BENCH=name runs one, CASE=name on
 install: build ## install under PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --preset release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null && cmake --build --preset release -j $(JOBS)
 	@cmake --install build/release --strip
+
+image: setup ## the container image's root file systems without an engine, in build/image, and tried (root; minutes)
+	@scripts/setup --package
+	@rm -rf build/image && deploy/build-image build/image
+	@deploy/test-image --most 120 build/image/bare && deploy/test-image --most 160 build/image/full
 
 clean: ## remove build/
 	rm -rf build

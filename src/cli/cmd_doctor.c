@@ -174,7 +174,7 @@ static void check_pack(struct checks *c, const struct frt_config *config, struct
     if (config->pack[0] != '\0')
         SAY(folder, "%s", config->pack);
     else if (config->data_dir[0] != '\0')
-        SAY(folder, "%s/packs/default", config->data_dir);
+        status = frt_pack_locate_named(config->data_dir, "default", folder, &err);
     else
         status = frt_pack_locate(folder, &err);
     if (status == FRT_OK)

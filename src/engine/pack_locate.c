@@ -70,10 +70,29 @@ enum frt_status frt_database_locate(const char *path, char out[FRT_LOCATE_PATH_M
     return status;
 }
 
+static const char *const installed[] = {"/usr/local/share/frt/packs", "/usr/share/frt/packs"};
+
+enum frt_status frt_pack_locate_named(const char *data, const char *name, char out[FRT_LOCATE_PATH_MAX],
+                                      struct frt_error *err)
+{
+    const char *folders[] = {NULL, installed[0], installed[1]};
+    char packs[FRT_LOCATE_PATH_MAX];
+    int n = snprintf(packs, sizeof packs, "%s/packs", data);
+    if (n < 0 || (size_t)n + strlen(name) + 1 >= sizeof packs)
+        return frt_fail(err, FRT_EINVAL, "the pack's path is longer than %d bytes", FRT_LOCATE_PATH_MAX - 1);
+    folders[0] = packs;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char folder[FRT_LOCATE_PATH_MAX + 256];
+        (void)snprintf(folder, sizeof folder, "%s/%.200s", folders[i], name);
+        if (holds(folder, "manifest.json") && join(out, folder, ""))
+            return FRT_OK;
+    }
+    n = snprintf(out, FRT_LOCATE_PATH_MAX, "%s/%s", packs, name);
+    return n < 0 ? FRT_EINTERNAL : FRT_OK; /* it fits: looked at above */
+}
+
 enum frt_status frt_pack_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
 {
-    static const char *const installed[] = {"/usr/local/share/frt/packs/default",
-                                            "/usr/share/frt/packs/default"};
     char data[FRT_LOCATE_PATH_MAX];
     const char *said = environment("FRT_PACK");
     if (said != NULL) {
@@ -84,13 +103,12 @@ enum frt_status frt_pack_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error 
     enum frt_status status = frt_data_dir_locate(data, err);
     if (status != FRT_OK)
         return status;
-    if (join(out, data, "/packs/default") && holds(out, "manifest.json"))
-        return FRT_OK;
-    for (size_t i = 0; i < sizeof installed / sizeof *installed; i++)
-        if (holds(installed[i], "manifest.json") && join(out, installed[i], ""))
-            return FRT_OK;
-    return frt_fail(err, FRT_ENOTFOUND,
-                    "no model pack: neither %s/packs/default nor %s holds a manifest.json; make one with "
-                    "'frt models import', or name a pack with --pack or FRT_PACK",
-                    data, installed[0]);
+    status = frt_pack_locate_named(data, "default", out, err);
+    if (status != FRT_OK || holds(out, "manifest.json"))
+        return status;
+    return frt_fail(
+        err, FRT_ENOTFOUND,
+        "no model pack: neither %s/packs/default nor %s/default holds a manifest.json; make one with "
+        "'frt models import', or name a pack with --pack or FRT_PACK",
+        data, installed[0]);
 }

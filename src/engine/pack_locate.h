@@ -22,6 +22,14 @@ FRT_NODISCARD enum frt_status frt_database_locate(const char *path, char out[FRT
                                                   struct frt_error *err);
 
 /**
+ * The folder of the pack `name`: <data>/packs/<name>, or the installed one (/usr/local/share/frt/packs/<name>,
+ * /usr/share/frt/packs/<name>) where only that holds a manifest.
+ * Errors: FRT_EINVAL (path too long).
+ */
+FRT_NODISCARD enum frt_status frt_pack_locate_named(const char *data, const char *name,
+                                                    char out[FRT_LOCATE_PATH_MAX], struct frt_error *err);
+
+/**
  * The pack folder: $FRT_PACK, else <data folder>/packs/default, else the pack installed beside the
  * library's data (/usr/local/share/frt/packs/default, /usr/share/frt/packs/default).
  * Errors: FRT_ENOTFOUND: the text lists where it looked and the command that makes a pack.

@@ -12,7 +12,7 @@ static bool is_pack_name(const char *name)
     return n >= 1 && n <= HTTP_PACK_NAME_MAX && name[0] != '.' && strspn(name, allowed) == n;
 }
 
-/* "" = where frt_pack_open looks. */
+/* "" = where frt_pack_open looks. `size` is at least FRT_LOCATE_PATH_MAX. */
 static enum frt_status folder_of(const struct frt_config *config, const char *name, char *out, size_t size,
                                  struct frt_error *err)
 {
@@ -22,21 +22,17 @@ static enum frt_status folder_of(const struct frt_config *config, const char *na
     if (name == NULL && config->pack[0] != '\0') {
         n = snprintf(out, size, "%s", config->pack);
     } else if (name == NULL && config->data_dir[0] != '\0') {
-        n = snprintf(out, size, "%s/packs/default", config->data_dir);
+        return frt_pack_locate_named(config->data_dir, "default", out, err);
     } else if (name != NULL) {
         if (!is_pack_name(name))
             return frt_fail(err, FRT_EBAD_REQUEST,
                             "'pack' is the name of a folder of packs: 1 to %d of [A-Za-z0-9._-], not starting "
                             "with a dot",
                             HTTP_PACK_NAME_MAX);
-        if (config->data_dir[0] != '\0') {
-            n = snprintf(out, size, "%s/packs/%s", config->data_dir, name);
-        } else {
-            enum frt_status status = frt_data_dir_locate(data, err);
-            if (status != FRT_OK)
-                return status;
-            n = snprintf(out, size, "%s/packs/%s", data, name);
-        }
+        if (config->data_dir[0] != '\0')
+            return frt_pack_locate_named(config->data_dir, name, out, err);
+        enum frt_status status = frt_data_dir_locate(data, err);
+        return status != FRT_OK ? status : frt_pack_locate_named(data, name, out, err);
     }
     return n < 0 || (size_t)n >= size ? frt_fail(err, FRT_EINVAL, "the pack's path is too long") : FRT_OK;
 }
