@@ -74,6 +74,11 @@ void db_bind_blobs(struct db_stmt *stmt, int i, const void *const *bytes, const 
     bind(stmt, i, &(struct db_value){.type = DB_BLOBS, .n = n, .as.blobs = bytes, .sizes = sizes});
 }
 
+enum frt_status db_start(struct db_stmt *stmt, struct frt_error *err)
+{
+    return stmt->db->driver->start != NULL ? stmt->db->driver->start(stmt, err) : FRT_OK;
+}
+
 enum frt_status db_step(struct db_stmt *stmt, bool *row, struct frt_error *err)
 {
     return stmt->db->driver->step(stmt, row, err);
@@ -138,7 +143,7 @@ int64_t db_changes(struct db *db)
 
 enum frt_status db_begin(struct db *db, struct frt_error *err)
 {
-    db->owner.changed = 0;
+    db->owner.changed = db->owner.collection = 0;
     return db->driver->begin(db, err);
 }
 

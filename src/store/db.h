@@ -54,6 +54,9 @@ void db_bind_texts(struct db_stmt *stmt, int i, const char *const *texts, size_t
 /** n blobs; `bytes` NULL: NULL. */
 void db_bind_blobs(struct db_stmt *stmt, int i, const void *const *bytes, const size_t *sizes, size_t n);
 
+/** Let it begin: its rows are waited for by db_step, as those of others begun before. So that a server is asked
+ *  several things at once. */
+FRT_NODISCARD enum frt_status db_start(struct db_stmt *stmt, struct frt_error *err);
 /** Next row; *row false at the end. Errors: FRT_ECONFLICT (a unique key stands already), those of store.h. */
 FRT_NODISCARD enum frt_status db_step(struct db_stmt *stmt, bool *row, struct frt_error *err);
 /** Step to the end of a statement without rows, and give it back. */
@@ -75,8 +78,9 @@ bool db_is_null(struct db_stmt *stmt, int column);
 struct db_owner {
     int64_t since_ns;
     int span;
-    int64_t end_ms;   /* monotonic: waits for a server end then */
-    uint64_t changed; /* number of the last change of the transaction under way; 0 = none */
+    int64_t end_ms; /* monotonic: waits for a server end then */
+    /* Number of the last change of the transaction under way, 0 = none, and whose. */
+    uint64_t changed, collection;
 };
 struct db_owner *db_owner(struct db *db);
 
@@ -117,8 +121,9 @@ struct db_driver {
     enum frt_status (*exec)(struct db *db, const char *sql, struct frt_error *err);
     enum frt_status (*use)(struct db *db, const char *sql, struct db_stmt **out, struct frt_error *err);
     void (*bind)(struct db_stmt *stmt, int i, const struct db_value *value);
+    enum frt_status (*start)(struct db_stmt *stmt, struct frt_error *err); /* NULL: step does it */
     enum frt_status (*step)(struct db_stmt *stmt, bool *row, struct frt_error *err);
-    enum frt_status (*post)(struct db_stmt *stmt, struct frt_error *err);
+    enum frt_status (*post)(struct db_stmt *stmt, struct frt_error *err); /* NULL: as run */
     void (*done)(struct db_stmt *stmt);
     int64_t (*whole)(struct db_stmt *stmt, int column);
     double (*number)(struct db_stmt *stmt, int column);

@@ -71,10 +71,8 @@ enum frt_status frt_store_open(const struct frt_store_options *options, struct f
         return frt_fail_nomem(err, "a store");
     set_options(store, options);
     make_locks(store);
-    store->backend = &store_sqlite;
-    store->path = frt_strdup(frt_store_file(options->path));
-    enum frt_status status =
-        store->path == NULL ? frt_fail_nomem(err, "a store") : store->backend->open(store, err);
+    store->backend = frt_store_is_server(options->path) ? &store_postgres : &store_sqlite;
+    enum frt_status status = store->backend->open(store, options->path, err);
     if (status == FRT_OK && !options->read_only) {
         status = store_finish_deletions(store, err);
         if (status == FRT_EOVERLOADED) /* another program writes: the next opening goes on */
@@ -120,16 +118,21 @@ int64_t store_now_ms(const struct frt_store *store)
 
 /* ----------------------------------------------------------------- counter */
 
-enum frt_status store_take_seqs(struct db *db, uint64_t n, uint64_t *first, struct frt_error *err)
+enum frt_status store_ask_seqs(struct db *db, uint64_t n, struct db_stmt **out, struct frt_error *err)
 {
-    struct db_stmt *stmt = NULL;
-    bool row = false;
     enum frt_status status =
-        db_use(db, "UPDATE counters SET value = value + ?1 WHERE name = 'seq' RETURNING value", &stmt, err);
+        db_use(db, "UPDATE counters SET value = value + ?1 WHERE name = 'seq' RETURNING value", out, err);
     if (status != FRT_OK)
         return status;
-    db_bind_int(stmt, 1, (int64_t)n);
-    status = db_step(stmt, &row, err);
+    db_bind_int(*out, 1, (int64_t)n);
+    return db_start(*out, err);
+}
+
+enum frt_status store_hear_seqs(struct db *db, uint64_t n, struct db_stmt *stmt, uint64_t *first,
+                                struct frt_error *err)
+{
+    bool row = false;
+    enum frt_status status = db_step(stmt, &row, err);
     if (status == FRT_OK && !row)
         status = frt_fail(err, FRT_ESTORE_DAMAGED, "the database has no counter");
     if (status == FRT_OK) {
@@ -139,6 +142,13 @@ enum frt_status store_take_seqs(struct db *db, uint64_t n, uint64_t *first, stru
     }
     db_done(stmt);
     return status;
+}
+
+enum frt_status store_take_seqs(struct db *db, uint64_t n, uint64_t *first, struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    enum frt_status status = store_ask_seqs(db, n, &stmt, err);
+    return status == FRT_OK ? store_hear_seqs(db, n, stmt, first, err) : status;
 }
 
 static enum frt_status read_seq(struct db *db, uint64_t *out, struct frt_error *err)

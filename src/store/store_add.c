@@ -4,12 +4,16 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "store/store_internal.h"
+#include "store/store_add.h"
 
-static enum frt_status check_face(const struct frt_store_face *face, uint32_t dim, struct frt_error *err)
+enum frt_status store_add_check_face(const struct store_adding *a, const struct frt_store_face *face,
+                                     struct frt_error *err)
 {
     enum frt_status status = store_check_subject(face->subject, err);
+    const uint32_t dim = a->add->dim;
     double norm = 0;
+    if (status == FRT_OK && face->crop != NULL)
+        status = store_crop_check(a->store, face->crop_size, err);
     if (status == FRT_OK && face->face_id != NULL && face->face_id[0] != '\0')
         status = store_check_face_id(face->face_id, err);
     if (status == FRT_OK)
@@ -31,9 +35,8 @@ static enum frt_status check_face(const struct frt_store_face *face, uint32_t di
     return FRT_OK;
 }
 
-/* The first face fixes the collection's model. */
-static enum frt_status check_model(struct db *db, const struct store_collection_facts *facts,
-                                   const struct frt_store_add *add, struct frt_error *err)
+enum frt_status store_add_check_model(struct db *db, const struct store_collection_facts *facts,
+                                      const struct frt_store_add *add, struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
     if (facts->dim != 0) {
@@ -50,7 +53,7 @@ static enum frt_status check_model(struct db *db, const struct store_collection_
     db_bind_int(stmt, 1, (int64_t)facts->key);
     db_bind_text(stmt, 2, add->model);
     db_bind_int(stmt, 3, add->dim);
-    return db_run(stmt, err);
+    return db_post(stmt, err);
 }
 
 /* The subject's key, making it when it is not there. */
@@ -95,9 +98,7 @@ static enum frt_status count_subject(struct db *db, uint64_t key, int64_t more, 
     return db_run(stmt, err);
 }
 
-/* "f" and the key in base 32 (Crockford's digits): grows with the key, so that the index of ids is appended to.
- */
-static void make_face_id(uint64_t key, int attempt, char out[FRT_STORE_FACE_ID_MAX + 1])
+void store_add_make_id(uint64_t key, int attempt, char out[FRT_STORE_FACE_ID_MAX + 1])
 {
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     char text[STORE_FACE_ID_MADE];
@@ -141,28 +142,15 @@ static enum frt_status insert_face(struct frt_store *store, struct db *db, uint6
     return db_run(stmt, err);
 }
 
-/* What adding needs to carry from face to face. */
-struct adding {
-    struct frt_store *store;
-    struct db *db;
-    const struct frt_store_add *add;
-    struct store_collection_facts facts;
-    uint64_t *taken; /* [n] keys; 0 = rejected */
-    uint64_t first_key, last_subject, added, subjects;
-    const char *last_name; /* of last_subject; bulk enrollment comes subject by subject */
-    bool last_is_new;
-    struct frt_store_page *made;
-};
-
-static enum frt_status note_made(struct adding *a, const struct frt_store_face *face, uint64_t key,
-                                 const char *id, struct frt_error *err)
+enum frt_status store_add_note(struct store_adding *a, const struct frt_store_face *face, uint64_t key,
+                               uint64_t subject, const char *id, struct frt_error *err)
 {
     struct frt_store_face *row = store_page_row(a->made);
     if (row == NULL)
         return frt_fail_nomem(err, "faces");
     *row = *face;
     row->key = row->seq = key;
-    row->subject_key = a->last_subject;
+    row->subject_key = subject;
     row->embedding = NULL;
     row->crop = NULL;
     row->created_ms = store_now_ms(a->store);
@@ -175,13 +163,13 @@ static enum frt_status note_made(struct adding *a, const struct frt_store_face *
     return FRT_OK;
 }
 
-static enum frt_status add_face(struct adding *a, size_t i, uint64_t *key, struct frt_error *err)
+static enum frt_status add_face(struct store_adding *a, size_t i, uint64_t *key, struct frt_error *err)
 {
     const struct frt_store_face *face = &a->add->faces[i];
     const bool own_id = face->face_id != NULL && face->face_id[0] != '\0';
     char id[FRT_STORE_FACE_ID_MAX + 1];
     bool made = false;
-    enum frt_status status = check_face(face, a->add->dim, err);
+    enum frt_status status = store_add_check_face(a, face, err);
     if (status != FRT_OK)
         return status;
     if (a->last_name == NULL || strcmp(a->last_name, face->subject) != 0) {
@@ -201,7 +189,7 @@ static enum frt_status add_face(struct adding *a, size_t i, uint64_t *key, struc
         if (own_id)
             (void)snprintf(id, sizeof id, "%s", face->face_id);
         else
-            make_face_id(*key, attempt, id);
+            store_add_make_id(*key, attempt, id);
         status = insert_face(a->store, a->db, a->facts.key, *key, a->last_subject, face, id, a->add->dim, err);
         if (status != FRT_ECONFLICT || own_id || attempt == 9)
             break;
@@ -232,7 +220,7 @@ static enum frt_status add_face(struct adding *a, size_t i, uint64_t *key, struc
         a->subjects += made;
     }
     if (status == FRT_OK && a->made != NULL)
-        status = note_made(a, face, *key, id, err);
+        status = store_add_note(a, face, *key, a->last_subject, id, err);
     return status;
 }
 
@@ -241,7 +229,19 @@ static bool is_the_faces_fault(enum frt_status status)
     return status == FRT_EINVAL || status == FRT_ECONFLICT;
 }
 
-static enum frt_status count_collection(struct adding *a, struct frt_error *err)
+enum frt_status store_add_reject(struct store_adding *a, size_t i, enum frt_status why,
+                                 const struct frt_error *text, struct frt_error *err)
+{
+    const struct frt_store_add *add = a->add;
+    if (add->rejected == NULL || !is_the_faces_fault(why))
+        return frt_fail(err, why, "%s", text->text);
+    add->rejected[i] = why;
+    if (add->reasons != NULL)
+        add->reasons[i] = *text;
+    return FRT_OK;
+}
+
+static enum frt_status count_collection(struct store_adding *a, struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
     enum frt_status status = db_use(
@@ -256,46 +256,38 @@ static enum frt_status count_collection(struct adding *a, struct frt_error *err)
     return db_run(stmt, err);
 }
 
-static enum frt_status add_one_by_one(struct adding *a, struct frt_error *err)
+static enum frt_status add_one_by_one(struct store_adding *a, struct frt_error *err)
 {
     const struct frt_store_add *add = a->add;
-    enum frt_status status = FRT_OK;
+    enum frt_status status = store_collection_find(a->db, add->collection, &a->facts, err);
+    if (status == FRT_OK)
+        status = store_add_check_model(a->db, &a->facts, add, err);
+    if (status == FRT_OK)
+        status = store_take_seqs(a->db, add->n, &a->first_key, err);
     for (size_t i = 0; i < add->n && status == FRT_OK; i++) {
         struct frt_error why = {0};
         uint64_t key = 0;
         enum frt_status one = add_face(a, i, &key, &why);
-        if (add->rejected != NULL)
-            add->rejected[i] = FRT_OK;
-        if (one == FRT_OK) {
+        if (one == FRT_OK)
             a->taken[i] = key;
-        } else if (add->rejected != NULL && is_the_faces_fault(one)) {
-            add->rejected[i] = one;
-            if (add->reasons != NULL)
-                add->reasons[i] = why;
-        } else {
-            status = frt_fail(err, one, "%s", why.text);
-        }
+        else
+            status = store_add_reject(a, i, one, &why, err);
     }
-    return status;
+    return status == FRT_OK && a->added > 0 ? count_collection(a, err) : status;
 }
 
-static enum frt_status add_faces(struct adding *a, struct frt_error *err)
+static enum frt_status add_faces(struct store_adding *a, struct frt_error *err)
 {
     const struct frt_store_add *add = a->add;
     memset(a->taken, 0, add->n * sizeof *a->taken);
     a->added = a->subjects = 0;
     a->last_name = NULL;
+    for (size_t i = 0; i < add->n && add->rejected != NULL; i++)
+        add->rejected[i] = FRT_OK;
     if (a->made != NULL)
         store_page_reset(a->made);
-    enum frt_status status = store_collection_find(a->db, add->collection, &a->facts, err);
-    if (status == FRT_OK)
-        status = check_model(a->db, &a->facts, add, err);
-    if (status == FRT_OK)
-        status = store_take_seqs(a->db, add->n, &a->first_key, err);
-    if (status == FRT_OK)
-        status = add_one_by_one(a, err);
-    if (status == FRT_OK && a->added > 0)
-        status = count_collection(a, err);
+    enum frt_status status = db_is_postgres(a->db) ? store_add_in_sets(a, err) : add_one_by_one(a, err);
+    db_owner(a->db)->collection = a->facts.key;
     return status == FRT_OK ? store_set_thresholds(a->db, a->facts.key, add->lower_keys, add->lower_thresholds,
                                                    add->n_lower, err)
                             : status;
@@ -304,7 +296,7 @@ static enum frt_status add_faces(struct adding *a, struct frt_error *err)
 enum frt_status frt_store_faces_add(struct frt_store *store, const struct frt_store_add *add, uint64_t *keys,
                                     uint64_t *seqs, struct frt_store_page **made, struct frt_error *err)
 {
-    struct adding a = {.store = store, .add = add};
+    struct store_adding a = {.store = store, .add = add};
     struct store_turn turn = {.store = store};
     enum frt_status status = FRT_OK;
     if (add->n == 0 || add->n > FRT_STORE_BATCH_MAX || add->dim == 0 || add->dim > FRT_MAX_DIM ||

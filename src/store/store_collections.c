@@ -230,11 +230,12 @@ enum frt_status store_collection_touch(struct db *db, uint64_t collection, struc
     struct db_stmt *stmt = NULL;
     uint64_t seq = 0;
     enum frt_status status = store_take_seqs(db, 1, &seq, err);
+    db_owner(db)->collection = collection;
     if (status == FRT_OK)
         status = db_use(db, "UPDATE collections SET seq = ?2 WHERE key = ?1", &stmt, err);
     if (status != FRT_OK)
         return status;
     db_bind_int(stmt, 1, (int64_t)collection);
     db_bind_int(stmt, 2, (int64_t)seq);
-    return db_run(stmt, err);
+    return db_post(stmt, err);
 }

@@ -86,13 +86,11 @@ static enum frt_status insert(struct db *db, uint64_t face, bool sealed, const v
     db_bind_int(stmt, 1, (int64_t)face);
     db_bind_int(stmt, 2, sealed);
     db_bind_blob(stmt, 3, bytes, size);
-    return db_run(stmt, err);
+    return db_post(stmt, err);
 }
 
-enum frt_status store_crop_add(struct frt_store *store, struct db *db, uint64_t face, const uint8_t *crop,
-                               size_t size, struct frt_error *err)
+enum frt_status store_crop_check(const struct frt_store *store, size_t size, struct frt_error *err)
 {
-    uint8_t place[PLACE_BYTES];
     if (size == 0 || size > FRT_STORE_CROP_MAX)
         return frt_fail(err, FRT_EINVAL, "a crop of %zu bytes; 1 to %d are right", size, FRT_STORE_CROP_MAX);
     if (!store->has_crop_key && store->seals_crops)
@@ -100,6 +98,16 @@ enum frt_status store_crop_add(struct frt_store *store, struct db *db, uint64_t 
             err, FRT_EINVAL,
             "the faces' crops in this store are sealed: FRT_KEY_FILE must name their key file to keep "
             "more");
+    return FRT_OK;
+}
+
+enum frt_status store_crop_add(struct frt_store *store, struct db *db, uint64_t face, const uint8_t *crop,
+                               size_t size, struct frt_error *err)
+{
+    uint8_t place[PLACE_BYTES];
+    enum frt_status status = store_crop_check(store, size, err);
+    if (status != FRT_OK)
+        return status;
     if (!store->has_crop_key)
         return insert(db, face, false, crop, size, err);
     uint8_t *sealed = frt_alloc_array(1, size + FRT_SEAL_EXTRA_BYTES);
@@ -107,7 +115,7 @@ enum frt_status store_crop_add(struct frt_store *store, struct db *db, uint64_t 
         return frt_fail_nomem(err, "a sealed crop");
     place_of(store, face, place);
     frt_seal(store->crop_key, place, sizeof place, crop, size, sealed);
-    enum frt_status status = insert(db, face, true, sealed, size + FRT_SEAL_EXTRA_BYTES, err);
+    status = insert(db, face, true, sealed, size + FRT_SEAL_EXTRA_BYTES, err);
     frt_free(sealed);
     return status;
 }

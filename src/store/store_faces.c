@@ -302,6 +302,7 @@ enum frt_status store_delete_faces(struct db *db, uint64_t collection, const cha
     enum frt_status status = keys_to_go(db, select, which, &pairs, &n, err);
     if (status == FRT_OK && n > 0)
         status = store_take_seqs(db, n, &first, err);
+    db_owner(db)->collection = collection;
     for (size_t i = 0; i < n && status == FRT_OK; i++)
         status = delete_one(db, collection, pairs[i][0], first + i, err);
     if (status == FRT_OK)

@@ -36,8 +36,8 @@ enum { STORE_MAX_READERS = 64, STORE_FACE_ID_MADE = 15 };
 
 struct store_backend {
     const char *kind; /* "sqlite" */
-    /** Make or bring up to date what has to be there, and read the store's id. */
-    enum frt_status (*open)(struct frt_store *store, struct frt_error *err);
+    /** Make or bring up to date what has to be there; set the store's path, id and writer. */
+    enum frt_status (*open)(struct frt_store *store, const char *address, struct frt_error *err);
     /** A connection, before end_ms (monotonic). */
     enum frt_status (*connect)(struct frt_store *store, bool writer, int64_t end_ms, struct db **out,
                                struct frt_error *err);
@@ -115,6 +115,11 @@ struct timespec store_time_of(int64_t monotonic_ms);
 /** Take `n` sequence numbers: the first. In a transaction. */
 FRT_NODISCARD enum frt_status store_take_seqs(struct db *db, uint64_t n, uint64_t *first,
                                               struct frt_error *err);
+/** The same in two steps: begun, and waited for. CONSUMES stmt. */
+FRT_NODISCARD enum frt_status store_ask_seqs(struct db *db, uint64_t n, struct db_stmt **out,
+                                             struct frt_error *err);
+FRT_NODISCARD enum frt_status store_hear_seqs(struct db *db, uint64_t n, struct db_stmt *stmt, uint64_t *first,
+                                              struct frt_error *err);
 int64_t store_now_ms(const struct frt_store *store);
 /** Ids of stores. */
 FRT_NODISCARD enum frt_status store_read_id(struct db *db, uint8_t out[16], struct frt_error *err);
@@ -127,7 +132,7 @@ void store_tell_news(struct frt_store *store);
 bool store_news_sleep(struct frt_store *store, int64_t ms, int64_t end_ms);
 bool store_news_woken(struct frt_store *store);
 
-extern const struct store_backend store_sqlite;
+extern const struct store_backend store_sqlite, store_postgres;
 
 /* -------------------------------------------------------------------- page */
 
@@ -162,6 +167,9 @@ FRT_NODISCARD enum frt_status store_page_embedding(struct frt_store_page *page, 
  *  read-only: then nothing is noted. Errors: FRT_EINVAL. */
 FRT_NODISCARD enum frt_status store_crops_check_key(struct frt_store *store, struct db *db,
                                                     struct frt_error *err);
+/** Can a crop of this size be kept? Errors: FRT_EINVAL (too large; crops are sealed and there is no key). */
+FRT_NODISCARD enum frt_status store_crop_check(const struct frt_store *store, size_t size,
+                                               struct frt_error *err);
 /** Keep a crop with a face. In a transaction. Errors: FRT_EINVAL (too large; crops are sealed and there is no
  *  key). */
 FRT_NODISCARD enum frt_status store_crop_add(struct frt_store *store, struct db *db, uint64_t face,

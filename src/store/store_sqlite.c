@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "store/sqlite_db.h"
+#include "store/store_address.h"
 #include "store/store_internal.h"
 #include "store/store_schema.h"
 
@@ -83,11 +84,14 @@ static enum frt_status look_at(struct frt_store *store, struct db *db, struct fr
     return status == FRT_OK ? store_crops_check_key(store, db, err) : status;
 }
 
-static enum frt_status open_file(struct frt_store *store, struct frt_error *err)
+static enum frt_status open_file(struct frt_store *store, const char *address, struct frt_error *err)
 {
     struct store_turn turn = {.store = store};
     struct stat st;
     enum frt_status status = FRT_OK;
+    store->path = frt_strdup(frt_store_file(address));
+    if (store->path == NULL)
+        return frt_fail_nomem(err, "a store");
     if (!store->options.read_only)
         return open_writer(store, err);
     if (stat(store->path, &st) != 0)

@@ -126,6 +126,14 @@ static struct db *idle_reader(struct frt_store *store)
     return db;
 }
 
+static void drop_idle(struct frt_store *store)
+{
+    for (struct db *db = idle_reader(store); db != NULL; db = idle_reader(store)) {
+        db_close(db);
+        forget_reader(store);
+    }
+}
+
 static enum frt_status take_reader(struct store_turn *turn, struct frt_error *err)
 {
     struct frt_store *store = turn->store;
@@ -172,6 +180,7 @@ static bool give_reader(struct store_turn *turn, enum frt_status status)
     if (status != FRT_OK && db_fault(db) != DB_SOUND) {
         db_close(db);
         forget_reader(store);
+        drop_idle(store); /* what has befallen one has befallen all, mostly */
         (void)atomic_fetch_add_explicit(&store->reconnects, 1, memory_order_relaxed); /* only a count */
         return !turn->at_once && store_pause(turn->tries++, turn->end_ms);
     }

@@ -12,6 +12,21 @@
 
 const char place_model[] = "made-up 1";
 
+static bool on_server;
+
+bool store_places_choose(int argc, char **argv)
+{
+    on_server = argc > 1 && strcmp(argv[1], "postgresql") == 0;
+    return !on_server || postgres_server_start();
+}
+
+int store_places_end(int result)
+{
+    if (on_server)
+        postgres_server_remove();
+    return result;
+}
+
 int store_place_make(void **state)
 {
     struct store_place *place = test_calloc(1, sizeof *place);
@@ -20,7 +35,11 @@ int store_place_make(void **state)
                    base != NULL ? base : "/tmp");
     if (mkdtemp(place->folder) == NULL)
         return -1;
-    (void)snprintf(place->path, sizeof place->path, "%s/frt.db", place->folder);
+    place->on_server = on_server;
+    if (on_server)
+        postgres_server_database(place->path);
+    else
+        (void)snprintf(place->path, sizeof place->path, "%s/frt.db", place->folder);
     *state = place;
     return 0;
 }

@@ -1,15 +1,23 @@
-/* A folder for a database, and faces to put into it. Threading: one owner. */
+/* A folder for a database, or one on a server, and faces to put into it. Threading: one owner. */
 #ifndef FRT_TESTS_STORE_PLACE_H
 #define FRT_TESTS_STORE_PLACE_H
 
+#include "store/postgres_server.h"
 #include "store/store.h"
 
 enum { PLACE_DIM = 16 };
 extern const char place_model[];
 
 struct store_place {
-    char folder[512], path[560];
+    char folder[512], path[560]; /* path: what frt_store_options.path is to be */
+    bool on_server;
 };
+
+/** Call first of all, with main's arguments: "postgresql" = places are on a server that is started now. False:
+ *  there is none, and the program is to end with 77. */
+bool store_places_choose(int argc, char **argv);
+/** Ends the server. Returns result. */
+int store_places_end(int result);
 
 /** cmocka set-up and tear-down: *state is a struct store_place. */
 int store_place_make(void **state);

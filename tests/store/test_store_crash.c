@@ -25,7 +25,15 @@
 
 #include "store/store_place.h"
 
-enum { ROUNDS = 200, THREADS = 3, BATCH = 20, ROUND_MIN_MS = 15, ROUND_MORE_MS = 60, MAX_SUBJECTS = 200000 };
+enum {
+    ROUNDS = 200,
+    ROUNDS_ON_SERVER = 60,
+    THREADS = 3,
+    BATCH = 20,
+    ROUND_MIN_MS = 15,
+    ROUND_MORE_MS = 60,
+    MAX_SUBJECTS = 200000
+};
 
 enum kind { ADD_ONE = 1, ADD_BATCH, DELETE_FACE, DELETE_SUBJECT };
 struct record {
@@ -246,13 +254,14 @@ static void acknowledged_changes_survive_kills(void **state)
     const char *wanted = getenv("FRT_TEST_SEED");
     unsigned seed = wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : (unsigned)time(NULL);
     uint32_t next = 0;
+    const uint32_t rounds = place->on_server ? ROUNDS_ON_SERVER : ROUNDS;
     struct frt_error err = {0};
     print_message("seed %u (FRT_TEST_SEED)\n", seed);
     struct frt_store *store = store_place_open(place);
     const struct frt_store_collection people = {.name = "people", .threshold = NAN, .target_fpir = (double)NAN};
     store_must(frt_store_collection_add(store, &people, &err), &err);
     frt_store_close(store);
-    for (uint32_t round = 0; round < ROUNDS; round++) {
+    for (uint32_t round = 0; round < rounds; round++) {
         int fds[2], status = 0;
         assert_int_equal(pipe(fds), 0);
         const pid_t child = fork();
@@ -276,15 +285,17 @@ static void acknowledged_changes_survive_kills(void **state)
         settle(store, known, next);
         frt_store_close(store);
     }
-    print_message("%d kills, %u subjects\n", ROUNDS, next);
-    assert_true(next > ROUNDS / 4); /* it did something */
+    print_message("%u kills, %u subjects\n", rounds, next);
+    assert_true(next > rounds / 4); /* it did something */
     test_free(known);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (!store_places_choose(argc, argv))
+        return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(acknowledged_changes_survive_kills, store_place_make, store_place_drop),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return store_places_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -305,8 +305,10 @@ static void readers_see_whole_batches(void **state)
     frt_store_close(store);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (!store_places_choose(argc, argv))
+        return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing, store_place_make, store_place_drop),
         cmocka_unit_test_setup_teardown(what_is_no_store_is_refused, store_place_make, store_place_drop),
@@ -318,5 +320,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_read_only_folder_is_told_of, store_place_make, store_place_drop),
         cmocka_unit_test_setup_teardown(readers_see_whole_batches, store_place_make, store_place_drop),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return store_places_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -364,13 +364,15 @@ static void kills_leave_it_whole(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, store_place_make, store_place_drop)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (!store_places_choose(argc, argv))
+        return 77;
     const struct CMUnitTest tests[] = {TEST(there_and_back),
                                        TEST(what_comes_and_goes_meanwhile),
                                        TEST(faces_set_aside_keep_their_people),
                                        TEST(thresholds_go_and_come_back),
                                        TEST(wrong_turns_are_refused),
                                        TEST(kills_leave_it_whole)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return store_places_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
