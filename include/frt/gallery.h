@@ -30,7 +30,8 @@ enum frt_keep_crops {
 };
 
 struct frt_gallery_options {
-    const char *path;   /* database file, made if absent; NULL = frt.db in the data folder */
+    const char *path; /* database file, made if absent, or "postgresql://…"; NULL = $FRT_STORE or $FRT_DATABASE,
+                         else frt.db in the data folder */
     const char *engine; /* "native" or "faiss"; NULL = $FRT_INDEX_ENGINE, else native */
     uint32_t threads;   /* cores one search may use; 0 = all the process may use */
     bool read_only;     /* nothing is ever changed; the file must be there */
@@ -48,6 +49,9 @@ struct frt_gallery_options {
      * not sealed. */
     enum frt_keep_crops keep_crops;
     const char *key_file;
+    /* Folder of the indexes' snapshots; NULL = the file's path and ".index", of a server postgresql.index in
+     * the data folder. */
+    const char *index_folder;
     uint32_t readers; /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
 };
 

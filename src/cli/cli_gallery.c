@@ -10,11 +10,15 @@ enum frt_status cli_database(const struct cli_run *run, bool must_exist, char ou
                              struct frt_error *err)
 {
     struct stat st;
-    const char *said = cli_text(run, "database");
+    const char *said = cli_text(run, "database"), *store = cli_text(run, "store");
     if (said != NULL && said[0] == '\0')
         return frt_fail(err, FRT_EINVAL, "option '--database' needs a value: FILE");
-    enum frt_status status = frt_database_locate(said, out, err);
-    if (status == FRT_OK && must_exist && stat(out, &st) != 0)
+    if (store != NULL && store[0] == '\0')
+        return frt_fail(err, FRT_EINVAL, "option '--store' needs a value: ADDRESS");
+    if (said != NULL && store != NULL)
+        return frt_fail(err, FRT_EINVAL, "--store and --database both say where the store is; give one");
+    enum frt_status status = frt_database_locate(store != NULL ? store : said, out, err);
+    if (status == FRT_OK && must_exist && frt_database_is_absent(out) && stat(out, &st) != 0)
         status = frt_fail(err, errno == ENOENT ? FRT_ENOTFOUND : FRT_EIO,
                           "%s: %s; the database is made by 'frt enroll', --database names another", out,
                           strerror(errno));

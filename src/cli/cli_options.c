@@ -265,6 +265,10 @@ static const struct cli_option config_option[] = {
 static const struct cli_option database_option[] = {
     VALUE("database", 0, "FILE", CLI_COMPLETE_FILE,
           "Database of collections, users and keys. Default: $FRT_DATABASE, else frt.db in the data folder."),
+    VALUE(
+        "store", 0, "ADDRESS", CLI_COMPLETE_NONE,
+        "The same as an address: sqlite:FILE or postgresql://user@host/database. Default: $FRT_STORE, else as "
+        "--database."),
     END};
 
 static const struct cli_option quiet_option[] = {FLAG("quiet", 'q', "Do not show progress."), END};

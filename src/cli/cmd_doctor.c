@@ -251,27 +251,29 @@ static bool has_credentials(const char *path)
 
 static void check_database(struct checks *c, const struct frt_config *config, bool *credentials)
 {
-    char path[FRT_LOCATE_PATH_MAX];
+    char path[FRT_LOCATE_PATH_MAX], place[FRT_LOCATE_PATH_MAX];
     struct frt_error err = {0};
     struct frt_gallery_options options = {.path = path, .read_only = true};
     struct frt_gallery *gallery = NULL;
     struct frt_collection_info *list = NULL;
     size_t n = 0;
     enum frt_status status = FRT_OK;
-    if (config->database[0] == '\0' && config->data_dir[0] != '\0')
+    const char *said = config->store[0] != '\0' ? config->store : config->database;
+    if (said[0] == '\0' && config->data_dir[0] != '\0')
         (void)snprintf(path, sizeof path, "%s/frt.db", config->data_dir);
     else
-        status = frt_database_locate(config->database, path, &err);
-    if (status != FRT_OK || access(path, F_OK) != 0)
+        status = frt_database_locate(said, path, &err);
+    if (status != FRT_OK || frt_database_is_absent(path))
         return; /* the first enrollment makes it */
+    frt_database_describe(path, place);
     status = frt_gallery_open(&options, &gallery, &err);
     if (status == FRT_OK)
         status = frt_collection_list(gallery, "", 1000, &list, &n, &err);
     struct check *check = add(c, "database", status == FRT_OK ? GOOD : BAD);
     if (status == FRT_OK) {
         *credentials = has_credentials(path);
-        SAY(check->found, "%s, %zu%s collection%s, %s", path, n, n == 1000 ? " or more" : "", n == 1 ? "" : "s",
-            *credentials ? "with users or keys" : "no users or keys");
+        SAY(check->found, "%s, %zu%s collection%s, %s", place, n, n == 1000 ? " or more" : "",
+            n == 1 ? "" : "s", *credentials ? "with users or keys" : "no users or keys");
         frt_collection_list_free(list, n);
     } else {
         SAY(check->found, "%s", err.text);

@@ -10,6 +10,7 @@
 
 #include "core/mem.h"
 #include "core/sha256.h"
+#include "engine/pack_locate.h"
 
 enum {
     KEY_DIGITS = 32,
@@ -93,21 +94,21 @@ static enum frt_status load(struct cli_enroll_memory *memory, const char *path, 
 enum frt_status cli_enroll_memory_open(const char *database, const char *rules, struct cli_enroll_memory **out,
                                        struct frt_error *err)
 {
-    char path[4096 + 16];
+    char path[FRT_LOCATE_PATH_MAX];
     struct stat st;
     struct cli_enroll_memory *memory = frt_alloc_zero(1, sizeof *memory);
     if (memory == NULL)
         return frt_fail_nomem(err, "refused photos");
     memory->fd = -1;
     (void)snprintf(memory->rules, sizeof memory->rules, "%s", rules);
-    const int n = snprintf(path, sizeof path, "%s.refused", database);
-    enum frt_status status = n < 0 || (size_t)n >= sizeof path ? FRT_OK : load(memory, path, err);
+    enum frt_status status = frt_database_beside(database, ".refused", path, err);
+    if (status == FRT_OK)
+        status = load(memory, path, err);
     if (status != FRT_OK) {
         cli_enroll_memory_close(memory);
         return status;
     }
-    if (n > 0 && (size_t)n < sizeof path)
-        memory->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    memory->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (memory->fd >= 0 &&
         (fstat(memory->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX_BYTES)) {
         (void)close(memory->fd);

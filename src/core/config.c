@@ -25,6 +25,10 @@ static const struct frt_config_key settings[] = {
     {"database", "FRT_DATABASE", NULL, "FILE", "",
      "Database of collections, users and keys; made when absent. When not set: frt.db in the data folder.",
      FIELD(database), 0, 0, FRT_CONFIG_TEXT},
+    {"store", "FRT_STORE", NULL, "ADDRESS", "",
+     "Where collections, users and keys are: sqlite:FILE, or postgresql://user@host/database for several "
+     "instances. In place of database: of the two the later setting counts, both as variables are refused.",
+     FIELD(store), 0, 0, FRT_CONFIG_TEXT},
     {"index_engine", "FRT_INDEX_ENGINE", NULL, "NAME", "",
      "Engine of the search index: native, or faiss where it is built in. When not set: native.",
      FIELD(index_engine), 0, 0, FRT_CONFIG_TEXT},
@@ -350,7 +354,12 @@ static enum frt_status set(struct frt_config *config, const struct frt_config_ke
                             strlen(value), s->size - 1);
         for (const char *p = value; *p != '\0'; p++)
             if ((unsigned char)*p < ' ' || *p == 0x7F)
-                return refuse(s, value, where, "text without control characters is right", err);
+                return refuse(s, s->offset == offsetof(struct frt_config, store) ? "…" : value, where,
+                              "text without control characters is right", err);
+        if (value[0] != '\0' && s->offset == offsetof(struct frt_config, store))
+            config->database[0] = '\0'; /* of the two the later counts */
+        if (value[0] != '\0' && s->offset == offsetof(struct frt_config, database))
+            config->store[0] = '\0';
         memcpy(field, value, strlen(value) + 1);
         return FRT_OK;
     case FRT_CONFIG_BYTES:
@@ -555,6 +564,23 @@ static enum frt_status unknown_variable(const char *name, size_t size, struct fr
                     near == NULL ? "" : "?");
 }
 
+static bool is_given(char **environ_list, const char *name)
+{
+    const size_t n = strlen(name);
+    for (; *environ_list != NULL; environ_list++) {
+        if (strncmp(*environ_list, name, n) == 0 && (*environ_list)[n] == '=' && (*environ_list)[n + 1] != '\0')
+            return true;
+    }
+    return false;
+}
+
+static enum frt_status only_one_store(char **environ_list, struct frt_error *err)
+{
+    return is_given(environ_list, "FRT_STORE") && is_given(environ_list, "FRT_DATABASE")
+               ? frt_fail(err, FRT_EINVAL, "FRT_STORE and FRT_DATABASE both say where the store is; give one")
+               : FRT_OK;
+}
+
 enum frt_status frt_config_load_env(struct frt_config *config, char **environ_list, struct frt_error *err)
 {
     struct frt_config loaded = *config;
@@ -571,6 +597,8 @@ enum frt_status frt_config_load_env(struct frt_config *config, char **environ_li
                 status = unknown_variable(*entry, size, err);
         }
     }
+    if (status == FRT_OK)
+        status = only_one_store(environ_list, err);
     if (status == FRT_OK)
         *config = loaded;
     return status;

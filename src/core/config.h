@@ -17,11 +17,12 @@ struct frt_config {
     char listen[FRT_CONFIG_TEXT_MAX];   /* "127.0.0.1:8080", "[::1]:8080" */
     char data_dir[FRT_CONFIG_TEXT_MAX]; /* folder of packs and of the database */
     char database[FRT_CONFIG_TEXT_MAX]; /* file; "" = <data_dir>/frt.db */
-    char index_engine[32];              /* "" = the default */
-    char pack[FRT_CONFIG_TEXT_MAX];     /* folder of the model pack; "" = <data_dir>/packs/default */
-    char runtime[FRT_CONFIG_TEXT_MAX];  /* libonnxruntime; "" = search */
-    char detector[64];                  /* "" = the pack's default */
-    uint32_t spoof_percent;             /* of spoof confidence; 0 = the pack's */
+    char store[FRT_CONFIG_TEXT_MAX]; /* "sqlite:FILE", "postgresql://…"; set, database is "", and vice versa */
+    char index_engine[32];           /* "" = the default */
+    char pack[FRT_CONFIG_TEXT_MAX];  /* folder of the model pack; "" = <data_dir>/packs/default */
+    char runtime[FRT_CONFIG_TEXT_MAX]; /* libonnxruntime; "" = search */
+    char detector[64];                 /* "" = the pack's default */
+    uint32_t spoof_percent;            /* of spoof confidence; 0 = the pack's */
     uint64_t max_body_bytes;
     uint64_t max_image_pixels;
     uint32_t max_image_side_px;

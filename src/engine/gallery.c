@@ -105,7 +105,11 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
     enum frt_status status = frt_database_locate(o->path, located, err);
     if (status == FRT_OK) {
         (void)snprintf(gallery->path, sizeof gallery->path, "%s", located);
-        (void)snprintf(gallery->index_folder, sizeof gallery->index_folder, "%s.index", located);
+        status = frt_database_beside(gallery->path, ".index", located, err);
+    }
+    if (status == FRT_OK) {
+        (void)snprintf(gallery->index_folder, sizeof gallery->index_folder, "%s",
+                       o->index_folder != NULL && o->index_folder[0] != '\0' ? o->index_folder : located);
         status = parse_engine(o->engine, &gallery->engine, err);
     }
     if (status == FRT_OK)

@@ -8,7 +8,13 @@ void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_fig
     const struct gallery_counts *c = &gallery->counts;
     /* relaxed: only counts */
     *out = (struct frt_gallery_figures){
-        .store = {store.limit, store.busy, store.waiting, store.refused},
+        .store = {.limit = store.limit,
+                  .busy = store.busy,
+                  .waiting = store.waiting,
+                  .refused = store.refused,
+                  .reconnects = store.reconnects,
+                  .errors = store.errors,
+                  .kind = store.kind},
         .index_loads = atomic_load_explicit(&c->loads, memory_order_relaxed),
         .index_builds = atomic_load_explicit(&c->builds, memory_order_relaxed),
         .index_load_ms = (double)atomic_load_explicit(&c->load_us, memory_order_relaxed) / 1000,

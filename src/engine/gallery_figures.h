@@ -12,6 +12,8 @@ struct frt_gallery_figures {
     struct {
         uint32_t limit, busy, waiting; /* connections: there may be, in use, and who waits for one */
         uint64_t refused;              /* gave up waiting */
+        uint64_t reconnects, errors;   /* connections to a server lost; calls that failed by the database */
+        const char *kind;              /* "sqlite", "postgresql" */
     } store;
     /* indexes since start: mapped from a snapshot; built from the store's rows */
     uint64_t index_loads, index_builds;

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "store/store.h"
+#include "store/store_address.h"
+
 static bool is_folder(const char *path)
 {
     struct stat st;
@@ -56,8 +59,14 @@ enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_er
 enum frt_status frt_database_locate(const char *path, char out[FRT_LOCATE_PATH_MAX], struct frt_error *err)
 {
     char data[FRT_LOCATE_PATH_MAX];
-    const char *said = path != NULL && path[0] != '\0' ? path : environment("FRT_DATABASE");
+    const char *said = path != NULL && path[0] != '\0' ? path : NULL, *store = environment("FRT_STORE"),
+               *file = environment("FRT_DATABASE");
+    if (said == NULL && store != NULL && file != NULL)
+        return frt_fail(err, FRT_EINVAL, "FRT_STORE and FRT_DATABASE both say where the store is; give one");
+    if (said == NULL)
+        said = store != NULL ? store : file;
     if (said != NULL) {
+        said = frt_store_file(said);
         if (!join(out, said, ""))
             return frt_fail(err, FRT_EINVAL, "the database's path is longer than %d bytes",
                             FRT_LOCATE_PATH_MAX - 1);
@@ -68,6 +77,39 @@ enum frt_status frt_database_locate(const char *path, char out[FRT_LOCATE_PATH_M
         status = frt_fail(err, FRT_EINVAL, "the data folder's path is longer than %d bytes",
                           FRT_LOCATE_PATH_MAX - 8);
     return status;
+}
+
+enum frt_status frt_database_beside(const char *database, const char *suffix, char out[FRT_LOCATE_PATH_MAX],
+                                    struct frt_error *err)
+{
+    char folder[FRT_LOCATE_PATH_MAX], start[FRT_LOCATE_PATH_MAX + 16];
+    enum frt_status status = FRT_OK;
+    (void)snprintf(start, sizeof start, "%s", frt_store_file(database));
+    if (frt_store_is_server(database)) {
+        status = frt_data_dir_locate(folder, err);
+        if (status != FRT_OK)
+            return status;
+        (void)snprintf(start, sizeof start, "%s/postgresql", folder);
+    }
+    return join(out, start, suffix) ? FRT_OK
+                                    : frt_fail(err, FRT_EINVAL, "the database's path is longer than %d bytes",
+                                               FRT_LOCATE_PATH_MAX - 1);
+}
+
+void frt_database_describe(const char *database, char out[FRT_LOCATE_PATH_MAX])
+{
+    frt_store_describe(database, out, FRT_LOCATE_PATH_MAX);
+}
+
+bool frt_database_is_server(const char *database)
+{
+    return frt_store_is_server(database);
+}
+
+bool frt_database_is_absent(const char *database)
+{
+    struct stat st;
+    return !frt_store_is_server(database) && stat(frt_store_file(database), &st) != 0;
 }
 
 static const char *const installed[] = {"/usr/local/share/frt/packs", "/usr/share/frt/packs"};

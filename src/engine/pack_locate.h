@@ -16,10 +16,22 @@
  */
 FRT_NODISCARD enum frt_status frt_data_dir_locate(char out[FRT_LOCATE_PATH_MAX], struct frt_error *err);
 
-/** The database file: `path` when it is not NULL or "", else $FRT_DATABASE, else frt.db in the data folder.
- *  Errors: FRT_EINVAL (path too long). */
+/** The database: `path` when it is not NULL or "", else $FRT_STORE or $FRT_DATABASE, else frt.db in the data
+ * folder. A file's path, or a server's address (store/store_address.h), which may hold a password:
+ * frt_database_describe. Errors: FRT_EINVAL (path too long, both variables are set). */
 FRT_NODISCARD enum frt_status frt_database_locate(const char *path, char out[FRT_LOCATE_PATH_MAX],
                                                   struct frt_error *err);
+
+/** What stands beside a database: its file's path and `suffix`; of a server "postgresql" and `suffix` in the
+ * data folder. Errors: FRT_EINVAL. */
+FRT_NODISCARD enum frt_status frt_database_beside(const char *database, const char *suffix,
+                                                  char out[FRT_LOCATE_PATH_MAX], struct frt_error *err);
+/** What texts may call it: without a password. */
+void frt_database_describe(const char *database, char out[FRT_LOCATE_PATH_MAX]);
+/** Is it a server's address? */
+bool frt_database_is_server(const char *database);
+/** Is it a file, and is none there? A server is asked when it is opened. */
+bool frt_database_is_absent(const char *database);
 
 /**
  * The folder of the pack `name`: <data>/packs/<name>, or the installed one (/usr/local/share/frt/packs/<name>,

@@ -45,6 +45,14 @@ static void read_stage(void *arg, enum frt_stage stage, struct frt_metrics_stage
         .limit = s.limit, .busy = s.busy, .queued = s.queued, .rejected = s.rejected};
 }
 
+static void read_store(void *arg, struct frt_metrics_store_state *out)
+{
+    const struct http_service *service = arg;
+    struct frt_gallery_figures f;
+    frt_gallery_figures_get(service->gallery, &f);
+    *out = (struct frt_metrics_store_state){f.store.errors, f.store.reconnects, f.store.kind};
+}
+
 static size_t read_caches(void *arg, struct frt_metrics_cache_state *out, size_t max)
 {
     const struct http_service *service = arg;
@@ -151,6 +159,7 @@ void http_metrics_connect(struct http_service *service)
                                                 .batches = read_batches,
                                                 .redis = read_redis,
                                                 .indexes = read_indexes,
+                                                .store = read_store,
                                                 .pack = read_pack};
     frt_metrics_set_sources(service->metrics, &sources);
     frt_gallery_watch_store(service->gallery, store_used, service->metrics);

@@ -49,12 +49,17 @@ static void explain(void *arg, const char *name, const char *meaning)
             FRT_LOG_STR("here", meaning), FRT_LOG_END);
 }
 
-/* --data-dir names the database's folder, too, unless --database names the file. */
+/* --data-dir names the database's folder, too, unless --database or --store says where it is; and that of the
+ * indexes of a server's collections. */
 static enum frt_status locate_database(struct http_service *service, struct frt_error *err)
 {
     const struct frt_config *config = service->config;
-    if (config->database[0] != '\0' || config->data_dir[0] == '\0')
-        return frt_database_locate(config->database, service->database, err);
+    const char *said = config->store[0] != '\0' ? config->store : config->database;
+    if (config->data_dir[0] != '\0' && frt_database_is_server(said))
+        (void)snprintf(service->index_folder, sizeof service->index_folder, "%s/postgresql.index",
+                       config->data_dir);
+    if (said[0] != '\0' || config->data_dir[0] == '\0')
+        return frt_database_locate(said, service->database, err);
     (void)snprintf(service->database, sizeof service->database, "%s/frt.db", config->data_dir);
     return FRT_OK;
 }
@@ -108,6 +113,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
                                               .token_lifetime_ms = config->token_lifetime_ms};
     const struct frt_gallery_options gallery = {
         .path = service->database,
+        .index_folder = service->index_folder,
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
         .threads = config->threads != 0 ? config->threads : sizes.stages.cores,
         .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},

@@ -37,8 +37,9 @@ struct http_service {
     struct frt_gallery *gallery;
     struct frt_access *access;
     struct http_login_limit *logins;
-    struct frt_shared_cache *shared; /* NULL: none */
-    char database[FRT_LOCATE_PATH_MAX];
+    struct frt_shared_cache *shared;              /* NULL: none */
+    char database[FRT_LOCATE_PATH_MAX];           /* file, or a server's address, which may hold a password */
+    char index_folder[FRT_LOCATE_PATH_MAX];       /* "" = the usual one */
     uint8_t client_key[FRT_SHORT_HASH_KEY_BYTES]; /* of http_client_number; random */
     bool loopback;                                /* listens on loopback only */
     struct frt_pack_swap *packs;                  /* the pack in use; handlers have it as request->pack */

@@ -78,6 +78,12 @@ struct frt_metrics_index_state {
     double load_ms, build_ms;
 };
 
+/* Of the database since start. */
+struct frt_metrics_store_state {
+    uint64_t errors, reconnects;
+    const char *kind; /* a token: letters */
+};
+
 /* What others know and metrics renders. A member that is NULL: nothing is known, and nothing is said. */
 struct frt_metrics_sources {
     void *arg; /* borrowed */
@@ -88,6 +94,7 @@ struct frt_metrics_sources {
     bool (*redis)(void *arg, struct frt_metrics_redis_state *out); /* false: there is none */
     void (*indexes)(void *arg, struct frt_metrics_index_state *out);
     bool (*pack)(void *arg, struct frt_metrics_pack *out); /* false: none is loaded yet */
+    void (*store)(void *arg, struct frt_metrics_store_state *out);
 };
 
 struct frt_metrics_counters {

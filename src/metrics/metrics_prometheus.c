@@ -189,6 +189,18 @@ static void indexes(const struct page *p, const struct frt_metrics *m)
     one(p, "frt_index_build_seconds_total", "counter", "Time that took.", state.build_ms / 1000);
 }
 
+static void store(const struct page *p, const struct frt_metrics *m)
+{
+    struct frt_metrics_store_state state = {0};
+    if (m->sources.store == NULL)
+        return;
+    m->sources.store(m->sources.arg, &state);
+    one(p, "frt_store_errors_total", "counter", "Reads and writes that failed by the database.",
+        (double)state.errors);
+    one(p, "frt_store_reconnects_total", "counter", "Connections to the database server that were lost.",
+        (double)state.reconnects);
+}
+
 static void gpu(const struct page *p, struct frt_metrics *m)
 {
     struct frt_gpu_reading g;
@@ -269,6 +281,7 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     redis(p, metrics);
     batches(p, metrics);
     indexes(p, metrics);
+    store(p, metrics);
     gpu(p, metrics);
     pack_in_use(p, metrics);
 }

@@ -40,12 +40,13 @@ enum {
     X(PQconnectStartParams)                                                                                    \
     X(PQconnectPoll)                                                                                           \
     X(PQstatus)                                                                                                \
-    X(PQsocket) X(PQfinish) X(PQerrorMessage) X(PQsetnonblocking) X(PQflush) X(PQconsumeInput) X(PQisBusy)     \
-        X(PQgetResult) X(PQclear) X(PQresultStatus) X(PQresultErrorField) X(PQntuples) X(PQgetvalue)           \
-            X(PQgetlength) X(PQgetisnull) X(PQftype) X(PQcmdTuples) X(PQcmdStatus) X(PQsendQuery)              \
-                X(PQsendQueryParams) X(PQsendPrepare) X(PQsendQueryPrepared) X(PQenterPipelineMode)            \
-                    X(PQexitPipelineMode) X(PQpipelineSync) X(PQtransactionStatus) X(PQnotifies) X(PQfreemem)  \
-                        X(PQserverVersion) X(PQconninfoParse) X(PQconninfoFree) X(PQsetNoticeProcessor)
+    X(PQsocket)                                                                                                \
+    X(PQfinish) X(PQerrorMessage) X(PQsetnonblocking) X(PQflush) X(PQconsumeInput) X(PQisBusy) X(PQgetResult)  \
+        X(PQclear) X(PQresultStatus) X(PQresultErrorField) X(PQntuples) X(PQgetvalue) X(PQgetlength)           \
+            X(PQgetisnull) X(PQftype) X(PQcmdTuples) X(PQcmdStatus) X(PQsendQuery) X(PQsendQueryParams)        \
+                X(PQsendPrepare) X(PQsendQueryPrepared) X(PQenterPipelineMode) X(PQexitPipelineMode)           \
+                    X(PQpipelineSync) X(PQtransactionStatus) X(PQnotifies) X(PQfreemem) X(PQserverVersion)     \
+                        X(PQconninfoParse) X(PQconninfoFree) X(PQsetNoticeProcessor)
 
 #define MEMBER(name) __typeof__(name) *name;
 static struct {

@@ -1,8 +1,10 @@
 /* Life of the store, and its counter. Design: store_internal.h. */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/mem.h"
+#include "store/postgres_db.h"
 #include "store/store_address.h"
 #include "store/store_internal.h"
 
@@ -84,6 +86,18 @@ enum frt_status frt_store_open(const struct frt_store_options *options, struct f
     }
     *out = store;
     return FRT_OK;
+}
+
+void frt_store_describe(const char *path, char *out, size_t size)
+{
+    struct frt_error err;
+    char place[POSTGRES_PLACE_MAX];
+    if (!frt_store_is_server(path))
+        (void)snprintf(out, size, "%s", frt_store_file(path));
+    else if (postgres_describe(frt_store_server(path), place, &err) == FRT_OK)
+        (void)snprintf(out, size, "%s", place);
+    else
+        (void)snprintf(out, size, "a PostgreSQL server");
 }
 
 void frt_store_close(struct frt_store *store)

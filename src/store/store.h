@@ -60,6 +60,8 @@ struct frt_store_options {
  * or made by a newer version: the text says which), FRT_EINVAL (its crops were sealed with another key). */
 FRT_NODISCARD enum frt_status frt_store_open(const struct frt_store_options *options, struct frt_store **out,
                                              struct frt_error *err);
+/** What texts may call the store at an address (frt_store_options.path): without a password. Cut to fit. */
+void frt_store_describe(const char *path, char *out, size_t size);
 /** Close. No other call may run. NULL is fine. */
 void frt_store_close(struct frt_store *store);
 /** Let `done` hear what each read or write took, from its connection on, on the thread that did it. Before

@@ -522,6 +522,29 @@ static void the_page_has_the_rows_of_the_table(void **state)
     frt_buf_deinit(&rows);
 }
 
+/* database and store mean the same thing: the nearer source's counts, and no text shows an address. */
+static void a_store_is_named_once(void **state)
+{
+    struct frt_config config;
+    struct frt_error err = {0};
+    char both[2][40] = {"FRT_STORE=postgresql://u:secret@h/d", "FRT_DATABASE=a.db"};
+    char *environ_list[] = {both[0], both[1], NULL}, *one[] = {both[0], NULL};
+    (void)state;
+    frt_config_init(&config);
+    assert_int_equal(frt_config_load_env(&config, environ_list, &err), FRT_EINVAL);
+    assert_non_null(strstr(err.text, "FRT_DATABASE"));
+    assert_null(strstr(err.text, "secret"));
+    assert_int_equal(frt_config_set(&config, "database", "a.db", "a file", &err), FRT_OK);
+    assert_int_equal(frt_config_load_env(&config, one, &err), FRT_OK);
+    assert_string_equal(config.database, "");
+    assert_string_equal(config.store, "postgresql://u:secret@h/d");
+    assert_int_equal(frt_config_set(&config, "database", "b.db", "--database", &err), FRT_OK);
+    assert_string_equal(config.store, "");
+    assert_int_equal(frt_config_set(&config, "store", "postgresql://u:secret\x01@h/d", "--store", &err),
+                     FRT_EINVAL);
+    assert_null(strstr(err.text, "secret"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +563,7 @@ int main(void)
         cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(lines_and_files_have_limits),
         cmocka_unit_test(files_on_disk),
+        cmocka_unit_test(a_store_is_named_once),
         cmocka_unit_test(the_page_has_the_rows_of_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,12 @@ static bool read_redis(void *arg, struct frt_metrics_redis_state *out)
     return true;
 }
 
+static void read_store(void *arg, struct frt_metrics_store_state *out)
+{
+    assert_ptr_equal(arg, &source_arg);
+    *out = (struct frt_metrics_store_state){.errors = 3, .reconnects = 2, .kind = "postgresql"};
+}
+
 static void connect(struct frt_metrics *m)
 {
     const struct frt_metrics_sources sources = {.arg = &source_arg,
@@ -102,7 +108,8 @@ static void connect(struct frt_metrics *m)
                                                 .batches = read_batches,
                                                 .redis = read_redis,
                                                 .indexes = read_indexes,
-                                                .pack = read_pack};
+                                                .pack = read_pack,
+                                                .store = read_store};
     frt_metrics_set_sources(m, &sources);
 }
 
