@@ -1,4 +1,4 @@
-/* rooms: model infer simd core */
+/* rooms: model infer net simd core */
 /* catalogue.json: any bytes are read or refused; what is read can be looked through. */
 #include "model/catalogue.h"
 

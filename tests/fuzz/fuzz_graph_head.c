@@ -1,4 +1,4 @@
-/* rooms: model infer simd core */
+/* rooms: model infer net simd core */
 /* Model files: what their graphs begin with. */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* rooms: http metrics cache engine store index model vision infer image simd core */
+/* rooms: http metrics cache engine store index model vision infer_remote infer net image simd core */
 /*
  * The Host header, the one text that decides whether a stranger's page may speak to the service: what is taken
  * must be localhost, a 127.x.x.x or ::1, with a port or without.

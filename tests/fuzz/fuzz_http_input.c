@@ -1,4 +1,4 @@
-/* rooms: http metrics cache engine store index model vision infer image simd core */
+/* rooms: http metrics cache engine store index model vision infer_remote infer net image simd core */
 /*
  * What a request's body may hold: the first line of the input is the Content-Type, the rest is the body.
  * Every slice must lie inside the body and be readable, every decoded image be as long as it says, every number

@@ -1,4 +1,4 @@
-/* rooms: http metrics cache engine store index model vision infer image simd core */
+/* rooms: http metrics cache engine store index model vision infer_remote infer net image simd core */
 /*
  * The target of a request: whatever it holds, its segments lie inside their text, are as many as it says, hold
  * no NUL of the client's, and what matches a pattern is what the pattern asks for.

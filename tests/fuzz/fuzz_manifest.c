@@ -1,4 +1,4 @@
-/* rooms: model infer simd core */
+/* rooms: model infer net simd core */
 /*
  * manifest.json: any bytes are read or refused. What is read can be written, and reads back as the
  * same text; that is checked, too.

@@ -1,4 +1,4 @@
-/* rooms: model infer simd core */
+/* rooms: model infer net simd core */
 /* Model files: read, rewritten, written. */
 #include "core/mem.h"
 #include "model/rewrite.h"

@@ -1,4 +1,4 @@
-/* rooms: model infer simd core */
+/* rooms: model infer net simd core */
 /*
  * Graph models of TensorFlow.js: JSON, a NUL, the weights' bytes. The weights are read as the JSON's
  * weightsManifest says; the graph is converted with them or, when they are refused, with a fixed set, so

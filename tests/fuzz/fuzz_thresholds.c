@@ -1,4 +1,4 @@
-/* rooms: cache engine store index model vision infer image simd metrics core */
+/* rooms: cache engine store index model vision infer_remote infer net image simd metrics core */
 /*
  * A threshold table: any bytes are read or refused. What is read gives thresholds that rise with the number of
  * people, and can be written and read again.
