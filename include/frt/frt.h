@@ -122,6 +122,20 @@ struct frt_stage_limits {
     uint32_t queue; /* waiting for each of these at most; more: FRT_EOVERLOADED; 0 = 256 */
 };
 
+/** A model server that computes in this machine's place as long as it answers, and answers as the models here
+ * do (docs/accelerators.md). What it drops is computed here. */
+struct frt_infer_server {
+    const char
+        *address; /* "kserve:http://host:8000", "tfserving:https://host:8501"; NULL, "" or "local" = none */
+    const char *models;  /* how models are called there: "NAME=REMOTE[/VERSION]", by commas; NULL = as here */
+    const char *ca_file; /* PEM; NULL = the system's */
+    const char *token_file;      /* a token or a header; NULL = none */
+    uint32_t timeout_ms;         /* of one inference; 0 = 2 s */
+    uint32_t connect_timeout_ms; /* 0 = 500 ms */
+    uint32_t connections;        /* at most; 0 = 16 */
+    uint32_t retries;            /* of one inference; 0 = 2, UINT32_MAX = none */
+};
+
 struct frt_context_options {
     uint32_t threads;         /* cores one inference may use; 0 = all the process may use */
     const char *runtime_path; /* libonnxruntime.so to load; NULL = $FRT_RUNTIME, beside the program,
@@ -132,6 +146,7 @@ struct frt_context_options {
      * memory: embeddings, or what stands before them (frames, detections, aligned faces). */
     struct frt_cache_limits embedding_cache, image_cache;
     const struct frt_stage_limits *stages; /* NULL = every caller's thread works at once */
+    const struct frt_infer_server *infer;  /* NULL = models are computed here */
 };
 
 /**

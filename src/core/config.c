@@ -37,6 +37,43 @@ static const struct frt_config_key settings[] = {
     {"runtime", "FRT_RUNTIME", NULL, "FILE", "",
      "ONNX Runtime library to load. When not set: found beside the program or in the system.", FIELD(runtime),
      0, 0, FRT_CONFIG_TEXT},
+    {"infer", "FRT_INFER", NULL, "WHERE", "local",
+     "Where models are computed: local, kserve:http://HOST:PORT (Open Inference protocol: Triton, TorchServe, "
+     "OpenVINO Model Server, MLServer, another FRT with model_api) or tfserving:http://HOST:PORT. The models "
+     "here "
+     "catch what a server drops.",
+     FIELD(infer), 0, 0, FRT_CONFIG_TEXT},
+    {"infer_models", "FRT_INFER_MODELS", NULL, "LIST", "",
+     "How the pack's models are called there: NAME=REMOTE, NAME=REMOTE/VERSION or NAME=local, separated by "
+     "commas; "
+     "NAME '*' is every model, and '*' in REMOTE its name. When not set: as here.",
+     FIELD(infer_models), 0, 0, FRT_CONFIG_TEXT},
+    {"infer_ca", "FRT_INFER_CA", NULL, "FILE", "",
+     "PEM file of the authorities that the model server's certificate may be of. When not set: the system's.",
+     FIELD(infer_ca), 0, 0, FRT_CONFIG_TEXT},
+    {"infer_token_file", "FRT_INFER_TOKEN_FILE", NULL, "FILE", "",
+     "File with a token for the model server, sent as 'Authorization: Bearer', or with a whole header "
+     "'Name: value'.",
+     FIELD(infer_token_file), 0, 0, FRT_CONFIG_TEXT},
+    {"infer_timeout", "FRT_INFER_TIMEOUT", NULL, "TIME", "2s",
+     "Time that the model server has for one inference, retries included, before the models here do it; units "
+     "ms, s, "
+     "min; ms when none is given.",
+     FIELD(infer_timeout_ms), 10, 600000, FRT_CONFIG_DURATION_MS},
+    {"infer_connect_timeout", "FRT_INFER_CONNECT_TIMEOUT", NULL, "TIME", "500ms",
+     "Time until a connection to the model server stands; units ms, s, min; ms when none is given.",
+     FIELD(infer_connect_timeout_ms), 10, 600000, FRT_CONFIG_DURATION_MS},
+    {"infer_connections", "FRT_INFER_CONNECTIONS", NULL, "N", "16",
+     "Connections to the model server at most; they are kept open.", FIELD(infer_connections), 1, 1024,
+     FRT_CONFIG_WHOLE},
+    {"infer_retries", "FRT_INFER_RETRIES", NULL, "N", "2",
+     "Further tries of one inference at most, when the model server drops or refuses it and time is left.",
+     FIELD(infer_retries), 0, 100, FRT_CONFIG_WHOLE},
+    {"model_api", "FRT_MODEL_API", NULL, "TRUTH", "false",
+     "Let others compute with the models here, by the Open Inference protocol below /v2: for another FRT's "
+     "infer, "
+     "say.",
+     FIELD(model_api), 0, 0, FRT_CONFIG_TRUTH},
     {"detector", "FRT_DETECTOR", NULL, "NAME", "",
      "Detector of the pack, by its name in 'frt models list'. When not set: the pack's default.",
      FIELD(detector), 0, 0, FRT_CONFIG_TEXT},

@@ -21,8 +21,13 @@ struct frt_config {
     char index_engine[32];           /* "" = the default */
     char pack[FRT_CONFIG_TEXT_MAX];  /* folder of the model pack; "" = <data_dir>/packs/default */
     char runtime[FRT_CONFIG_TEXT_MAX]; /* libonnxruntime; "" = search */
-    char detector[64];                 /* "" = the pack's default */
-    uint32_t spoof_percent;            /* of spoof confidence; 0 = the pack's */
+    char infer[FRT_CONFIG_TEXT_MAX];   /* where models are computed: infer/remote_address.h */
+    char infer_models[FRT_CONFIG_TEXT_MAX], infer_ca[FRT_CONFIG_TEXT_MAX],
+        infer_token_file[FRT_CONFIG_TEXT_MAX];
+    uint32_t infer_timeout_ms, infer_connect_timeout_ms, infer_connections, infer_retries;
+    bool model_api;         /* offer the models to others */
+    char detector[64];      /* "" = the pack's default */
+    uint32_t spoof_percent; /* of spoof confidence; 0 = the pack's */
     uint64_t max_body_bytes;
     uint64_t max_image_pixels;
     uint32_t max_image_side_px;

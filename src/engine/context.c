@@ -122,9 +122,17 @@ enum frt_status frt_context_new(const struct frt_context_options *options, struc
         runtime.library_path = options->runtime_path;
     }
     enum frt_status status = frt_backend_onnxruntime_new(&runtime, &backend, err);
+    struct frt_remote_models *remote = NULL;
+    if (status == FRT_OK && options != NULL && frt_infer_server_is_named(options->infer))
+        status = frt_remote_models_new(options->infer, &backend, &remote, err);
     if (status != FRT_OK)
         return status;
-    return frt_context_new_over(backend, options, out, err);
+    status = frt_context_new_over(backend, options, out, err);
+    if (status == FRT_OK)
+        (*out)->remote = remote;
+    else
+        frt_remote_models_free(remote);
+    return status;
 }
 
 void frt_context_share(struct frt_context *context, struct frt_shared_cache *shared)
@@ -140,6 +148,7 @@ void frt_context_free(struct frt_context *context)
     frt_cache_free(context->image_cache);
     frt_stages_free(context->stages);
     frt_backend_free(context->backend);
+    frt_remote_models_free(context->remote);
     frt_free(context);
 }
 

@@ -7,11 +7,13 @@
 
 #include "cache/cache.h"
 #include "core/stage.h"
+#include "engine/remote_models.h"
 #include "image/image.h"
 #include "infer/infer.h"
 
 struct frt_context {
-    struct frt_backend *backend; /* owned */
+    struct frt_backend *backend;      /* owned */
+    struct frt_remote_models *remote; /* owned: of a model server before it; NULL = none */
     struct frt_image_limits limits;
     struct frt_stages *stages;                       /* owned; NULL = none */
     uint32_t threads;                                /* of a wide inference */

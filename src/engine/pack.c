@@ -346,6 +346,33 @@ enum frt_status frt_pack_face_nets(const struct frt_pack *pack, enum frt_model_r
     return FRT_OK;
 }
 
+enum frt_status frt_pack_session(const struct frt_pack *pack, const char *name,
+                                 const struct frt_model_spec **spec, const struct frt_session **session,
+                                 struct frt_error *err)
+{
+    struct frt_pack *own = (struct frt_pack *)(uintptr_t)pack;
+    enum frt_status status = FRT_OK;
+    uint32_t i = 0;
+    while (i < pack->manifest->n_models && strcmp(pack->manifest->models[i].name, name) != 0)
+        i++;
+    if (i == pack->manifest->n_models)
+        return frt_fail(err, FRT_ENOTFOUND, "no model '%.60s'", name);
+    const enum frt_model_role role = pack->manifest->models[i].role;
+    const bool with_pack = role == FRT_ROLE_DETECTOR || role == FRT_ROLE_LANDMARKS || role == FRT_ROLE_EMBEDDER;
+    if (with_pack && pack->sessions[i] == NULL)
+        return frt_fail(err, FRT_ENOTFOUND, "the model '%.60s' is not in use here", name);
+    if (!with_pack) {
+        (void)pthread_mutex_lock(&own->lazy_lock);
+        status = open_net_locked(own, i, err);
+        (void)pthread_mutex_unlock(&own->lazy_lock);
+    }
+    if (status == FRT_OK) {
+        *spec = &pack->manifest->models[i];
+        *session = pack->sessions[i];
+    }
+    return status;
+}
+
 const char *frt_pack_model(const struct frt_pack *pack)
 {
     return pack->model;

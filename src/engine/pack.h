@@ -92,6 +92,15 @@ FRT_NODISCARD enum frt_status frt_pack_face_nets(const struct frt_pack *pack, en
                                                  const struct frt_face_net *nets[FRT_PACK_MAX_NETS], size_t *n,
                                                  struct frt_error *err);
 
+/**
+ * The session of a model that the pack answers with, by its name; opens it if need be.
+ * spec, session  out: borrowed until the pack is freed. Errors: FRT_ENOTFOUND (no such model, or a detector
+ * that was not chosen), and those of opening it.
+ */
+FRT_NODISCARD enum frt_status frt_pack_session(const struct frt_pack *pack, const char *name,
+                                               const struct frt_model_spec **spec,
+                                               const struct frt_session **session, struct frt_error *err);
+
 /* pack_batches.c: called when the pack is opened and freed. */
 FRT_NODISCARD enum frt_status frt_pack_batches_new(struct frt_pack *pack, struct frt_error *err);
 void frt_pack_batches_free(struct frt_pack *pack);

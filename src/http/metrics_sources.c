@@ -118,6 +118,35 @@ static void read_indexes(void *arg, struct frt_metrics_index_state *out)
                                             .build_ms = f.index_build_ms};
 }
 
+static bool read_remote(void *arg, struct frt_metrics_remote *out)
+{
+    const struct http_service *service = arg;
+    struct frt_remote_figures f;
+    if (!frt_remote_models_figures(service->context->remote, &f))
+        return false;
+    *out = (struct frt_metrics_remote){.protocol = f.state.protocol,
+                                       .url = f.state.url,
+                                       .breaker = frt_breaker_state_name(f.state.breaker),
+                                       .breaker_open = f.state.breaker != FRT_BREAKER_CLOSED,
+                                       .breaker_opened = f.state.breaker_opened,
+                                       .retries = f.state.retries,
+                                       .fallbacks = f.fallbacks,
+                                       .comparisons = f.state.comparisons,
+                                       .differences = f.state.differences,
+                                       .sent_bytes = f.state.sent_bytes,
+                                       .received_bytes = f.state.received_bytes,
+                                       .time = f.time,
+                                       .last_error_s = f.state.last_error_s};
+    _Static_assert((int)FRT_METRICS_REMOTE_OUTCOMES == (int)FRT_REMOTE_OUTCOMES, "one row each");
+    for (int i = 0; i < FRT_REMOTE_OUTCOMES; i++) {
+        out->outcomes[i] = frt_remote_outcome_name((enum frt_remote_outcome)i);
+        out->requests[i] = f.state.requests[i];
+    }
+    (void)snprintf(out->last_error, sizeof out->last_error, "%.*s", (int)sizeof out->last_error - 1,
+                   f.state.last_error);
+    return true;
+}
+
 static bool read_pack(void *arg, struct frt_metrics_pack *out)
 {
     const struct http_service *service = arg;
@@ -160,7 +189,8 @@ void http_metrics_connect(struct http_service *service)
                                                 .redis = read_redis,
                                                 .indexes = read_indexes,
                                                 .store = read_store,
-                                                .pack = read_pack};
+                                                .pack = read_pack,
+                                                .remote = read_remote};
     frt_metrics_set_sources(service->metrics, &sources);
     frt_gallery_watch_store(service->gallery, store_used, service->metrics);
 }

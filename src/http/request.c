@@ -76,6 +76,11 @@ static bool open_problem(struct http_response *response, const struct http_reque
     frt_json_int(w, http_status);
     frt_json_key(w, "detail");
     frt_json_string(w, detail);
+    if (request->path.n > 0 &&
+        strcmp(request->path.segments[0], "v2") == 0) { /* the Open Inference protocol's own */
+        frt_json_key(w, "error");
+        frt_json_string(w, detail);
+    }
     frt_json_key(w, "code");
     frt_json_string(w, code);
     frt_json_key(w, "request_id");

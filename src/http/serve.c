@@ -29,7 +29,6 @@
 #include "http/login_limit.h"
 #include "http/metrics_sources.h"
 #include "http/reload.h"
-#include "http/seq_gate.h"
 #include "http/server.h"
 #include "http/summary.h"
 
@@ -101,6 +100,15 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
     log_sizes(&sizes);
     frt_random_bytes(service->client_key, sizeof service->client_key);
     service->http_threads = sizes.http_threads;
+    const struct frt_infer_server server = {.address = config->infer,
+                                            .models = config->infer_models,
+                                            .ca_file = config->infer_ca,
+                                            .token_file = config->infer_token_file,
+                                            .timeout_ms = config->infer_timeout_ms,
+                                            .connect_timeout_ms = config->infer_connect_timeout_ms,
+                                            .connections = config->infer_connections,
+                                            .retries = config->infer_retries == 0 ? UINT32_MAX
+                                                                                  : config->infer_retries};
     const struct frt_context_options context = {
         .threads = config->threads,
         .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
@@ -109,7 +117,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .embedding_cache = {config->embedding_cache, config->embedding_cache_bytes,
                             config->embedding_cache_ttl_ms},
         .image_cache = {config->image_cache, config->image_cache_bytes, config->image_cache_ttl_ms},
-        .stages = &sizes.stages};
+        .stages = &sizes.stages,
+        .infer = &server};
     const struct frt_access_options access = {.database = service->database,
                                               .token_lifetime_ms = config->token_lifetime_ms};
     const struct frt_gallery_options gallery = {
@@ -128,7 +137,14 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
     } pools[HTTP_POOLS] = {[HTTP_WORKERS] = {sizes.workers, config->queue},
                            [HTTP_STORE] = {sizes.stages.store, config->connections},
                            [HTTP_LOGINS] = {LOGIN_THREADS, LOGIN_QUEUE}};
-    enum frt_status status = locate_database(service, err);
+    enum frt_status status = FRT_OK;
+    if (config->model_api && frt_infer_server_is_named(&server))
+        status = frt_fail(
+            err, FRT_EINVAL,
+            "model_api and infer exclude each other: a service that computes for others does so itself "
+            "(two that sent each other their work would never be done)");
+    if (status == FRT_OK)
+        status = locate_database(service, err);
     if (status == FRT_OK)
         status = frt_metrics_new(&frt_clock_system, &service->metrics, err);
     if (status == FRT_OK)
@@ -139,8 +155,6 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         status = http_login_limit_new(&frt_clock_system, &service->logins, err);
     if (status == FRT_OK)
         status = frt_gallery_open(&gallery, &service->gallery, err);
-    if (status == FRT_OK)
-        status = http_seq_gate_new(service->gallery, &service->gate, err);
     if (status == FRT_OK)
         status = frt_context_new(&context, &service->context, err);
     if (status == FRT_OK)
@@ -164,7 +178,6 @@ static void close_parts(struct http_service *service)
     frt_context_free(service->context);
     frt_shared_cache_free(service->shared);
     http_login_limit_free(service->logins);
-    http_seq_gate_free(service->gate);
     frt_gallery_close(service->gallery);
     frt_access_close(service->access);
     if (service->metrics != NULL)
@@ -203,7 +216,6 @@ static int run(struct http_service *service, struct http_server *server, struct 
         http_reloader_tick(&reloader);
         (void)frt_pack_swap_sweep(service->packs);
         http_server_reap(server);
-        http_seq_gate_expire(service->gate);
         frt_context_expire(service->context); /* an idle service gives memory back, too */
         http_summary_tick(summary);
         /* last in the round: a lock that never comes free above leaves the manager's watchdog unfed */
@@ -229,8 +241,8 @@ static void look_for_gpu(struct frt_metrics *metrics)
 }
 
 /* Until the time is over, or a signal comes that means it. */
-static bool wait_for_stop(struct http_service *service, struct http_server *server, const sigset_t *signals,
-                          uint32_t ms, bool (*go_on)(struct http_server *server))
+static bool wait_for_stop(struct http_server *server, const sigset_t *signals, uint32_t ms,
+                          bool (*go_on)(struct http_server *server))
 {
     const int64_t start = frt_now_ns();
     while (frt_elapsed_ms(start) < ms && go_on(server)) {
@@ -238,7 +250,6 @@ static bool wait_for_stop(struct http_service *service, struct http_server *serv
         if (again != 0 && again != SIGHUP)
             return false;
         http_server_reap(server);
-        http_seq_gate_expire(service->gate);
     }
     return true;
 }
@@ -262,12 +273,12 @@ static void drain(struct http_service *service, struct http_server *server, cons
     (void)frt_notify("STOPPING=1\nSTATUS=finishing the requests in flight");
     if (signal == SIGTERM && config->drain_delay_ms > 0) {
         frt_log(FRT_LOG_INFO, "leaving", FRT_LOG_INT("drain_delay_ms", config->drain_delay_ms), FRT_LOG_END);
-        (void)wait_for_stop(service, server, signals, config->drain_delay_ms, always);
+        (void)wait_for_stop(server, signals, config->drain_delay_ms, always);
     }
     frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
     atomic_store(&service->state, HTTP_DRAINING);
     http_server_quiesce(server);
-    if (!wait_for_stop(service, server, signals, config->request_timeout_ms + 1000, busy) || busy(server))
+    if (!wait_for_stop(server, signals, config->request_timeout_ms + 1000, busy) || busy(server))
         http_server_cancel(server);
 }
 
@@ -316,8 +327,6 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
         drain(&service, server, &signals, run(&service, server, summary, &signals));
         http_summary_last(summary);
     }
-    if (service.gate != NULL)
-        http_seq_gate_close(service.gate);
     for (int i = 0; i < HTTP_POOLS; i++)
         frt_worker_pool_stop(service.pools[i]); /* runs what still waits; answers are resumed, not lost */
     http_server_stop(server);

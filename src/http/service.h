@@ -37,7 +37,6 @@ struct http_service {
     struct frt_gallery *gallery;
     struct frt_access *access;
     struct http_login_limit *logins;
-    struct http_seq_gate *gate;                   /* seq_gate.h */
     struct frt_shared_cache *shared;              /* NULL: none */
     char database[FRT_LOCATE_PATH_MAX];           /* file, or a server's address, which may hold a password */
     char index_folder[FRT_LOCATE_PATH_MAX];       /* "" = the usual one */
@@ -58,8 +57,7 @@ enum http_route_flag {
     HTTP_STREAM = 1 << 1,  /* takes a body of any length, handed over in pieces: request.h */
     HTTP_MODELS = 1 << 2,  /* needs the models */
     HTTP_CHANGES = 1 << 3, /* changes something: refused from a foreign page (Origin) */
-    HTTP_OLDER = 1 << 4,   /* of the older surface: errors come in its envelope */
-    HTTP_NUMBERED = 1 << 5 /* changes a gallery: the answer has the number of its last change (X-FRT-Seq) */
+    HTTP_OLDER = 1 << 4    /* of the older surface: errors come in its envelope */
 };
 
 struct http_route {
@@ -85,7 +83,7 @@ const struct http_route *http_route_find(enum http_method method, const struct h
 bool http_route_methods(const struct http_path *path, char *out, size_t size, uint32_t *flags);
 
 /* The handlers, by file: handle_faces.c, handle_service.c, handle_access.c, handle_collections.c,
- * handle_enroll.c, handle_search.c, handle_import.c, handle_models.c, handle_older.c. */
+ * handle_enroll.c, handle_search.c, handle_import.c, handle_models.c, handle_model_api.c, handle_older.c. */
 void http_handle_detect(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_embed(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_verify(struct http_service *, struct http_request *, struct http_response *);
@@ -112,6 +110,12 @@ void http_handle_subject_list(struct http_service *, struct http_request *, stru
 void http_handle_subject_patch(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_subject_delete(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_search(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_model_server(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_model_server_live(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_model_server_ready(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_model_metadata(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_model_ready(struct http_service *, struct http_request *, struct http_response *);
+void http_handle_model_infer(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_models_reload(struct http_service *, struct http_request *, struct http_response *);
 bool http_search_at_once(struct http_service *, struct http_request *, struct http_response *);
 void http_handle_import(struct http_service *, struct http_request *, struct http_response *);

@@ -84,6 +84,19 @@ struct frt_metrics_store_state {
     const char *kind; /* a token: letters */
 };
 
+/* A model server that computes for this service. Texts are borrowed while the sources are asked. */
+enum { FRT_METRICS_REMOTE_OUTCOMES = 4 };
+struct frt_metrics_remote {
+    const char *protocol, *url, *breaker; /* breaker: "closed", "open", "half-open" */
+    bool breaker_open;                    /* not closed */
+    uint64_t breaker_opened, retries, fallbacks, comparisons, differences, sent_bytes, received_bytes;
+    const char *outcomes[FRT_METRICS_REMOTE_OUTCOMES]; /* names */
+    uint64_t requests[FRT_METRICS_REMOTE_OUTCOMES];
+    const struct frt_window *time; /* of requests to models */
+    char last_error[512];          /* "" = none yet */
+    double last_error_s;           /* ago */
+};
+
 /* What others know and metrics renders. A member that is NULL: nothing is known, and nothing is said. */
 struct frt_metrics_sources {
     void *arg; /* borrowed */
@@ -95,6 +108,7 @@ struct frt_metrics_sources {
     void (*indexes)(void *arg, struct frt_metrics_index_state *out);
     bool (*pack)(void *arg, struct frt_metrics_pack *out); /* false: none is loaded yet */
     void (*store)(void *arg, struct frt_metrics_store_state *out);
+    bool (*remote)(void *arg, struct frt_metrics_remote *out); /* false: there is no model server */
 };
 
 struct frt_metrics_counters {
@@ -147,13 +161,6 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out);
 /** As frt_metrics_json; `more` (NULL: none) adds members of the caller's to the object. */
 void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
                            void (*more)(struct frt_json_writer *w, void *arg), void *arg);
-/** Following what others change. */
-struct frt_metrics_feed {
-    bool connected;  /* changes are heard of */
-    uint64_t behind; /* numbers of changes that the index furthest behind has not followed */
-    double behind_s; /* since when not all were followed; 0 = they are */
-};
-void frt_metrics_prometheus_feed(const struct frt_metrics_feed *feed, struct frt_buf *out);
 /** open  as OpenMetrics 1.0; the caller appends "# EOF" behind what else it has. */
 void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_buf *out);
 

@@ -217,6 +217,48 @@ static void batches(struct frt_json_writer *w, const struct frt_metrics *m)
     frt_json_end(w);
 }
 
+static void remote(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    struct frt_metrics_remote r = {.protocol = NULL};
+    frt_json_key(w, "remote");
+    if (m->sources.remote == NULL || !m->sources.remote(m->sources.arg, &r)) {
+        frt_json_null(w);
+        return;
+    }
+    frt_json_object(w);
+    frt_json_key(w, "protocol");
+    frt_json_string(w, r.protocol);
+    frt_json_key(w, "url");
+    frt_json_string(w, r.url);
+    frt_json_key(w, "breaker");
+    frt_json_string(w, r.breaker);
+    whole(w, "breaker_opened", r.breaker_opened);
+    frt_json_key(w, "requests");
+    frt_json_object(w);
+    for (int i = 0; i < FRT_METRICS_REMOTE_OUTCOMES; i++)
+        whole(w, r.outcomes[i], r.requests[i]);
+    frt_json_end(w);
+    whole(w, "retries", r.retries);
+    whole(w, "fallbacks", r.fallbacks);
+    whole(w, "comparisons", r.comparisons);
+    whole(w, "differences", r.differences);
+    whole(w, "sent_bytes", r.sent_bytes);
+    whole(w, "received_bytes", r.received_bytes);
+    frt_json_key(w, "time_ms");
+    last_minute(w, r.time);
+    frt_json_key(w, "last_error");
+    if (r.last_error[0] == '\0') {
+        frt_json_null(w);
+    } else {
+        frt_json_object(w);
+        frt_json_key(w, "text");
+        frt_json_string(w, r.last_error);
+        number(w, "seconds_ago", r.last_error_s);
+        frt_json_end(w);
+    }
+    frt_json_end(w);
+}
+
 void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
 {
     frt_metrics_json_with(metrics, out, NULL, NULL);
@@ -261,6 +303,7 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     caches(&w, metrics);
     redis(&w, metrics);
     batches(&w, metrics);
+    remote(&w, metrics);
     if (more != NULL)
         more(&w, arg);
     struct frt_metrics_pack pack = {.n_models = 0};

@@ -201,6 +201,35 @@ static void store(const struct page *p, const struct frt_metrics *m)
         (double)state.reconnects);
 }
 
+static void remote(const struct page *p, const struct frt_metrics *m)
+{
+    struct frt_metrics_remote r = {.protocol = NULL};
+    char label_text[48];
+    if (m->sources.remote == NULL || !m->sources.remote(m->sources.arg, &r))
+        return;
+    one(p, "frt_remote_breaker_open", "gauge", "1 while the model server is not asked after failures.",
+        r.breaker_open ? 1 : 0);
+    one(p, "frt_remote_breaker_opened_total", "counter", "Times that the breaker opened.",
+        (double)r.breaker_opened);
+    head(p, "frt_remote_requests_total", "counter", "Requests to the model server, by how they ended.");
+    for (int i = 0; i < FRT_METRICS_REMOTE_OUTCOMES; i++)
+        frt_buf_printf(p->out, "frt_remote_requests_total{outcome=\"%s\"} %llu\n", r.outcomes[i],
+                       (unsigned long long)r.requests[i]);
+    head(p, "frt_remote_request_duration_seconds", "histogram",
+         "Time of one request to a model of the model server.");
+    (void)snprintf(label_text, sizeof label_text, "protocol=\"%s\"", r.protocol);
+    histogram(p, "frt_remote_request_duration_seconds", label_text, r.time);
+    one(p, "frt_remote_retries_total", "counter", "Further tries of one inference.", (double)r.retries);
+    one(p, "frt_remote_fallbacks_total", "counter",
+        "Inferences that the models here did in the server's place.", (double)r.fallbacks);
+    one(p, "frt_remote_comparisons_total", "counter", "Answers compared with those of the models here.",
+        (double)r.comparisons);
+    one(p, "frt_remote_differences_total", "counter", "Comparisons that found another model.",
+        (double)r.differences);
+    one(p, "frt_remote_sent_bytes_total", "counter", "Bytes of inferences sent.", (double)r.sent_bytes);
+    one(p, "frt_remote_received_bytes_total", "counter", "Bytes of their answers.", (double)r.received_bytes);
+}
+
 static void gpu(const struct page *p, struct frt_metrics *m)
 {
     struct frt_gpu_reading g;
@@ -282,17 +311,7 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     batches(p, metrics);
     indexes(p, metrics);
     store(p, metrics);
+    remote(p, metrics);
     gpu(p, metrics);
     pack_in_use(p, metrics);
-}
-
-void frt_metrics_prometheus_feed(const struct frt_metrics_feed *feed, struct frt_buf *out)
-{
-    const struct page p = {.out = out};
-    one(&p, "frt_feed_connected", "gauge", "1 when changes that others make are heard of.", feed->connected);
-    one(&p, "frt_index_behind_changes", "gauge",
-        "Numbers of changes that the index furthest behind its collection has not followed yet.",
-        (double)feed->behind);
-    one(&p, "frt_index_behind_seconds", "gauge", "Time since indexes had all changes; 0 when they have.",
-        feed->behind_s);
 }

@@ -215,9 +215,39 @@ await withService(process.argv[2], async (url) => {
       await route("delete", "/v1/keys/{id}", 200, { headers, params: { id } });
       await route("get", "/v1/keys", 200); // the last one is gone: open again, on loopback
     }],
+    ["models are kept from others, and the problems conform", async () => {
+      for (const path of ["/v2", "/v2/health/live", "/v2/health/ready"]) await route("get", path, 404);
+      check((await route("get", "/v2/models/{model}", 404, { params: { model: "antispoof" } })).error.includes("model_api"), "it says how");
+    }],
+    ["models for others conform", async () => {
+      const kept = url;
+      await withService(process.argv[2], async (server) => {
+        url = server;
+        const params = { model: "antispoof", version: "3.3.6" };
+        for (const path of ["/v2", "/v2/health/live", "/v2/health/ready"]) await route("get", path, 200);
+        const of = "/v2/models/{model}", ofVersion = `${of}/versions/{version}`;
+        for (const path of [of, `${of}/ready`, ofVersion, `${ofVersion}/ready`]) await route("get", path, 200, { params });
+        const { inputs: [{ name, shape }] } = await route("get", of, 200, { params });
+        const size = shape.slice(1).reduce((a, b) => a * b);
+        const inputs = [{ name, datatype: "FP32", shape: [1, ...shape.slice(1)], data: Array(size).fill(0.5) }];
+        for (const path of [of, ofVersion]) await route("post", `${path}/infer`, 200, { params, body: { id: "1", inputs } });
+        await route("post", `${of}/infer`, 400, { params, body: { inputs: [] } });
+        const bytes = await fetch(`${url}/v2/models/antispoof/infer`, { method: "POST", body: JSON.stringify({ inputs, parameters: { binary_data_output: true } }) });
+        const json = Number(bytes.headers.get("Inference-Header-Content-Length")), answer = Buffer.from(await bytes.arrayBuffer());
+        check(bytes.headers.get("Content-Type") === "application/octet-stream" && json > 0 && answer.length > json, "bytes behind the JSON");
+        conforms(schemaOf(`${of}/infer`, "post"), JSON.parse(answer.subarray(0, json)));
+        // and a service that lets this one compute says so
+        await withService(process.argv[2], async (client) => {
+          const metrics = await (await fetch(`${client}/metrics`)).json();
+          check(metrics.remote.protocol === "kserve" && metrics.remote.requests.ok > 0, JSON.stringify(metrics.remote));
+          conforms(schemaOf("/metrics", "get"), metrics);
+        }, ["--infer", `kserve:${server}`, "--infer-timeout", "20s"]);
+      }, ["--model-api", "true"]);
+      url = kept;
+    }],
     ["every route was asked", async () => {
       const rest = Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item)
-        .filter(([, operation]) => ["collections", "older", "access"].includes(operation.tags[0])).map(([method]) => `${method} ${path}`))
+        .filter(([, operation]) => ["collections", "older", "access", "model_api"].includes(operation.tags[0])).map(([method]) => `${method} ${path}`))
         .filter((name) => !asked.has(name));
       check(rest.length === 0, `nobody asked ${rest}`);
     }],

@@ -29,10 +29,10 @@ export function check(truth, text) {
   if (!truth) throw new Error(text);
 }
 
-/** Run `body(url)` against a service of its own; it is stopped whatever happens. */
-export async function withService(program, body) {
+/** Run `body(url)` against a service of its own, with more options; it is stopped whatever happens. */
+export async function withService(program, body, options = []) {
   const folder = mkdtempSync(join(tmpdir(), "frt_e2e_"));
-  const child = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--database", join(folder, "frt.db")], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--database", join(folder, "frt.db"), ...options], { stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve(code ?? signal)));
   // A test that is told to stop (a terminal, a build's time limit) takes its service along.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])

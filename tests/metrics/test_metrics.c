@@ -100,6 +100,26 @@ static void read_store(void *arg, struct frt_metrics_store_state *out)
     *out = (struct frt_metrics_store_state){.errors = 3, .reconnects = 2, .kind = "postgresql"};
 }
 
+static struct frt_window remote_time;
+
+static bool read_remote(void *arg, struct frt_metrics_remote *out)
+{
+    (void)arg;
+    *out = (struct frt_metrics_remote){.protocol = "kserve",
+                                       .url = "http://box:8000",
+                                       .breaker = "open",
+                                       .breaker_open = true,
+                                       .breaker_opened = 2,
+                                       .retries = 3,
+                                       .fallbacks = 4,
+                                       .outcomes = {"ok", "error", "timeout", "rejected"},
+                                       .requests = {10, 20, 30, 40},
+                                       .time = &remote_time,
+                                       .last_error = "a \"reason\"",
+                                       .last_error_s = 1.5};
+    return true;
+}
+
 static void connect(struct frt_metrics *m)
 {
     const struct frt_metrics_sources sources = {.arg = &source_arg,
@@ -109,7 +129,8 @@ static void connect(struct frt_metrics *m)
                                                 .redis = read_redis,
                                                 .indexes = read_indexes,
                                                 .pack = read_pack,
-                                                .store = read_store};
+                                                .store = read_store,
+                                                .remote = read_remote};
     frt_metrics_set_sources(m, &sources);
 }
 
@@ -148,6 +169,7 @@ static void json_adds_up(void **state)
     for (size_t i = 0; i < 3; i++)
         assert_int_equal((int)number(frt_json_get(frt_json_get(stages, taken_once[i]), "time_ms"), "count"), 1);
     assert_true(frt_json_is_null(frt_json_get(root, "gpu")));
+    assert_true(frt_json_is_null(frt_json_get(root, "remote")));
     frt_json_free(json);
     frt_buf_deinit(&out);
     frt_metrics_free(m);
@@ -199,6 +221,14 @@ static void sources_as_json(void **state)
     assert_string_equal(frt_json_text(frt_json_get(model, "device")), "cpu");
     assert_string_equal(frt_json_text(frt_json_get(frt_json_get(root, "pack"), "name")), "mine");
     assert_int_equal((int)number(frt_json_get(root, "pack"), "reloads"), 5);
+    const struct frt_json_value *server = frt_json_get(root, "remote");
+    assert_string_equal(frt_json_text(frt_json_get(server, "url")), "http://box:8000");
+    assert_string_equal(frt_json_text(frt_json_get(server, "breaker")), "open");
+    assert_int_equal((int)number(frt_json_get(server, "requests"), "timeout"), 30);
+    assert_int_equal((int)number(server, "fallbacks"), 4);
+    assert_int_equal((int)number(frt_json_get(server, "time_ms"), "count"), 1);
+    assert_string_equal(frt_json_text(frt_json_get(frt_json_get(server, "last_error"), "text")),
+                        "a \"reason\"");
     frt_json_free(json);
     frt_buf_deinit(&out);
     frt_metrics_free(m);
@@ -328,6 +358,8 @@ static void routes_are_bounded(void **state)
 
 int main(void)
 {
+    frt_window_init(&remote_time, &frt_clock_system);
+    frt_window_record(&remote_time, 3);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_adds_up),       cmocka_unit_test(sources_as_json),
         cmocka_unit_test(prometheus_text),    cmocka_unit_test(openmetrics_text),
