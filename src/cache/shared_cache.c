@@ -277,14 +277,20 @@ enum frt_shared_answer frt_shared_cache_get(struct frt_shared_cache *cache, cons
     struct frt_redis_reply *replies[FRT_SHARED_MAX_KINDS] = {NULL};
     const size_t n = strlen(kinds);
     const int64_t start = frt_now_ns();
+    enum frt_redis_outcome outcome = FRT_REDIS_AWAY;
     bool hit = false;
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (struct frt_shared_value){.bytes = NULL};
-        frt_shared_name(&cache->keys, kinds[i], cache->edition, key, 32, names[i]);
+    memset(out, 0, n * sizeof *out);
+    const bool up = frt_redis_is_up(cache->redis); /* a name costs some microseconds */
+    if (up)
+        frt_shared_name(&cache->keys, kinds[0], cache->edition, key, 32, names[0]);
+    for (size_t i = 0; up && i < n; i++) {
+        if (i > 0)
+            frt_shared_name_of_kind(names[0], kinds[i], names[i]);
         get_command(names[i], last, &commands[i]);
     }
-    const enum frt_redis_outcome outcome =
-        frt_redis_call(cache->redis, names[0], commands, n, deadline_of(cache, start, deadline_ms), replies);
+    if (up)
+        outcome = frt_redis_call(cache->redis, names[0], commands, n, deadline_of(cache, start, deadline_ms),
+                                 replies);
     for (size_t i = 0; outcome == FRT_REDIS_ANSWERED && i < n; i++) {
         hit = take(cache, names[i], replies[i], most_ms[i], &out[i]) || hit;
         frt_redis_reply_free(replies[i]);

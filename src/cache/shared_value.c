@@ -43,6 +43,11 @@ void frt_shared_name(const struct frt_shared_keys *keys, char kind, const char *
     (void)snprintf(out, FRT_SHARED_NAME_SIZE, "frt:%d:{%.43s}:%c", VERSION, tag, kind);
 }
 
+void frt_shared_name_of_kind(const char *name, char kind, char out[FRT_SHARED_NAME_SIZE])
+{
+    (void)snprintf(out, FRT_SHARED_NAME_SIZE, "%.*s%c", (int)strlen(name) - 1, name, kind);
+}
+
 static void put_u64(uint8_t *out, uint64_t value)
 {
     for (int i = 0; i < 8; i++)

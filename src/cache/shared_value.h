@@ -33,6 +33,9 @@ void frt_shared_keys_derive(const uint8_t secret[32], struct frt_shared_keys *ou
 void frt_shared_name(const struct frt_shared_keys *keys, char kind, const char *edition, const void *key,
                      size_t key_size, char out[FRT_SHARED_NAME_SIZE]);
 
+/** The name of another kind of the same thing. */
+void frt_shared_name_of_kind(const char *name, char kind, char out[FRT_SHARED_NAME_SIZE]);
+
 /** expires_ms  wall time. out: u8[size + FRT_SHARED_EXTRA_BYTES] */
 void frt_shared_seal(const struct frt_shared_keys *keys, const char *name, int64_t expires_ms,
                      const void *bytes, size_t size, uint8_t *out);

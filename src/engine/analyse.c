@@ -375,6 +375,7 @@ static enum frt_status fetch(struct frt_work *w, struct frt_cache *cache,
         if (turn == 1)
             return FRT_OK; /* others want less of it all the time: made without the cache */
         (void)frt_cache_remove(cache, &w->key);
+        w->timing.cached = FRT_CACHED_NOT; /* what was there did not help */
     }
 }
 

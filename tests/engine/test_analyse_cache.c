@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "cache/redis_server.h"
+#include "cache/shared_cache.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "engine/context.h"
@@ -582,6 +584,154 @@ static void pinned_models_are_known_again(void **state)
     frt_jpeg_bytes_free(photo.bytes);
 }
 
+/* ---------------------------------------------------- what instances share */
+
+/* Another instance: a context of its own, and its side of the shared cache. */
+struct instance {
+    struct frt_context *context;
+    struct frt_shared_cache *shared;
+    struct frt_pack *pack;
+};
+
+static uint64_t stored_by(const struct instance *instance)
+{
+    struct frt_shared_cache_stats s;
+    frt_shared_cache_stats_get(instance->shared, &s);
+    return s.stored;
+}
+
+static void instance_start(struct instance *instance, const struct test_redis *redis, const char *folder)
+{
+    static const uint8_t secret[32] = {5};
+    const struct frt_shared_cache_options options = {.address = redis->url,
+                                                     .password_file = "",
+                                                     .ca_file = "",
+                                                     .cert_file = "",
+                                                     .budget_ms = 500,
+                                                     .secret = secret,
+                                                     .edition = ""};
+    struct frt_shared_cache_stats s = {.up = false};
+    instance->context = make_context(true);
+    assert_int_equal(frt_shared_cache_new(&options, &instance->shared, NULL), FRT_OK);
+    frt_context_share(instance->context, instance->shared);
+    instance->pack = open_pack(instance->context, folder, NULL);
+    for (int i = 0; i < 1000 && !s.up; i++) {
+        (void)usleep(5000);
+        frt_shared_cache_stats_get(instance->shared, &s);
+    }
+    assert_true(s.up);
+}
+
+static void instance_end(struct instance *instance)
+{
+    frt_pack_free(instance->pack);
+    frt_context_free(instance->context);
+    frt_shared_cache_free(instance->shared);
+}
+
+/* What is asked, how many faces of it; and what that costs this instance after what was asked before. */
+static void share(struct place *p, const struct instance *instance, const struct photo *photo, bool embed,
+                  uint32_t faces, enum frt_cached cached, uint32_t detections, uint32_t crops)
+{
+    const struct frt_detect_options options = {.max_faces = faces};
+    struct frt_faces *plain = answer_of(p->plain_pack, photo, embed, &options);
+    const uint64_t stored = stored_by(instance);
+    forget_counts();
+    struct frt_faces *answer = answer_of(instance->pack, photo, embed, &options);
+    assert_int_equal(frt_faces_timing(answer).cached, cached);
+    expect_counts(detections, crops);
+    expect_equal(answer, plain, embed);
+    frt_faces_free(plain);
+    frt_faces_free(answer);
+    for (int i = 0; i < 1000 && detections + crops > 0 && stored_by(instance) == stored; i++)
+        (void)usleep(5000); /* others have it as soon as it is written */
+}
+
+/* Only what the manifest vouches for is shared. */
+static void pin_pack(const struct place *p)
+{
+    char sha256[FRT_SHA256_HEX_SIZE];
+    frt_sha256_hex("weights", 7, sha256);
+    write_text(p->folder, "detector.onnx", "weights");
+    write_text(p->folder, "embedder.onnx", "weights");
+    write_pack(p->folder, "1", sha256);
+}
+
+static void instances_share_what_they_have_made(void **state)
+{
+    struct place *p = *state;
+    struct test_redis redis = {.pid = 0};
+    struct instance a, b, c;
+    struct photo one = photo_of(1), two = photo_of(2), three = photo_of(3), four = photo_of(4);
+    if (!test_redis_is_there())
+        skip();
+    test_redis_start(&redis, NULL);
+    pin_pack(p);
+    instance_start(&a, &redis, p->folder);
+    instance_start(&b, &redis, p->folder);
+    instance_start(&c, &redis, p->folder);
+    share(p, &a, &one, true, FACES, FRT_CACHED_MISS, 1, FACES);
+    share(p, &b, &one, true, FACES, FRT_CACHED_REDIS, 0, 0);
+    share(p, &b, &one, true, FACES, FRT_CACHED_EMBEDDING, 0, 0);
+    share(p, &c, &one, false, FACES, FRT_CACHED_REDIS, 0, 0); /* of what was embedded */
+    /* one who wants more than another had made makes it, and leaves it to the next */
+    share(p, &a, &two, true, 1, FRT_CACHED_MISS, 1, 1);
+    share(p, &b, &two, true, FACES, FRT_CACHED_REDIS, 0, FACES);
+    share(p, &c, &two, true, FACES, FRT_CACHED_REDIS, 0, 0);
+    /* detections alone spare the detector */
+    share(p, &a, &three, false, FACES, FRT_CACHED_MISS, 1, 0);
+    share(p, &b, &three, true, FACES, FRT_CACHED_REDIS, 0, FACES);
+    share(p, &c, &three, true, FACES, FRT_CACHED_REDIS, 0, 0);
+    /* other weights behind the same manifest are not known to be these */
+    const struct frt_pack_options unchecked = {.skip_checksums = true};
+    struct frt_pack *pack = NULL;
+    assert_int_equal(frt_pack_open(b.context, p->folder, &unchecked, &pack, NULL), FRT_OK);
+    share(p, &a, &four, true, FACES, FRT_CACHED_MISS, 1, FACES);
+    forget_counts();
+    frt_faces_free(answer_of(pack, &four, true, NULL));
+    expect_counts(1, FACES);
+    frt_pack_free(pack);
+    instance_end(&a);
+    instance_end(&b);
+    instance_end(&c);
+    test_redis_end(&redis);
+    frt_jpeg_bytes_free(one.bytes);
+    frt_jpeg_bytes_free(two.bytes);
+    frt_jpeg_bytes_free(three.bytes);
+    frt_jpeg_bytes_free(four.bytes);
+}
+
+/* What comes from another instance is used no longer than it would be there. */
+static void what_is_shared_keeps_its_time(void **state)
+{
+    struct place *p = *state;
+    struct test_redis redis = {.pid = 0};
+    struct instance a, b;
+    struct photo one = photo_of(1);
+    if (!test_redis_is_there())
+        skip();
+    test_redis_start(&redis, NULL);
+    pin_pack(p);
+    instance_start(&a, &redis, p->folder);
+    instance_start(&b, &redis, p->folder);
+    a.context->embedding_ttl_ms = 1500; /* b would keep its own for 30 min */
+    share(p, &a, &one, true, FACES, FRT_CACHED_MISS, 1, FACES);
+    share(p, &b, &one, true, FACES, FRT_CACHED_REDIS, 0, 0);
+    struct frt_faces *again = NULL;
+    enum frt_cached cached = FRT_CACHED_EMBEDDING;
+    for (int i = 0; i < 1000 && cached == FRT_CACHED_EMBEDDING; i++) {
+        (void)usleep(5000);
+        again = answer_of(b.pack, &one, true, NULL);
+        cached = frt_faces_timing(again).cached;
+        frt_faces_free(again);
+    }
+    assert_int_equal(cached, FRT_CACHED_MISS);
+    instance_end(&a);
+    instance_end(&b);
+    test_redis_end(&redis);
+    frt_jpeg_bytes_free(one.bytes);
+}
+
 /* ------------------------------------------------------------------- storm */
 
 struct storm {
@@ -679,6 +829,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_gets_as_many_faces_as_he_asked_for, start, finish),
         cmocka_unit_test_setup_teardown(a_model_that_was_exchanged_answers_itself, start, finish),
         cmocka_unit_test_setup_teardown(pinned_models_are_known_again, start, finish),
+        cmocka_unit_test_setup_teardown(instances_share_what_they_have_made, start, finish),
+        cmocka_unit_test_setup_teardown(what_is_shared_keeps_its_time, start, finish),
         cmocka_unit_test_setup_teardown(a_storm_of_photos_gets_the_right_faces, start, finish),
         cmocka_unit_test_setup_teardown(short_memory_leaves_nothing_wrong, start, finish),
     };
