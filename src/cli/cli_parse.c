@@ -220,6 +220,14 @@ static enum frt_status parse_short(struct cli_run *run, const char *word, const 
     return FRT_OK;
 }
 
+/* Is there one in this address: SCHEME://USER:PASSWORD@…? */
+static bool has_password(const char *address)
+{
+    const char *user = strstr(address, "://"), *end = strrchr(address, '@');
+    return user != NULL && end != NULL && end >= user + 3 &&
+           memchr(user + 3, ':', (size_t)(end - user) - 3) != NULL;
+}
+
 /* Flags win over the environment, which wins over the file. */
 static enum frt_status load_config(struct cli_run *run, struct frt_error *err)
 {
@@ -236,11 +244,11 @@ static enum frt_status load_config(struct cli_run *run, struct frt_error *err)
     for (size_t i = 0; status == FRT_OK && i < run->n_settings; i++) {
         (void)snprintf(where, sizeof where, "%.*s", (int)strcspn(run->settings[i].word, "="),
                        run->settings[i].word);
-        if (strstr(run->settings[i].value, "://") != NULL && strchr(run->settings[i].value, '@') != NULL)
+        if (strcmp(run->settings[i].key->key, "redis") == 0 && has_password(run->settings[i].value))
             return frt_fail(
                 err, FRT_EINVAL,
-                "%s: an address with a password on the command line can be read by everybody on the "
-                "machine; put it into the environment (%s) or the settings file",
+                "%s: a password on the command line can be read by everybody on the machine; put it into "
+                "the environment (%s), the settings file, or a file of its own (redis_password_file)",
                 where, run->settings[i].key->env);
         status = frt_config_set(&run->config, run->settings[i].key->key, run->settings[i].value, where, err);
     }

@@ -208,7 +208,21 @@ static void keys_are_shown_once(void **state)
     cli_expect(&r, 2, "--days is '0'; a whole number from 1 to 36500 is right");
 }
 
-/* Goes on with the key that the test before has left. */
+/* What is wrong with it is no more than a warning: everything works without. */
+static void the_doctor_looks_at_redis(void **state)
+{
+    (void)state;
+    struct cli_result r = CLI_RUN(NULL, "doctor", "--redis", "redis://127.0.0.1:1");
+    assert_non_null(strstr(r.out, "warn  redis"));
+    assert_non_null(strstr(r.out, "127.0.0.1:1: Connection refused"));
+    const struct cli_setting wrong = {.env = {"FRT_REDIS=redus://u:open-sesame@h"}};
+    r = CLI_RUN(&wrong, "doctor");
+    assert_non_null(strstr(r.out, "warn  redis"));
+    assert_null(strstr(r.out, "sesame"));
+    assert_null(strstr(r.err, "sesame"));
+}
+
+/* Goes on with the key that the tests before have left. */
 static void the_doctor_looks_at_the_database(void **state)
 {
     (void)state;
@@ -335,6 +349,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(collections_come_change_and_go),
         cmocka_unit_test(users_come_change_and_go),
         cmocka_unit_test(keys_are_shown_once),
+        cmocka_unit_test(the_doctor_looks_at_redis),
         cmocka_unit_test(the_doctor_looks_at_the_database),
         cmocka_unit_test(a_service_and_the_command_line_share_a_database),
         cmocka_unit_test(a_typed_password_is_not_shown),

@@ -174,6 +174,8 @@ static void what_is_refused_and_how(void **state)
     refused("frt serve --quee 3", "did you mean '--queue'?");
     refused("frt serve --queue 0", "--queue: queue is '0'");
     refused("frt serve --queue=0", "--queue: queue is '0'");
+    refused("frt serve --redis redis://:sesame@h", "--redis: a password on the command line can be read");
+    refused("frt serve --redis=rediss://u:sesame@h", "FRT_REDIS");
     refused("frt serve --config=", "'--config' needs a value");
 }
 
