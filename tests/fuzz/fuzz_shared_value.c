@@ -1,4 +1,4 @@
-/* rooms: cache engine store index model vision infer image simd metrics core */
+/* rooms: cache engine store index model vision infer_remote infer net image simd metrics core */
 /*
  * What Redis gives back, and the address that a setting names: any bytes are read or refused. The first byte
  * says as what: a sealed value (whose key is known here, so that seeds get through), embeddings, detections, or
