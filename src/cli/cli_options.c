@@ -444,6 +444,7 @@ const struct cli_option *const cli_face_list_options[] = {face_list_options, emb
                                                           json_option, NULL};
 const struct cli_option *const cli_migrate_options[] = {migrate_options, model_options, batch_options,
                                                         database_option, json_option,   NULL};
+const struct cli_option *const cli_migrate_store_options[] = {quiet_option, json_option, NULL};
 const struct cli_option *const cli_rebuild_options[] = {quiet_option, database_option, json_option, NULL};
 const struct cli_option *const cli_import_ndjson_options[] = {import_ndjson_options, quiet_option,
                                                               database_option, json_option, NULL};

@@ -31,6 +31,7 @@ extern const struct cli_option *const cli_trace_options[];
 extern const struct cli_option *const cli_setting_options[];
 extern const struct cli_option *const cli_database_options[];
 extern const struct cli_option *const cli_face_list_options[];
+extern const struct cli_option *const cli_migrate_store_options[];
 extern const struct cli_option *const cli_rebuild_options[];
 extern const struct cli_option *const cli_migrate_options[];
 extern const struct cli_option *const cli_import_ndjson_options[];

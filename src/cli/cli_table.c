@@ -274,6 +274,24 @@ const struct cli_command cli_commands[] = {
      .examples = "frt rebuild staff\n  After restoring a backup of the database, say.\n",
      .see_also = "frt collections show",
      .run = cli_rebuild},
+    {.name = "migrate-store",
+     .arguments = "FROM TO",
+     .min_arguments = 2,
+     .max_arguments = 2,
+     .summary = "copy everything from one store to another",
+     .description =
+         "Copies collections, faces, crops, users and keys from the store FROM to the empty store TO, each "
+         "sqlite:FILE or postgresql://user@host/database, in one transaction, and reads every row again from "
+         "both. "
+         "Ids and numbers stay, so indexes, tokens and keys go on being good. Stop what writes to FROM before. "
+         "A "
+         "password is better in ~/.pgpass or PGPASSWORD than here.",
+     .groups = cli_migrate_store_options,
+     .examples =
+         "frt migrate-store sqlite:data/frt.db postgresql://frt@db/frt\n  From one machine's file to a server "
+         "for several.\n",
+     .see_also = "frt serve",
+     .run = cli_migrate_store},
     {.name = "migrate",
      .arguments = "COLLECTION",
      .min_arguments = 1,

@@ -21,6 +21,7 @@ int cli_subjects_list(struct cli_run *run);
 int cli_subjects_rename(struct cli_run *run);
 int cli_subjects_delete(struct cli_run *run);
 int cli_rebuild(struct cli_run *run);
+int cli_migrate_store(struct cli_run *run);
 int cli_migrate(struct cli_run *run);
 int cli_import_ndjson(struct cli_run *run);
 int cli_import_faiss(struct cli_run *run);

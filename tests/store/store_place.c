@@ -60,6 +60,17 @@ void store_must(enum frt_status status, const struct frt_error *err)
         fail_msg("%s: %s", frt_status_code(status), err->text);
 }
 
+void store_place_settle(const struct store_place *place)
+{
+    char left[16] = "";
+    for (int i = 0; place->on_server && i < 500 && strcmp(left, "0") != 0; i++)
+        postgres_server_sql(
+            place->path,
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'frt' AND datname = "
+            "current_database()",
+            left, sizeof left);
+}
+
 struct frt_store *store_place_open(const struct store_place *place)
 {
     const struct frt_store_options options = {.path = place->path};

@@ -23,6 +23,8 @@ int store_places_end(int result);
 int store_place_make(void **state);
 int store_place_drop(void **state);
 
+/** A server may finish what a killed client had begun: wait until it has. */
+void store_place_settle(const struct store_place *place);
 struct frt_store *store_place_open(const struct store_place *place);
 /** Fails the test with the error's text. */
 void store_must(enum frt_status status, const struct frt_error *err);

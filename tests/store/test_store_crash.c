@@ -271,7 +271,7 @@ static void acknowledged_changes_survive_kills(void **state)
             child_main(place->path, fds[1], next);
         }
         (void)close(fds[1]);
-        const long ms = ROUND_MIN_MS + rand_r(&seed) % ROUND_MORE_MS;
+        const long ms = (place->on_server ? 4 * ROUND_MIN_MS : ROUND_MIN_MS) + rand_r(&seed) % ROUND_MORE_MS;
         const struct timespec pause = {0, ms * 1000000 + rand_r(&seed) % 1000000};
         (void)nanosleep(&pause, NULL);
         assert_int_equal(kill(child, SIGKILL), 0);
@@ -280,6 +280,7 @@ static void acknowledged_changes_survive_kills(void **state)
             fail_msg("round %u: the child ended by itself with %d", round, WEXITSTATUS(status));
         next = read_records(fds[0], known, next);
         (void)close(fds[0]);
+        store_place_settle(place);
         store = store_place_open(place);
         compare(store, known, next, round);
         settle(store, known, next);

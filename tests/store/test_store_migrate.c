@@ -354,6 +354,7 @@ static void kills_leave_it_whole(void **state)
         int status = 0, model = -1;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status)); /* it had not failed by itself */
+        store_place_settle(place);
         struct frt_store *store = store_place_open(place);
         assert_int_equal(check_whole(store, "people", &model), FACES);
         seen[model]++;
