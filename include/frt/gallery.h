@@ -65,6 +65,16 @@ FRT_API void frt_gallery_close(struct frt_gallery *gallery);
 /** Can it be read and written? For readiness. */
 FRT_API FRT_NODISCARD enum frt_status frt_gallery_check(struct frt_gallery *gallery, struct frt_error *err);
 
+/**
+ * The number of the last change that this gallery knows to be in its store; whatever one of its calls has
+ * changed has this number or a smaller one once the call has returned. A search that begins now has every
+ * change up to it, as does one of any other gallery on this store that knows this number.
+ */
+FRT_API uint64_t frt_gallery_known_seq(struct frt_gallery *gallery);
+/** Let `told` hear, on a thread of the gallery (background), when that number may have grown, and about once a
+ *  second. One at a time; NULL ends it, and then it does not run any more. */
+FRT_API void frt_gallery_on_seq(struct frt_gallery *gallery, void (*told)(void *arg), void *arg);
+
 /* ------------------------------------------------------------- collections */
 
 /** Bits of struct frt_collection_settings.which */
@@ -100,6 +110,7 @@ struct frt_collection_info {
     char index_engine[16], index_kind[16];
     uint64_t index_bytes;
     double recall_estimate, recall_low; /* NaN = not measured; recall_low: lower end of the 95 % interval */
+    uint64_t index_behind;              /* numbers of changes that it has not followed yet */
 };
 FRT_API void frt_collection_info_deinit(struct frt_collection_info *info);
 

@@ -128,6 +128,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
         frt_store_id(gallery->store, gallery->store_id);
         status = gallery_keeper_new(gallery, o->background, &gallery->keeper, err);
     }
+    if (status == FRT_OK)
+        status = gallery_feed_new(gallery, o->background, &gallery->feed, err);
     if (status != FRT_OK) {
         frt_gallery_close(gallery);
         return status;
@@ -140,6 +142,7 @@ void frt_gallery_close(struct frt_gallery *gallery)
 {
     if (gallery == NULL)
         return;
+    gallery_feed_free(gallery->feed);
     gallery_loads_free(gallery->loads);
     gallery_keeper_free(gallery->keeper);
     gallery->keeper = NULL;
@@ -181,7 +184,10 @@ enum frt_status gallery_collection(struct frt_gallery *gallery, const char *name
 {
     if (name == NULL)
         return frt_fail(err, FRT_EINVAL, "no collection is named");
-    return frt_store_collection_get(gallery->store, name, page, out, err);
+    enum frt_status status = frt_store_collection_get(gallery->store, name, page, out, err);
+    if (status == FRT_OK)
+        gallery_note_seq(gallery, out->seq);
+    return status;
 }
 
 static void settings_row(const char *name, const struct frt_collection_settings *settings,
@@ -306,6 +312,8 @@ static enum frt_status info_of(struct frt_gallery *gallery, const struct frt_sto
         (void)snprintf(info.index_kind, sizeof info.index_kind, "%s", stats.kind);
         info.index_bytes = stats.bytes;
         gallery_recall_estimate(&entry->recall, &info.recall_estimate, &info.recall_low);
+        const uint64_t has = atomic_load_explicit(&index->seq, memory_order_relaxed);
+        info.index_behind = row->seq > has ? row->seq - has : 0;
     }
     gallery_index_release(index);
     gallery_entry_release(entry);

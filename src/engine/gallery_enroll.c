@@ -6,16 +6,19 @@
  *
  * What cannot be taken is rejected with its reason; the rest is enrolled. An enrollment that looks for
  * duplicates is alone in its gallery from the look to the write (enroll_lock), so that two photos of one person
- * cannot slip past each other.
+ * cannot slip past each other. Nor can they by way of two processes: the store takes the faces only if the
+ * collection still has the number that was read before the look; else the look is repeated.
  *
  * Adaptive thresholds (the older service's rule, docs/api.md), as distances d = (1 - cosine) / 2: a face begins
  * at 0.30; when its nearest neighbour lies at 0.2 <= d < 0.30, both take d; never under 0.2. A neighbour that
  * has a stricter one keeps it, be it its own or, for a face that came another way, the collection's.
  */
 #include <math.h>
+#include <poll.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/crypto.h"
 #include "core/mem.h"
 #include "engine/faces.h"
 #include "engine/gallery_state.h"
@@ -24,7 +27,7 @@
 #include "engine/pack.h"
 #include "simd/dot.h"
 
-enum { MAX_PHOTOS = 64, NEIGHBOURS = 5 };
+enum { MAX_PHOTOS = 64, NEIGHBOURS = 5, MAX_LOOKS = 50, MOST_PAUSE_MS = 64 };
 static const float same_photo = 0.999f;
 static const float older_start = 0.30f, older_least = 0.20f; /* distances */
 
@@ -63,6 +66,8 @@ struct enrolling {
     size_t n, capacity;
     uint8_t **crops; /* [n_crops], owned; those of rejected faces, too */
     size_t n_crops;
+    uint64_t seen_seq;  /* of the collection, before it was looked at for duplicates */
+    bool looked, moved; /* the collection has changed since */
     struct frt_enrolled out;
 };
 
@@ -255,6 +260,7 @@ static enum frt_status judge(struct enrolling *e, struct applicant *a, const str
         }
     }
     *taken = duplicate == NULL || (o->older_rules && o->force);
+    a->neighbour = 0; /* of a look before */
     if (!*taken) {
         struct frt_error why;
         const bool own = strcmp(duplicate->subject, o->subject) == 0;
@@ -297,6 +303,7 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
     const struct frt_enroll_options *o = e->options;
     size_t n_taken = 0;
     enum frt_status status = FRT_OK;
+    e->looked = false;
     if (o->on_duplicate != FRT_DUPLICATE_REJECT && !o->older_rules)
         return FRT_OK;
     for (size_t i = 0; i < e->n && status == FRT_OK; i++) {
@@ -318,6 +325,9 @@ static enum frt_status judge_all(struct enrolling *e, struct frt_error *err)
             struct gallery_thresholds thresholds;
             gallery_thresholds_make(&row, e->pack != NULL ? &e->pack->thresholds : NULL, true, &thresholds);
             threshold = isnan(thresholds.rule.threshold) ? 1 : thresholds.rule.threshold;
+            if (!e->looked)
+                e->seen_seq = row.seq;
+            e->looked = true;
         }
         frt_store_page_free(collection_page);
         collection_page = NULL;
@@ -367,6 +377,8 @@ static enum frt_status store_all(struct enrolling *e, struct frt_error *err)
                                 .faces = rows,
                                 .n = e->n,
                                 .new_subject = o->older_rules,
+                                .moved = e->looked ? &e->moved : NULL,
+                                .seen_seq = e->seen_seq,
                                 .lower_keys = lower_keys,
                                 .lower_thresholds = lower};
     const int64_t start = frt_now_ns();
@@ -398,6 +410,8 @@ static enum frt_status store_all(struct enrolling *e, struct frt_error *err)
     if (status == FRT_OK) {
         const struct frt_store_face *taken = frt_store_page_faces(made, &n);
         status = gallery_faces_copy(taken, n, e->dim, &e->out.faces, err);
+        if (n > 0)
+            gallery_note_seq(e->gallery, taken[n - 1].seq);
         follow(e);
     }
 done:
@@ -436,6 +450,29 @@ static enum frt_status check_collection(const struct enrolling *e, struct frt_er
     return status;
 }
 
+/* Until nobody else has changed the collection between the look and the write: one of several always gets
+ * through.
+ */
+static enum frt_status look_and_store(struct enrolling *e, struct frt_error *err)
+{
+    for (int look = 0;; look++) {
+        enum frt_status status = judge_all(e, err);
+        e->moved = false;
+        if (status == FRT_OK && e->n > 0)
+            status = store_all(e, err);
+        if (!e->moved)
+            return status;
+        if (look == MAX_LOOKS ||
+            (e->options->deadline_ms != 0 && frt_now_ns() / 1000000 >= e->options->deadline_ms))
+            return frt_fail(err, FRT_EOVERLOADED, "collection '%.128s' changes too fast; try again",
+                            e->collection);
+        /* out of step with who else tries */
+        uint8_t random = 0;
+        frt_random_bytes(&random, sizeof random);
+        (void)poll(NULL, 0, random % (look < 6 ? 1 << look : MOST_PAUSE_MS));
+    }
+}
+
 /* From applicants to an answer. Releases e->applicants. */
 static enum frt_status finish(struct enrolling *e, int64_t start, enum frt_status status,
                               struct frt_enrolled *out, struct frt_error *err)
@@ -450,9 +487,7 @@ static enum frt_status finish(struct enrolling *e, int64_t start, enum frt_statu
         locked = status == FRT_OK;
     }
     if (status == FRT_OK)
-        status = judge_all(e, err);
-    if (status == FRT_OK && e->n > 0)
-        status = store_all(e, err);
+        status = look_and_store(e, err);
     if (locked)
         (void)pthread_mutex_unlock(&e->gallery->enroll_lock);
     if (status == FRT_OK && e->out.faces.n == 0 && e->out.n_rejected > 0)

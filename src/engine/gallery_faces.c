@@ -127,9 +127,12 @@ static void follow_quietly(struct frt_gallery *gallery, const char *collection)
 enum frt_status frt_face_delete(struct frt_gallery *gallery, const char *collection, const char *face_id,
                                 struct frt_error *err)
 {
-    enum frt_status status = frt_store_face_delete(gallery->store, collection, face_id, NULL, err);
-    if (status == FRT_OK)
+    uint64_t seq = 0;
+    enum frt_status status = frt_store_face_delete(gallery->store, collection, face_id, &seq, err);
+    if (status == FRT_OK) {
+        gallery_note_seq(gallery, seq);
         follow_quietly(gallery, collection);
+    }
     return status;
 }
 
@@ -174,7 +177,10 @@ enum frt_status frt_subject_list(struct frt_gallery *gallery, const char *collec
 enum frt_status frt_subject_rename(struct frt_gallery *gallery, const char *collection, const char *from,
                                    const char *to, struct frt_error *err)
 {
-    return frt_store_subject_rename(gallery->store, collection, from, to, err);
+    enum frt_status status = frt_store_subject_rename(gallery->store, collection, from, to, err);
+    if (status == FRT_OK)
+        follow_quietly(gallery, collection);
+    return status;
 }
 
 enum frt_status frt_subject_delete(struct frt_gallery *gallery, const char *collection, const char *subject,

@@ -19,6 +19,7 @@ void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_fig
         .index_builds = atomic_load_explicit(&c->builds, memory_order_relaxed),
         .index_load_ms = (double)atomic_load_explicit(&c->load_us, memory_order_relaxed) / 1000,
         .index_build_ms = (double)atomic_load_explicit(&c->build_us, memory_order_relaxed) / 1000};
+    gallery_feed_figures(gallery, &out->feed_connected, &out->behind_s);
 }
 
 size_t frt_gallery_cache_stats(struct frt_gallery *gallery, struct frt_cache_stats *out, size_t max)

@@ -18,6 +18,8 @@ struct frt_gallery_figures {
     /* indexes since start: mapped from a snapshot; built from the store's rows */
     uint64_t index_loads, index_builds;
     double index_load_ms, index_build_ms; /* in all */
+    bool feed_connected;                  /* changes of the store are heard of */
+    double behind_s;                      /* since when indexes did not follow all of them; 0 = they do */
 };
 void frt_gallery_figures_get(struct frt_gallery *gallery, struct frt_gallery_figures *out);
 

@@ -16,7 +16,8 @@ enum {
     BATCH = 1000,         /* changes applied at once */
     SAVE_FACES = 5000,    /* smaller collections are read from the store as fast */
     SAVE_CHANGES = 20000, /* so many changes, and a tenth of the faces, are worth a snapshot */
-    SAVE_QUIET_S = 60     /* as is any change after so long without one */
+    SAVE_QUIET_S = 60,    /* as is any change after so long without one */
+    KEEP_NUMBERS = 100000 /* deletions that other processes, which save when they do, may still want */
 };
 
 /* ----------------------------------------------------------------- entries */
@@ -607,7 +608,9 @@ static enum frt_status save(struct gallery_index *index, bool closing, struct fr
         if (status == FRT_OK)
             frt_log(FRT_LOG_INFO, "index saved", FRT_LOG_INT("faces", faces),
                     FRT_LOG_NUM("ms", frt_elapsed_ms(start)), FRT_LOG_END);
-        /* whoever follows from an older snapshot than the last but one starts anew */
+        /* whoever follows from an older snapshot than the last but one, or from further behind, starts anew */
+        const uint64_t for_others = tag.seq > KEEP_NUMBERS ? tag.seq - KEEP_NUMBERS : 0;
+        before = before < for_others ? before : for_others;
         if (status == FRT_OK && before > 0)
             status = frt_store_changes_forget(gallery->store, entry->key, before, err);
         if (atomic_load(&entry->gone)) /* deleted while it was being written */

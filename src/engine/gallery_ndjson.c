@@ -379,7 +379,15 @@ enum frt_status frt_import_finish(struct frt_importer *importer, struct frt_erro
     enum frt_status status = FRT_OK;
     if (importer->line.size > 0 || importer->too_long)
         status = end_line(importer, "", 0, err);
-    return status == FRT_OK ? commit(importer, err) : status;
+    if (status == FRT_OK)
+        status = commit(importer, err);
+    if (status == FRT_OK) { /* so that its number is known */
+        struct frt_store_page *page = NULL;
+        struct frt_store_collection row;
+        (void)!gallery_collection(importer->gallery, importer->collection, &page, &row, NULL);
+        frt_store_page_free(page);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ export */

@@ -5,6 +5,7 @@
  *     gallery_index.c     store → index: load, follow, save, rebuild
  *     gallery_load.c      loads that outlast a request
  *     gallery_keeper.c    the background thread: jobs, maintenance, snapshots, self-checks
+ *     gallery_feed.c      the thread that follows what others change
  *     gallery_enroll.c    gallery_identify.c         gallery_ndjson.c     import, export
  *     gallery_subjects.c  what searches remember of subjects
  *
@@ -21,8 +22,9 @@
  *
  * Locks, in order: enroll_lock (one enrollment that looks for duplicates at a time) → a load under way (whoever
  * waits for it holds no turn) → an entry's turn → the cache's lock, the gallery's lock (the list of entries),
- * the keeper's lock (jobs) and that of the loads, all leaves. enroll_lock and turn are held across SQL, with a
- * bounded wait: they order whole use cases and guard nothing that a search reads.
+ * the keeper's lock (jobs), the feed's (who is told of numbers) and that of the loads, all leaves. enroll_lock
+ * and turn are held across SQL, with a bounded wait: they order whole use cases and guard nothing that a search
+ * reads.
  */
 #ifndef FRT_ENGINE_GALLERY_STATE_H
 #define FRT_ENGINE_GALLERY_STATE_H
@@ -80,6 +82,7 @@ struct gallery_counts {
 };
 
 struct gallery_keeper; /* gallery_keeper.c */
+struct gallery_feed;   /* gallery_feed.c */
 struct gallery_loads;  /* gallery_load.c */
 struct frt_cache;
 
@@ -95,6 +98,8 @@ struct frt_gallery {
     struct gallery_entry *entries;
     struct frt_cache *indexes; /* of struct gallery_index, by the collection's key */
     struct gallery_keeper *keeper;
+    struct gallery_feed *feed;
+    _Atomic uint64_t known_seq; /* the greatest number of a change that was seen in the store */
     struct gallery_loads *loads;
     uint64_t load_apart_from; /* GALLERY_LOAD_APART_FROM, but for tests; set before use */
     struct gallery_counts counts;
@@ -187,6 +192,18 @@ void gallery_keeper_sample(struct gallery_keeper *keeper, struct gallery_entry *
 void gallery_keeper_take_leave(struct gallery_keeper *keeper, struct gallery_index *index);
 /** Estimate and lower end of its 95 % interval (Wilson); NaN before the first sample. */
 void gallery_recall_estimate(const struct gallery_recall *recall, double *estimate, double *low);
+
+/* -------------------------------------------------------------------- feed */
+
+/** background  false: no thread; whoever searches follows by himself. */
+FRT_NODISCARD enum frt_status gallery_feed_new(struct frt_gallery *gallery, bool background,
+                                               struct gallery_feed **out, struct frt_error *err);
+/** Joins the thread. NULL is fine. */
+void gallery_feed_free(struct gallery_feed *feed);
+/** This number has been seen in the store: every change up to it can be read there. */
+void gallery_note_seq(struct frt_gallery *gallery, uint64_t seq);
+/** Does it hear of changes; for how long has it not had all that it should have? */
+void gallery_feed_figures(struct frt_gallery *gallery, bool *connected, double *behind_s);
 
 /* ------------------------------------------------------------------- faces */
 

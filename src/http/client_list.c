@@ -31,6 +31,7 @@ struct http_client *http_client_add(struct http_client_list *list, int fd)
     if (client->next != NULL)
         client->next->previous = client;
     list->first = client;
+    atomic_fetch_add(&list->size, 1);
     (void)pthread_mutex_unlock(&list->lock);
     return client;
 }
@@ -44,6 +45,7 @@ void http_client_remove(struct http_client_list *list, struct http_client *clien
         client->previous->next = client->next;
     else
         list->first = client->next;
+    atomic_fetch_sub(&list->size, 1);
     (void)pthread_mutex_unlock(&list->lock);
     frt_free(client);
 }
@@ -88,4 +90,9 @@ bool http_client_list_busy(struct http_client_list *list, int64_t now_ns, int64_
                now_ns - atomic_load_explicit(&c->since_ns, memory_order_relaxed) < quiet_ns;
     (void)pthread_mutex_unlock(&list->lock);
     return busy;
+}
+
+uint32_t http_client_list_size(struct http_client_list *list)
+{
+    return atomic_load(&list->size);
 }

@@ -25,6 +25,7 @@ struct http_client {
 struct http_client_list {
     pthread_mutex_t lock;
     struct http_client *first;
+    atomic_uint size;
 };
 
 void http_client_list_init(struct http_client_list *list);
@@ -44,6 +45,8 @@ void http_client_phase(struct http_client *client, enum http_phase phase, int64_
  * that have become so a moment ago: thousands of them cost nothing.
  */
 void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_t limit_ns);
+/** How many there are. */
+uint32_t http_client_list_size(struct http_client_list *list);
 /** Is there one that is at something, or that has waited for its next request for less than `quiet_ns`? */
 bool http_client_list_busy(struct http_client_list *list, int64_t now_ns, int64_t quiet_ns);
 

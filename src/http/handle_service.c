@@ -131,7 +131,7 @@ void http_handle_version(struct http_service *service, struct http_request *requ
 /* What /metrics says of collections. */
 struct gallery_metrics {
     bool there; /* the store could be read */
-    uint64_t count, faces;
+    uint64_t count, faces, behind;
     struct frt_gallery_figures figures;
     struct frt_buf index;               /* JSON object: figures of indexes by name */
     struct frt_buf series[GAUGE_COUNT]; /* the same for Prometheus, which wants a gauge's lines together */
@@ -168,6 +168,8 @@ static enum frt_status read_gallery(struct http_service *service, struct gallery
         frt_answer_index_metrics(&w, list, n);
         for (size_t i = 0; i < n; i++) {
             out->faces += list[i].faces;
+            if (list[i].index_behind > out->behind)
+                out->behind = list[i].index_behind;
             add_series(out->series, &list[i]);
         }
         out->count += n;
@@ -204,6 +206,15 @@ static void gallery_members(struct frt_json_writer *w, void *arg)
     frt_json_raw(w, gallery->index.data, gallery->index.size);
     made(w, "loads", gallery->figures.index_loads, gallery->figures.index_load_ms);
     made(w, "builds", gallery->figures.index_builds, gallery->figures.index_build_ms);
+    frt_json_key(w, "feed");
+    frt_json_object(w);
+    frt_json_key(w, "connected");
+    frt_json_bool(w, gallery->figures.feed_connected);
+    frt_json_key(w, "behind_changes");
+    frt_json_int(w, (int64_t)gallery->behind);
+    frt_json_key(w, "behind_seconds");
+    frt_json_fixed(w, gallery->figures.behind_s, 3);
+    frt_json_end(w);
     frt_json_end(w);
 }
 
@@ -223,6 +234,9 @@ static void gallery_series(struct http_service *service, const struct gallery_me
     if (!gallery->there)
         return;
     gauge(out, "frt_collections", "Collections.", gallery->count);
+    const struct frt_metrics_feed feed = {gallery->figures.feed_connected, gallery->behind,
+                                          gallery->figures.behind_s};
+    frt_metrics_prometheus_feed(&feed, out);
     for (int i = 0; i < GAUGE_COUNT; i++) {
         frt_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n", gauges[i].name, gauges[i].help, gauges[i].name);
         frt_buf_append(out, gallery->series[i].data, gallery->series[i].size);

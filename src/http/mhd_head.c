@@ -114,6 +114,7 @@ void mhd_head_read(struct MHD_Connection *connection, const char *method, const 
     out->authorization = mhd_header(connection, "Authorization");
     out->api_key = mhd_header(connection, "X-API-Key");
     out->inference_length = mhd_header(connection, "Inference-Header-Content-Length");
+    out->seq = mhd_header(connection, "X-FRT-Seq");
     read_peer(proxies, connection, out->peer);
     const char *priority = mhd_header(connection, "X-FRT-Priority");
     out->bulk = priority != NULL && strcasecmp(priority, "bulk") == 0; /* other words: as without */

@@ -30,7 +30,7 @@ struct http_request {
     struct http_param query[HTTP_MAX_QUERY];
     size_t n_query;
     /* headers: borrowed; NULL when absent */
-    const char *content_type, *accept, *host, *origin, *authorization, *api_key, *inference_length;
+    const char *content_type, *accept, *host, *origin, *authorization, *api_key, *inference_length, *seq;
     uint8_t peer[HTTP_PEER_BYTES]; /* the client's address: IPv6, or IPv4 within it; of IPv6 the /64 */
     enum frt_role role;            /* the caller's */
     uint64_t client;               /* admission.h: the user or key, else the address */

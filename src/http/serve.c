@@ -29,6 +29,7 @@
 #include "http/login_limit.h"
 #include "http/metrics_sources.h"
 #include "http/reload.h"
+#include "http/seq_gate.h"
 #include "http/server.h"
 #include "http/summary.h"
 
@@ -156,6 +157,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
     if (status == FRT_OK)
         status = frt_gallery_open(&gallery, &service->gallery, err);
     if (status == FRT_OK)
+        status = http_seq_gate_new(service->gallery, &service->gate, err);
+    if (status == FRT_OK)
         status = frt_context_new(&context, &service->context, err);
     if (status == FRT_OK)
         status = frt_shared_open(config, service->access, service->context, &service->shared, err);
@@ -178,6 +181,7 @@ static void close_parts(struct http_service *service)
     frt_context_free(service->context);
     frt_shared_cache_free(service->shared);
     http_login_limit_free(service->logins);
+    http_seq_gate_free(service->gate);
     frt_gallery_close(service->gallery);
     frt_access_close(service->access);
     if (service->metrics != NULL)
@@ -216,6 +220,7 @@ static int run(struct http_service *service, struct http_server *server, struct 
         http_reloader_tick(&reloader);
         (void)frt_pack_swap_sweep(service->packs);
         http_server_reap(server);
+        http_seq_gate_expire(service->gate);
         frt_context_expire(service->context); /* an idle service gives memory back, too */
         http_summary_tick(summary);
         /* last in the round: a lock that never comes free above leaves the manager's watchdog unfed */
@@ -241,8 +246,8 @@ static void look_for_gpu(struct frt_metrics *metrics)
 }
 
 /* Until the time is over, or a signal comes that means it. */
-static bool wait_for_stop(struct http_server *server, const sigset_t *signals, uint32_t ms,
-                          bool (*go_on)(struct http_server *server))
+static bool wait_for_stop(struct http_service *service, struct http_server *server, const sigset_t *signals,
+                          uint32_t ms, bool (*go_on)(struct http_server *server))
 {
     const int64_t start = frt_now_ns();
     while (frt_elapsed_ms(start) < ms && go_on(server)) {
@@ -250,6 +255,7 @@ static bool wait_for_stop(struct http_server *server, const sigset_t *signals, u
         if (again != 0 && again != SIGHUP)
             return false;
         http_server_reap(server);
+        http_seq_gate_expire(service->gate);
     }
     return true;
 }
@@ -273,12 +279,12 @@ static void drain(struct http_service *service, struct http_server *server, cons
     (void)frt_notify("STOPPING=1\nSTATUS=finishing the requests in flight");
     if (signal == SIGTERM && config->drain_delay_ms > 0) {
         frt_log(FRT_LOG_INFO, "leaving", FRT_LOG_INT("drain_delay_ms", config->drain_delay_ms), FRT_LOG_END);
-        (void)wait_for_stop(server, signals, config->drain_delay_ms, always);
+        (void)wait_for_stop(service, server, signals, config->drain_delay_ms, always);
     }
     frt_log(FRT_LOG_INFO, "stopping", FRT_LOG_INT("in_flight", http_server_in_flight(server)), FRT_LOG_END);
     atomic_store(&service->state, HTTP_DRAINING);
     http_server_quiesce(server);
-    if (!wait_for_stop(server, signals, config->request_timeout_ms + 1000, busy) || busy(server))
+    if (!wait_for_stop(service, server, signals, config->request_timeout_ms + 1000, busy) || busy(server))
         http_server_cancel(server);
 }
 
@@ -327,6 +333,8 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
         drain(&service, server, &signals, run(&service, server, summary, &signals));
         http_summary_last(summary);
     }
+    if (service.gate != NULL)
+        http_seq_gate_close(service.gate);
     for (int i = 0; i < HTTP_POOLS; i++)
         frt_worker_pool_stop(service.pools[i]); /* runs what still waits; answers are resumed, not lost */
     http_server_stop(server);

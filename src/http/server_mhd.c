@@ -1,9 +1,9 @@
 /*
  * server.h over libmicrohttpd; with mhd_head.c, which reads the head of a request, the only file that knows it.
  *
- * A few HTTP threads (epoll), each with connections of its own, run every callback here; workers touch an
- * exchange only while its connection is suspended. An exchange is one request and its answer; a client is one
- * connection.
+ * A thread accepts (acceptor.h); a few HTTP threads (epoll), each with connections of its own, run every
+ * callback here; workers touch an exchange only while its connection is suspended. An exchange is one request
+ * and its answer; a client is one connection.
  *
  * Hand-over: the HTTP thread suspends the connection and submits a job; the worker does it, sets `worked`
  * (release) and resumes; the HTTP thread sees `worked` (acquire) and with it all that the worker wrote. The
@@ -21,6 +21,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
+#include "http/acceptor.h"
 #include "http/admission.h"
 #include "http/answer_timeline.h"
 #include "http/auth.h"
@@ -29,6 +30,7 @@
 #include "http/log_limit.h"
 #include "http/mhd_head.h"
 #include "http/request_log.h"
+#include "http/seq_gate.h"
 #include "http/server.h"
 
 enum {
@@ -46,8 +48,8 @@ enum {
 struct http_server {
     struct http_service *service;
     struct MHD_Daemon *daemon;
-    int listener;   /* after http_server_quiesce: owned; else -1 */
-    bool inherited; /* whoever started this service has the socket, too */
+    struct http_acceptor *acceptor; /* NULL: nobody new is heard */
+    bool inherited;                 /* whoever started this service has the socket, too */
     char url[300];
     struct http_client_list clients;
     struct http_proxies proxies;
@@ -71,14 +73,17 @@ struct exchange {
     uint64_t progress; /* bytes since the phase was renewed */
     int64_t start_ns;
     enum frt_status path_status;
-    bool begun;         /* the headers are there */
-    bool refused;       /* an answer stands before the body was read */
-    bool answered;      /* the handler has run to its end */
-    bool close;         /* the connection ends with this answer */
-    bool working;       /* a job was submitted and its result not taken yet */
-    atomic_bool worked; /* the job has run; what the worker wrote is handed over by it */
-    bool paged;         /* the answer is sent page by page */
-    size_t page_at;     /* bytes of the page that were sent */
+    bool begun;                /* the headers are there */
+    bool refused;              /* an answer stands before the body was read */
+    bool answered;             /* the handler has run to its end */
+    bool close;                /* the connection ends with this answer */
+    bool working;              /* a job was submitted and its result not taken yet */
+    atomic_bool worked;        /* the job has run; what the worker wrote is handed over by it */
+    struct http_seq_wait wait; /* X-FRT-Seq: what it waits for; seq 0 = nothing */
+    bool gated;                /* it waits, or has waited: `worked` tells that it is over, `reached` how */
+    bool reached;
+    bool paged;     /* the answer is sent page by page */
+    size_t page_at; /* bytes of the page that were sent */
     enum { PAGE_MORE = 0, PAGE_LAST, PAGE_FAILED } page;
     double ms;
 };
@@ -168,7 +173,7 @@ static bool streams(const struct exchange *x)
     return x->route != NULL && (x->route->flags & HTTP_STREAM) != 0;
 }
 
-/* Bytes of a stream have moved: its phase begins anew with every PROGRESS_BYTES. */
+/* Bytes of a stream have moved. */
 static void moved(struct exchange *x, enum http_phase phase, size_t size)
 {
     x->progress += size;
@@ -284,7 +289,7 @@ static struct MHD_Response *make_response(struct exchange *x)
 
 static enum MHD_Result send_answer(struct exchange *x)
 {
-    char seconds[32], steps[HTTP_SERVER_TIMING_SIZE], span[FRT_TRACEPARENT_SIZE];
+    char seconds[32], seq[24], steps[HTTP_SERVER_TIMING_SIZE], span[FRT_TRACEPARENT_SIZE];
     set_phase(x, HTTP_PHASE_WRITING);
     x->ms = frt_elapsed_ms(x->start_ns);
     struct MHD_Response *response = make_response(x);
@@ -304,6 +309,11 @@ static enum MHD_Result send_answer(struct exchange *x)
     if (good && x->request.trace.trace_id[0] != '\0') {
         frt_trace_context_write(&x->request.trace, span);
         good = MHD_add_response_header(response, "traceresponse", span) == MHD_YES;
+    }
+    if (good && x->route != NULL && (x->route->flags & HTTP_NUMBERED) != 0 && x->response.status < 300) {
+        (void)snprintf(seq, sizeof seq, "%llu",
+                       (unsigned long long)frt_gallery_known_seq(x->server->service->gallery));
+        good = MHD_add_response_header(response, "X-FRT-Seq", seq) == MHD_YES;
     }
     for (size_t i = 0; good && i < x->response.n_headers; i++)
         good = MHD_add_response_header(response, x->response.headers[i].name, x->response.headers[i].value) ==
@@ -367,6 +377,8 @@ static void check_early(struct exchange *x, const char *method)
     } else if (!http_auth_route(service, &x->request, x->route, &x->response)) {
         x->refused = true;
     } else if (http_path_check(x->request.params, &err) != FRT_OK) {
+        refuse(x, FRT_EBAD_REQUEST, err.text);
+    } else if (x->request.seq != NULL && http_seq_parse(x->request.seq, &x->wait.seq, &err) != FRT_OK) {
         refuse(x, FRT_EBAD_REQUEST, err.text);
     } else if (x->request.n_query > HTTP_MAX_QUERY) {
         refuse(x, FRT_EBAD_REQUEST, "too many query parameters");
@@ -550,8 +562,48 @@ static enum MHD_Result on_body(struct exchange *x, const char *data, size_t *siz
     return MHD_YES;
 }
 
+/* The number it waited for is there, or will not be. On a thread of the gallery's or the main one. */
+static void on_gate(void *arg, bool reached)
+{
+    struct exchange *x = arg;
+    x->reached = reached;
+    hand_back(x);
+}
+
+/* X-FRT-Seq: must it wait? Then the connection sleeps. */
+static bool held_back(struct exchange *x)
+{
+    struct http_seq_gate *gate = x->server->service->gate;
+    if (x->gated || x->route->pool == HTTP_HERE || streams(x) || http_seq_gate_passed(gate, x->wait.seq))
+        return false;
+    x->gated = true;
+    x->wait.deadline_ms = x->request.deadline_ms;
+    x->wait.cancelled = is_cancelled;
+    x->wait.done = on_gate;
+    x->wait.arg = x;
+    atomic_store(&x->worked, false);
+    set_phase(x, HTTP_PHASE_WORKING);
+    MHD_suspend_connection(x->connection);
+    http_seq_gate_wait(gate, &x->wait);
+    return true;
+}
+
+static void not_reached(struct exchange *x)
+{
+    char text[200];
+    struct http_service *service = x->server->service;
+    (void)snprintf(
+        text, sizeof text, "change %llu is not in this service's store yet, whose last one is %llu; ask again",
+        (unsigned long long)x->wait.seq, (unsigned long long)frt_gallery_known_seq(service->gallery));
+    http_problem_as(&x->response, &x->request, 503, "seq_not_reached", "Change not reached", text);
+    http_response_header(&x->response, "Retry-After", "1");
+    x->answered = true;
+}
+
 static enum MHD_Result dispatch(struct exchange *x)
 {
+    if (held_back(x))
+        return MHD_YES;
     x->request.body = x->body.data;
     x->request.body_size = x->body.size;
     x->request.more = false;
@@ -586,9 +638,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                                   void **context)
 {
     struct exchange *x = *context;
-    (void)arg;
-    (void)connection;
-    (void)url; /* decoded: route_path.h says why that is too early */
+    (void)arg, (void)connection, (void)url; /* decoded: route_path.h says why that is too early */
     if (x == NULL)
         return MHD_NO;
     if (!x->begun) {
@@ -606,6 +656,14 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     }
     if (streams(x) && !take_piece(x))
         return MHD_YES;
+    if (x->gated) {
+        if (!atomic_load_explicit(&x->worked, memory_order_acquire))
+            return MHD_YES;
+        if (!x->reached) {
+            not_reached(x);
+            return send_answer(x);
+        }
+    }
     return x->refused ? send_answer(x) : dispatch(x);
 }
 
@@ -643,6 +701,18 @@ static enum frt_status open_listener(struct http_server *server, int *fd, struct
     return status;
 }
 
+static bool has_room(void *arg)
+{
+    struct http_server *server = arg;
+    return http_client_list_size(&server->clients) < server->service->config->connections;
+}
+
+static void take_connection(void *arg, int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct http_server *server = arg;
+    (void)MHD_add_connection(server->daemon, fd, address, size); /* or it is closed */
+}
+
 enum frt_status http_server_start(struct http_service *service, struct http_server **out, struct frt_error *err)
 {
     size_t n = 0;
@@ -652,32 +722,41 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     if (server == NULL)
         return frt_fail_nomem(err, "the server");
     server->service = service;
-    server->listener = -1;
     server->log.per_second = service->config->log_requests;
     http_client_list_init(&server->clients);
     enum frt_status status = http_proxies_parse(service->config->trusted_proxies, &server->proxies, err);
     if (status == FRT_OK)
         status = open_listener(server, &fd, err);
-    if (status != FRT_OK)
+    if (status != FRT_OK) {
+        if (fd >= 0)
+            (void)close(fd);
         goto fail;
+    }
     for (size_t i = 0; i < n; i++)
         (void)frt_metrics_add_route(service->metrics, routes[i].name);
     server->unknown_route = frt_metrics_add_route(service->metrics, "unknown");
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
-        MHD_OPTION_THREAD_POOL_SIZE, service->http_threads, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)service->config->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HEADER_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+        on_request, server, MHD_OPTION_THREAD_POOL_SIZE, service->http_threads, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)service->config->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
+        (void)close(fd);
         status = frt_fail(err, FRT_EUNAVAILABLE, "the HTTP server could not be started");
         goto fail;
     }
+    const struct http_acceptor_options acceptor = {.listener = fd,
+                                                   .inherited = server->inherited,
+                                                   .room = has_room,
+                                                   .take = take_connection,
+                                                   .arg = server};
+    status = http_acceptor_new(&acceptor, &server->acceptor, err);
+    if (status != FRT_OK)
+        goto fail;
     *out = server;
     return FRT_OK;
 fail:
-    if (fd >= 0)
-        (void)close(fd);
     http_server_stop(server);
     return status;
 }
@@ -700,18 +779,8 @@ bool http_server_busy(struct http_server *server, uint32_t quiet_ms)
 
 void http_server_quiesce(struct http_server *server)
 {
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-    server->listener = MHD_quiesce_daemon(server->daemon);
-    if (server->listener < 0 || server->inherited)
-        return;
-    for (int fd; (fd = accept4(server->listener, (struct sockaddr *)&address, &size,
-                               SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;
-         size = sizeof address)
-        (void)MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address,
-                                 size); /* or closes it */
-    /* closed when the library's threads, which may still look at it, have ended */
-    (void)shutdown(server->listener, SHUT_RD);
+    http_acceptor_end(server->acceptor);
+    server->acceptor = NULL;
 }
 
 void http_server_cancel(struct http_server *server)
@@ -723,10 +792,9 @@ void http_server_stop(struct http_server *server)
 {
     if (server == NULL)
         return;
+    http_server_quiesce(server);
     if (server->daemon != NULL)
         MHD_stop_daemon(server->daemon);
-    if (server->listener >= 0)
-        (void)close(server->listener);
     http_client_list_deinit(&server->clients);
     frt_free(server);
 }

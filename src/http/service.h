@@ -37,6 +37,7 @@ struct http_service {
     struct frt_gallery *gallery;
     struct frt_access *access;
     struct http_login_limit *logins;
+    struct http_seq_gate *gate;                   /* seq_gate.h */
     struct frt_shared_cache *shared;              /* NULL: none */
     char database[FRT_LOCATE_PATH_MAX];           /* file, or a server's address, which may hold a password */
     char index_folder[FRT_LOCATE_PATH_MAX];       /* "" = the usual one */
@@ -57,7 +58,8 @@ enum http_route_flag {
     HTTP_STREAM = 1 << 1,  /* takes a body of any length, handed over in pieces: request.h */
     HTTP_MODELS = 1 << 2,  /* needs the models */
     HTTP_CHANGES = 1 << 3, /* changes something: refused from a foreign page (Origin) */
-    HTTP_OLDER = 1 << 4    /* of the older surface: errors come in its envelope */
+    HTTP_OLDER = 1 << 4,   /* of the older surface: errors come in its envelope */
+    HTTP_NUMBERED = 1 << 5 /* changes a gallery: the answer has the number of its last change (X-FRT-Seq) */
 };
 
 struct http_route {

@@ -161,6 +161,13 @@ void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out);
 /** As frt_metrics_json; `more` (NULL: none) adds members of the caller's to the object. */
 void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
                            void (*more)(struct frt_json_writer *w, void *arg), void *arg);
+/** Following what others change. */
+struct frt_metrics_feed {
+    bool connected;  /* changes are heard of */
+    uint64_t behind; /* numbers of changes that the index furthest behind has not followed */
+    double behind_s; /* since when not all were followed; 0 = they are */
+};
+void frt_metrics_prometheus_feed(const struct frt_metrics_feed *feed, struct frt_buf *out);
 /** open  as OpenMetrics 1.0; the caller appends "# EOF" behind what else it has. */
 void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_buf *out);
 

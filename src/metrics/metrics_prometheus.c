@@ -315,3 +315,14 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     gpu(p, metrics);
     pack_in_use(p, metrics);
 }
+
+void frt_metrics_prometheus_feed(const struct frt_metrics_feed *feed, struct frt_buf *out)
+{
+    const struct page p = {.out = out};
+    one(&p, "frt_feed_connected", "gauge", "1 when changes that others make are heard of.", feed->connected);
+    one(&p, "frt_index_behind_changes", "gauge",
+        "Numbers of changes that the index furthest behind its collection has not followed yet.",
+        (double)feed->behind);
+    one(&p, "frt_index_behind_seconds", "gauge", "Time since indexes had all changes; 0 when they have.",
+        feed->behind_s);
+}

@@ -186,6 +186,10 @@ struct frt_store_add {
     const struct frt_store_face *faces;
     size_t n;         /* 1..FRT_STORE_BATCH_MAX */
     bool new_subject; /* refuse (FRT_ECONFLICT) when a subject of these stands already */
+    /* NULL = whatever happened; else nothing is added, *moved is set and FRT_ECONFLICT said when the
+     * collection's seq is no longer `seen_seq`: what was found out about its faces may have changed. */
+    bool *moved;
+    uint64_t seen_seq;
     /* rejected[n] or NULL: with it, a face that cannot be taken (its id stands already; its values are wrong)
      * gets its status there and the rest is added; without it, one such face fails the call. */
     enum frt_status *rejected;

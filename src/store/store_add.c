@@ -256,6 +256,24 @@ static enum frt_status count_collection(struct store_adding *a, struct frt_error
     return db_run(stmt, err);
 }
 
+enum frt_status store_add_check_unmoved(struct store_adding *a, struct frt_error *err)
+{
+    struct db_stmt *stmt = NULL;
+    bool row = false;
+    if (a->add->moved == NULL)
+        return FRT_OK;
+    enum frt_status status = db_use(a->db, "SELECT seq FROM collections WHERE key = ?1", &stmt, err);
+    if (status != FRT_OK)
+        return status;
+    db_bind_int(stmt, 1, (int64_t)a->facts.key);
+    status = db_step(stmt, &row, err);
+    *a->add->moved = status == FRT_OK && (!row || (uint64_t)db_int(stmt, 0) != a->add->seen_seq);
+    db_done(stmt);
+    if (status == FRT_OK && *a->add->moved)
+        status = frt_fail(err, FRT_ECONFLICT, "collection '%.128s' has changed meanwhile", a->add->collection);
+    return status;
+}
+
 static enum frt_status add_one_by_one(struct store_adding *a, struct frt_error *err)
 {
     const struct frt_store_add *add = a->add;
@@ -264,6 +282,8 @@ static enum frt_status add_one_by_one(struct store_adding *a, struct frt_error *
         status = store_add_check_model(a->db, &a->facts, add, err);
     if (status == FRT_OK)
         status = store_take_seqs(a->db, add->n, &a->first_key, err);
+    if (status == FRT_OK)
+        status = store_add_check_unmoved(a, err);
     for (size_t i = 0; i < add->n && status == FRT_OK; i++) {
         struct frt_error why = {0};
         uint64_t key = 0;

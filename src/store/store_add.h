@@ -34,6 +34,8 @@ FRT_NODISCARD enum frt_status store_add_reject(struct store_adding *a, size_t i,
 FRT_NODISCARD enum frt_status store_add_note(struct store_adding *a, const struct frt_store_face *face,
                                              uint64_t key, uint64_t subject, const char *id,
                                              struct frt_error *err);
+/** With the turn, which taking numbers has made ours alone: does the collection stand as it was seen? */
+FRT_NODISCARD enum frt_status store_add_check_unmoved(struct store_adding *a, struct frt_error *err);
 /** All of a->add but thresholds, in a->db's transaction. */
 FRT_NODISCARD enum frt_status store_add_in_sets(struct store_adding *a, struct frt_error *err);
 

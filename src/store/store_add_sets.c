@@ -492,6 +492,8 @@ static enum frt_status add_sets(struct sets *s, bool *before, struct frt_error *
     gather_subjects(s);
     status = ask(s, err);
     if (status == FRT_OK)
+        status = store_add_check_unmoved(a, err);
+    if (status == FRT_OK)
         status = refuse_standing(s, err);
     if (status == FRT_OK)
         status = make_ids(s, err);
