@@ -9,10 +9,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 build = cmake --preset $(1) >/dev/null && cmake --build --preset $(1) -j $(JOBS) $(2)
 
-.PHONY: help setup build serve pack test check format asan tsan valgrind fuzz bench install image clean distclean
+.PHONY: help setup build serve pack test test-fleet check format asan tsan valgrind fuzz bench install image clean distclean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## install what building and running needs (apt, npm)
 	@scripts/setup
@@ -32,6 +32,13 @@ test: ## set up, build with -Werror and run every test
 	@$(call build,debug)
 	@scripts/import-pack build/debug/frt data
 	@scripts/run-tests debug
+
+test-fleet: ## three services, PostgreSQL and a balancer under load: stopped, killed, cut off
+	@scripts/setup --fleet
+	@$(call build,debug,--target frt)
+	@scripts/import-pack build/debug/frt data
+	@for test in "balancers.mjs build/debug/frt haproxy" "balancers.mjs build/debug/frt nginx" "three_instances.mjs build/debug/frt"; do \
+	  node tests/fleet/$$test; done
 
 check: ## formatting, clang-tidy, cppcheck, include rules
 	@scripts/setup --dev

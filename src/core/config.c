@@ -196,7 +196,9 @@ static const struct frt_config_key settings[] = {
      FIELD(trusted_proxies), 0, 0, FRT_CONFIG_TEXT},
     {"drain_delay", "FRT_DRAIN_DELAY", NULL, "TIME", "0",
      "How long a service that is told to stop (SIGTERM) still serves while /readyz says 503, so that load "
-     "balancers notice before it stops listening; units ms, s, min; ms when none is given.",
+     "balancers notice before it stops listening; units ms, s, min; ms when none is given. With one, it also "
+     "listens "
+     "only once its models are loaded.",
      FIELD(drain_delay_ms), 0, 600000, FRT_CONFIG_DURATION_MS},
     {"reuse_port", "FRT_REUSE_PORT", NULL, "TRUTH", "false",
      "Let another service listen on the same address and port (SO_REUSEPORT), so that a new one takes over "

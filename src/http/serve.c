@@ -310,8 +310,9 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
     status = open_parts(&service, err);
     if (status == FRT_OK)
         status = http_summary_new(&service, &summary, err);
-    /* who takes over from another service listens when it can serve; else /readyz tells of the start */
-    const bool takes_over = config->reuse_port || http_listen_is_inherited();
+    /* who takes over from another service, or stands behind a balancer that may not have noticed that it was
+     * away, listens when it can serve; else /readyz tells of the start */
+    const bool takes_over = config->reuse_port || config->drain_delay_ms > 0 || http_listen_is_inherited();
     if (status == FRT_OK && takes_over)
         status = open_models(&service, err);
     if (status == FRT_OK)
