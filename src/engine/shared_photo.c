@@ -224,7 +224,7 @@ void frt_shared_look(struct frt_work *w)
         return;
     w->shared_asked = true;
     const int64_t start = frt_now_ns();
-    const int span = frt_trace_begin("redis");
+    const int span = frt_trace_begin_wait("redis");
     const enum frt_shared_answer answer =
         frt_shared_cache_get(cache, w->key.bytes, kinds, most_ms, w->options.deadline_ms, values);
     frt_trace_end(span, answer == FRT_SHARED_HIT ? "hit" : answer == FRT_SHARED_MISS ? "miss" : "skipped");

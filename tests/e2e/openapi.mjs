@@ -241,7 +241,12 @@ await withService(process.argv[2], async (url) => {
           const metrics = await (await fetch(`${client}/metrics`)).json();
           check(metrics.remote.protocol === "kserve" && metrics.remote.requests.ok > 0, JSON.stringify(metrics.remote));
           conforms(schemaOf("/metrics", "get"), metrics);
-        }, ["--infer", `kserve:${server}`, "--infer-timeout", "20s"]);
+          // so does one whose Redis is away, which is ready all the same
+          check(metrics.redis.state === "away" && metrics.redis.hits === 0, JSON.stringify(metrics.redis));
+          const ready = await (await fetch(`${client}/readyz`)).json();
+          check(ready.degraded.redis === "away", JSON.stringify(ready));
+          conforms(schemaOf("/readyz", "get"), ready);
+        }, ["--infer", `kserve:${server}`, "--infer-timeout", "20s", "--redis", "redis://127.0.0.1:1"]);
       }, ["--model-api", "true"]);
       url = kept;
     }],
