@@ -714,7 +714,7 @@ static void what_is_shared_keeps_its_time(void **state)
     pin_pack(p);
     instance_start(&a, &redis, p->folder);
     instance_start(&b, &redis, p->folder);
-    a.context->embedding_ttl_ms = 1500; /* b would keep its own for 30 min */
+    a.context->embedding_ttl_ms = 3000; /* b would keep its own for 30 min */
     share(p, &a, &one, true, FACES, FRT_CACHED_MISS, 1, FACES);
     share(p, &b, &one, true, FACES, FRT_CACHED_REDIS, 0, 0);
     struct frt_faces *again = NULL;

@@ -238,11 +238,13 @@ static void no_request_fails_whatever_becomes_of_redis(void **state)
         assert_int_equal(pthread_join(clients[i].thread, NULL), 0);
         assert_true(clients[i].answered > 0);
     }
-    assert_int_equal((int)figure(&a, "falls"), 2);
-    assert_int_equal((int)figure(&a, "returns"), 2);
+    const size_t falls =
+        (size_t)figure(&a, "falls"); /* or more than two, when the machine stood still for a while */
+    assert_true(falls >= 2);
+    assert_int_equal((size_t)figure(&a, "returns"), falls);
     char *log = service_log(&a);
-    assert_int_equal(count(log, "event=redis state=away"), 2);
-    assert_int_equal(count(log, "event=redis state=up"), 3);
+    assert_int_equal(count(log, "event=redis state=away"), falls); /* a line each */
+    assert_int_equal(count(log, "event=redis state=up"), falls + 1);
     free(log);
 }
 
