@@ -12,7 +12,7 @@
 enum {
     MAX_QUEUED = 256,
     MAX_QUEUED_BYTES = 8 << 20,
-    WRITE_MS = 250, /* nobody waits for a write but the writer */
+    WRITE_MS = 1000, /* nobody waits for a write but the writer */
     TELL_EVERY_MS = 60000,
     EDITION_SIZE = 128,
     SEALED_MAX = FRT_SHARED_MAX_VALUE_BYTES + FRT_SHARED_EXTRA_BYTES
