@@ -9,7 +9,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 build = cmake --preset $(1) >/dev/null && cmake --build --preset $(1) -j $(JOBS) $(2)
 
-.PHONY: help setup build serve pack test test-fleet check format asan tsan valgrind fuzz bench install image clean distclean
+.PHONY: help setup build serve pack test test-fleet check format asan tsan valgrind fuzz bench install image deb clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -81,6 +81,10 @@ image: setup ## the container image's root file systems without an engine, in bu
 	@scripts/setup --package
 	@rm -rf build/image && deploy/build-image build/image
 	@deploy/test-image --most 120 build/image/bare && deploy/test-image --most 160 build/image/full
+
+deb: setup ## Debian packages in build/deb, for the Debian that this is; tried with: deploy/test-deb build/deb
+	@scripts/setup --package
+	@deploy/build-deb build/deb && lintian --fail-on error,warning build/deb/*.deb
 
 clean: ## remove build/
 	rm -rf build

@@ -56,7 +56,8 @@ if(FRT_SANITIZE)
   target_link_options(frt_flags_cxx INTERFACE -fsanitize=${FRT_SANITIZE})
 elseif(CMAKE_BUILD_TYPE MATCHES "Release|RelWithDebInfo|MinSizeRel")
   target_compile_options(frt_flags_cxx INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-                                                 -fstack-protector-strong -fstack-clash-protection)
+                                                 -fstack-protector-strong -fstack-clash-protection
+                                                     -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
   target_link_options(frt_flags_cxx INTERFACE -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
 endif()
 

@@ -18,6 +18,8 @@ elseif(CMAKE_BUILD_TYPE MATCHES "Release|RelWithDebInfo|MinSizeRel")
   target_compile_options(frt_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
                                              -fstack-protector-strong -fstack-clash-protection)
   target_link_options(frt_flags INTERFACE -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+  # The same bytes wherever the sources lie (scripts/check-reproducible).
+  target_compile_options(frt_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 endif()
 if(FRT_FUZZERS)
   if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
