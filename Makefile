@@ -9,10 +9,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 build = cmake --preset $(1) >/dev/null && cmake --build --preset $(1) -j $(JOBS) $(2)
 
-.PHONY: help setup build serve pack test test-fleet check format asan tsan valgrind fuzz bench install image deb clean distclean
+.PHONY: help setup build serve pack test test-fleet test-arm64 check format asan tsan valgrind fuzz bench install image deb clean distclean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## install what building and running needs (apt, npm)
 	@scripts/setup
@@ -39,6 +39,11 @@ test-fleet: ## three services, PostgreSQL and a balancer under load: stopped, ki
 	@scripts/import-pack build/debug/frt data
 	@for test in "balancers.mjs build/debug/frt haproxy" "balancers.mjs build/debug/frt nginx" "three_instances.mjs build/debug/frt"; do \
 	  node tests/fleet/$$test; done
+
+test-arm64: ## cross build for arm64 and its tests under qemu-user
+	@scripts/setup --arm64
+	@$(call build,arm64)
+	@scripts/run-tests arm64
 
 check: ## formatting, clang-tidy, cppcheck, include rules
 	@scripts/setup --dev

@@ -808,7 +808,7 @@ const char *const cli_environment[] = {
      "it "
      "goes without"),
     "FRT_CONFIG\tthe settings file of serve and doctor; their settings are variables, too: FRT_LISTEN, …",
-    "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, avx512vnni, neon",
+    "FRT_SIMD\tlimit the instruction sets used: scalar, sse2, avx2, avx512, avx512vnni, neon, neondot",
     "NO_COLOR\twhen set and not empty, text has no colours",
     NULL};
 

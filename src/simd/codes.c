@@ -77,6 +77,8 @@ const struct frt_code_kernels *frt_code_kernels_get(enum frt_simd_tier tier)
     if (tier == FRT_SIMD_AVX2 || tier == FRT_SIMD_AVX512)
         return &frt_code_kernels_avx2;
 #elif defined(__aarch64__)
+    if (tier == FRT_SIMD_NEONDOT)
+        return &frt_code_kernels_neondot;
     if (tier == FRT_SIMD_NEON)
         return &frt_code_kernels_neon;
 #endif

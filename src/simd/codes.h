@@ -89,6 +89,7 @@ extern const struct frt_code_kernels frt_code_kernels_avx2;
 extern const struct frt_code_kernels frt_code_kernels_avx512vnni;
 #elif defined(__aarch64__)
 extern const struct frt_code_kernels frt_code_kernels_neon;
+extern const struct frt_code_kernels frt_code_kernels_neondot;
 #endif
 
 #endif

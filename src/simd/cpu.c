@@ -3,9 +3,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
-static const char *const tier_names[FRT_SIMD_TIER_COUNT] = {"scalar", "sse2",       "avx2",
-                                                            "avx512", "avx512vnni", "neon"};
+static const char *const tier_names[FRT_SIMD_TIER_COUNT] = {"scalar",     "sse2", "avx2",   "avx512",
+                                                            "avx512vnni", "neon", "neondot"};
 
 const char *frt_simd_tier_name(enum frt_simd_tier tier)
 {
@@ -43,6 +47,8 @@ bool frt_simd_tier_runs(enum frt_simd_tier tier)
 #elif defined(__aarch64__)
     case FRT_SIMD_NEON:
         return true;
+    case FRT_SIMD_NEONDOT:
+        return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
     default:
         return false;

@@ -20,11 +20,12 @@ enum frt_simd_tier {
     FRT_SIMD_AVX2,       /* AVX2 + FMA: Haswell 2013, Zen 2017 */
     FRT_SIMD_AVX512,     /* F, BW, DQ, VL: Skylake-X 2017 */
     FRT_SIMD_AVX512VNNI, /* and VNNI, VPOPCNTDQ: Ice Lake 2019, Zen 4 2022 */
-    FRT_SIMD_NEON,       /* AArch64 baseline */
+    FRT_SIMD_NEON,       /* AArch64 baseline (ARMv8.0) */
+    FRT_SIMD_NEONDOT,    /* and dot products of bytes: Cortex-A55, A75 2018, Neoverse N1 2019 */
     FRT_SIMD_TIER_COUNT
 };
 
-/** "scalar", "sse2", "avx2", "avx512", "avx512vnni", "neon". Static storage. */
+/** "scalar", "sse2", "avx2", "avx512", "avx512vnni", "neon", "neondot". Static storage. */
 const char *frt_simd_tier_name(enum frt_simd_tier tier);
 /** Word → tier; false for another word. */
 bool frt_simd_tier_parse(const char *word, enum frt_simd_tier *out);

@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 /* Eight partial sums: the order of the wider tiers, and a compiler may put them side by side. */
@@ -58,6 +60,26 @@ __attribute__((target("avx512f"))) static float dot_f32_avx512(const float *a, c
     }
     return _mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
 }
+#elif defined(__aarch64__)
+/* FMLA has a latency of 4 and a throughput of 2 on most cores: four sums hide half of it, and short vectors pay
+ * for more. */
+static float dot_f32_neon(const float *a, const float *b, size_t n)
+{
+    float32x4_t s0 = vdupq_n_f32(0), s1 = s0, s2 = s0, s3 = s0;
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        s0 = vfmaq_f32(s0, vld1q_f32(a + i), vld1q_f32(b + i));
+        s1 = vfmaq_f32(s1, vld1q_f32(a + i + 4), vld1q_f32(b + i + 4));
+        s2 = vfmaq_f32(s2, vld1q_f32(a + i + 8), vld1q_f32(b + i + 8));
+        s3 = vfmaq_f32(s3, vld1q_f32(a + i + 12), vld1q_f32(b + i + 12));
+    }
+    for (; i + 4 <= n; i += 4)
+        s0 = vfmaq_f32(s0, vld1q_f32(a + i), vld1q_f32(b + i));
+    float total = vaddvq_f32(vaddq_f32(vaddq_f32(s0, s1), vaddq_f32(s2, s3)));
+    for (; i < n; i++)
+        total += a[i] * b[i];
+    return total;
+}
 #endif
 
 frt_dot_f32_fn *frt_dot_f32_get(enum frt_simd_tier tier)
@@ -67,6 +89,9 @@ frt_dot_f32_fn *frt_dot_f32_get(enum frt_simd_tier tier)
         return dot_f32_avx512;
     if (tier == FRT_SIMD_AVX2)
         return dot_f32_avx2;
+#elif defined(__aarch64__)
+    if (tier == FRT_SIMD_NEON || tier == FRT_SIMD_NEONDOT)
+        return dot_f32_neon;
 #endif
     (void)tier;
     return dot_f32_scalar;

@@ -15,6 +15,9 @@ static const struct frt_narrow_u8_kernel *kernel_of(enum frt_simd_tier tier)
         return &frt_narrow_u8_avx512vnni;
     if (tier == FRT_SIMD_AVX512 || tier == FRT_SIMD_AVX2)
         return &frt_narrow_u8_avx2;
+#elif defined(__aarch64__)
+    if (tier == FRT_SIMD_NEON || tier == FRT_SIMD_NEONDOT)
+        return &frt_narrow_u8_neon;
 #endif
     (void)tier;
     return &scalar;

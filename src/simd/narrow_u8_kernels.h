@@ -49,6 +49,6 @@ struct frt_narrow_u8 {
 void frt_narrow_u8_channels(const struct frt_narrow_u8 *op, const uint8_t *const taps[3][4], uint32_t from,
                             uint32_t shift, uint8_t *y);
 
-extern const struct frt_narrow_u8_kernel frt_narrow_u8_avx2, frt_narrow_u8_avx512vnni;
+extern const struct frt_narrow_u8_kernel frt_narrow_u8_avx2, frt_narrow_u8_avx512vnni, frt_narrow_u8_neon;
 
 #endif

@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 enum { STEPS = 1 << 12, ROUND = 1 << 11, SHIFT = 12 };
@@ -74,6 +76,30 @@ __attribute__((target("avx512f,avx512bw,avx512vl"))) static void prelu_u8_avx512
         }
     }
 }
+#elif defined(__aarch64__)
+/* SQRDMULH gives (2·a·b + 2^15) >> 16: as mulhrs above. */
+static inline __attribute__((always_inline)) uint8x8_t eight(uint8x8_t x, int16x8_t below,
+                                                             const struct frt_prelu_u8 *op)
+{
+    const int16x8_t d = vreinterpretq_s16_u16(vsubl_u8(x, vdup_n_u8(op->x_zero)));
+    const int16x8_t by = vbslq_s16(vcgtzq_s16(d), vdupq_n_s16(op->above), below);
+    return vqmovun_s16(vaddq_s16(vqrdmulhq_s16(vshlq_n_s16(d, 3), by), vdupq_n_s16(op->y_zero)));
+}
+
+static void prelu_u8_neon(const uint8_t *x, uint8_t *y, size_t pixels, size_t channels,
+                          const struct frt_prelu_u8 *op)
+{
+    for (size_t p = 0; p < pixels; p++, x += channels, y += channels) {
+        size_t c = 0;
+        for (; c + 16 <= channels; c += 16) {
+            const uint8x16_t v = vld1q_u8(x + c);
+            vst1q_u8(y + c, vcombine_u8(eight(vget_low_u8(v), vld1q_s16(op->below + c), op),
+                                        eight(vget_high_u8(v), vld1q_s16(op->below + c + 8), op)));
+        }
+        for (; c < channels; c++)
+            y[c] = one(x[c], op->below[c], op);
+    }
+}
 #endif
 
 frt_prelu_u8_fn *frt_prelu_u8_get(enum frt_simd_tier tier)
@@ -83,6 +109,9 @@ frt_prelu_u8_fn *frt_prelu_u8_get(enum frt_simd_tier tier)
         return prelu_u8_avx512;
     if (tier == FRT_SIMD_AVX2)
         return prelu_u8_avx2;
+#elif defined(__aarch64__)
+    if (tier == FRT_SIMD_NEON || tier == FRT_SIMD_NEONDOT)
+        return prelu_u8_neon;
 #endif
     (void)tier;
     return prelu_u8_scalar;

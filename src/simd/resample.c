@@ -36,6 +36,9 @@ const struct frt_resample_kernels *frt_resample_kernels_get(enum frt_simd_tier t
 #if defined(__x86_64__)
     if (tier == FRT_SIMD_AVX2 || tier == FRT_SIMD_AVX512 || tier == FRT_SIMD_AVX512VNNI)
         return &frt_resample_kernels_avx2;
+#elif defined(__aarch64__)
+    if (tier == FRT_SIMD_NEON || tier == FRT_SIMD_NEONDOT)
+        return &frt_resample_kernels_neon;
 #endif
     (void)tier;
     return &frt_resample_kernels_scalar;

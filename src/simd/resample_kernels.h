@@ -48,6 +48,8 @@ const struct frt_resample_kernels *frt_resample_kernels_get(enum frt_simd_tier t
 extern const struct frt_resample_kernels frt_resample_kernels_scalar;
 #if defined(__x86_64__)
 extern const struct frt_resample_kernels frt_resample_kernels_avx2;
+#elif defined(__aarch64__)
+extern const struct frt_resample_kernels frt_resample_kernels_neon;
 #endif
 
 /* The public functions with the kernels given: for tests that compare tiers. */

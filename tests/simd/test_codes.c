@@ -90,6 +90,10 @@ static void bit_scans_agree(void **state)
             sign[i] = random_bits();
             big[i] = random_bits() & random_bits();
         }
+        for (uint32_t i = 0; i < w; i++) { /* one vector is all wrong, one all right */
+            codes[(3 * w + i) * FRT_CODE_BLOCK + 7] = ~sign[i];
+            codes[(4 * w + i) * FRT_CODE_BLOCK + 9] = sign[i];
+        }
         struct frt_bits_query q = {sign, big, w, 0.04f, 0.04f * 48 * (float)w, 0, 0, INFINITY};
         for (size_t i = 0; i < N; i++)
             factors[i] = 0.05f + 0.01f * random_float();
@@ -110,6 +114,59 @@ static void bit_scans_agree(void **state)
         frt_free(sign);
         frt_free(big);
         frt_free(factors);
+    }
+}
+
+/* With a slack, vectors whose coarse estimate, by the query's signs alone, is below the cut by more may be
+ * dropped, and no others: blocks with and without hope side by side. */
+static void bit_scans_drop_by_signs_what_they_may(void **state)
+{
+    (void)state;
+    static const uint32_t words[] = {2, 8, 12, 33};
+    for (size_t s = 0; s < sizeof words / sizeof *words; s++) {
+        const uint32_t w = words[s];
+        uint64_t *codes = frt_alloc_aligned(64, (size_t)N * w * sizeof *codes), sign[64], big[64];
+        float factors[N];
+        double full[N], coarse[N];
+        uint32_t out[N], kept = 0;
+        for (uint32_t i = 0; i < w; i++) {
+            sign[i] = random_bits();
+            big[i] = random_bits() & random_bits();
+        }
+        for (size_t i = 0; i < N; i++) { /* one block in two is near the query */
+            const bool near = i / FRT_CODE_BLOCK % 2 == 0;
+            factors[i] = 0.05f + 0.01f * random_float();
+            for (uint32_t k = 0; k < w; k++)
+                codes[(i / FRT_CODE_BLOCK * w + k) * FRT_CODE_BLOCK + i % FRT_CODE_BLOCK] =
+                    near ? sign[k] ^ (random_bits() & random_bits() & random_bits()) : random_bits();
+        }
+        const struct frt_bits_query q = {sign, big, w, 0.04f, 1.92f * (float)w, 0.06f, 1.92f * (float)w, 0.01f};
+        const struct frt_bits_query by_sign = {sign, (uint64_t[64]){0}, w, q.sign_unit, q.sign_sum, 0, 0, 0};
+        for (size_t i = 0; i < N; i++) {
+            full[i] = bits_estimate(&q, codes, factors, i);
+            coarse[i] = bits_estimate(&by_sign, codes, factors, i);
+        }
+        const float cut = (float)full[5];
+        for (int t = 0; t < FRT_SIMD_TIER_COUNT; t++) {
+            if (!frt_simd_tier_runs((enum frt_simd_tier)t))
+                continue;
+            const size_t n = frt_code_kernels_get((enum frt_simd_tier)t)
+                                 ->bits_scan(&q, codes, factors, N_BLOCKS, 0, cut, out);
+            size_t k = 0;
+            for (size_t i = 0; i < N; i++) {
+                const bool is = k < n && out[k] == i;
+                const bool may_go = coarse[i] < (double)cut - (double)q.sign_slack + 1e-4;
+                k += is;
+                kept += is;
+                if ((is && full[i] < (double)cut - 1e-4) || (!is && full[i] >= (double)cut + 1e-4 && !may_go))
+                    fail_msg("%s, %u words: vector %zu with %.6g, coarse %.6g, cut %.6g was %s",
+                             frt_simd_tier_name((enum frt_simd_tier)t), w, i, full[i], coarse[i], (double)cut,
+                             is ? "kept" : "dropped");
+            }
+            assert_int_equal(k, n);
+        }
+        assert_true(kept > 0);
+        frt_free(codes);
     }
 }
 
@@ -223,9 +280,8 @@ static void dots_of_bytes_are_exact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bit_scans_agree),
-        cmocka_unit_test(nibble_scans_agree),
-        cmocka_unit_test(fine_dots_keep_their_bound),
+        cmocka_unit_test(bit_scans_agree),         cmocka_unit_test(bit_scans_drop_by_signs_what_they_may),
+        cmocka_unit_test(nibble_scans_agree),      cmocka_unit_test(fine_dots_keep_their_bound),
         cmocka_unit_test(dots_of_bytes_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

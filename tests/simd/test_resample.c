@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -377,9 +379,52 @@ static void chips_become_planes(void **state)
     for_each_tier(split_random);
 }
 
+/* ---- and where no address sanitizer runs (emulated processors) */
+
+/* An image that ends at a page that nobody may read, and one that begins behind such a page. */
+static void pages(const struct frt_resample_kernels *kernels)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *block = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(block != MAP_FAILED);
+    memset(block + page, 77, page);
+    assert_int_equal(mprotect(block, page, PROT_NONE), 0);
+    assert_int_equal(mprotect(block + 2 * page, page, PROT_NONE), 0);
+    for (uint32_t width = 1; width < 24; width++) {
+        for (int at_end = 0; at_end < 2; at_end++) {
+            const uint32_t height = 5;
+            const size_t size = (size_t)width * height * 3;
+            const struct frt_pixels image = {.data = at_end ? block + 2 * page - size : block + page,
+                                             .width_px = width,
+                                             .height_px = height,
+                                             .stride_bytes = width * 3};
+            struct frt_plane_target t = make_target(width, height, false);
+            uint8_t chip[24 * 5 * 3];
+            for (int step = 0; step < 20; step++) { /* by tenths of a pixel over every edge */
+                const double m[6] = {1, 0, step / 10.0 - 1, 0, 1, step / 10.0 - 1};
+                frt_warp_to_chip_by(kernels, &image, m, chip, width, height);
+            }
+            frt_resample_to_planes_by(kernels, &image, -1, -1, width + 2.5, height + 2.5, &t, 0, 0, width,
+                                      height, 0);
+            frt_resample_to_planes_by(kernels, &image, 0, 0, width, height, &t, 0, 0, (width + 3) / 4, 2, 0);
+            frt_chip_to_planes_by(kernels, image.data, &t);
+            assert_true(fabs(value_at(&t, width - 1, height - 1, 2) - 77) < 1e-3);
+            frt_free(t.data);
+        }
+    }
+    assert_int_equal(munmap(block, 3 * page), 0);
+}
+
+static void nothing_beside_an_image_is_read(void **state)
+{
+    (void)state;
+    for_each_tier(pages);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_beside_an_image_is_read),
         cmocka_unit_test(stretch_agrees_with_the_reference),
         cmocka_unit_test(stretch_handles_wide_sources),
         cmocka_unit_test(stretch_survives_degenerate_rectangles),

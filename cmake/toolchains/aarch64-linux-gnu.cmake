@@ -1,0 +1,26 @@
+# arm64 from another machine: Debian's cross compiler, the sysroot of scripts/arm64-sysroot, and qemu-user to run what
+# comes out. No -march: the baseline is ARMv8.0, wider code stands under target attributes (src/simd).
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+get_filename_component(frt_sysroot ${CMAKE_CURRENT_LIST_DIR}/../../.deps/arm64 ABSOLUTE)
+if(NOT EXISTS ${frt_sysroot}/usr/include)
+  message(FATAL_ERROR "no arm64 libraries under ${frt_sysroot}; run scripts/setup --arm64 first")
+endif()
+set(CMAKE_SYSROOT ${frt_sysroot})
+set(CMAKE_FIND_ROOT_PATH ${frt_sysroot})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${frt_sysroot})
+set(ENV{PKG_CONFIG_LIBDIR} ${frt_sysroot}/usr/lib/aarch64-linux-gnu/pkgconfig:${frt_sysroot}/usr/share/pkgconfig)
+set(ENV{PKG_CONFIG_PATH} "")
+# A C header without architecture, unpacked by scripts/setup where Debian has no package of ONNX Runtime.
+if(EXISTS ${frt_sysroot}/../onnxruntime-dev)
+  set(ONNXRUNTIME_INCLUDE_DIR ${frt_sysroot}/../onnxruntime-dev/usr/include/onnxruntime CACHE PATH "ONNX Runtime's C header")
+endif()
+# "max" has everything that qemu knows (dot products, SVE); FRT_QEMU_CPU=cortex-a53 is a machine without.
+set(FRT_QEMU_CPU max CACHE STRING "The processor that qemu-aarch64 is to be")
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64;-L;${frt_sysroot};-cpu;${FRT_QEMU_CPU})
