@@ -617,15 +617,13 @@ static void rollback(struct db *base)
     struct pg_db *db = own(base);
     const enum db_fault fault = db->fault;
     const int64_t soon = now_ms() + UNDO_MS, end = end_of(db) < soon ? end_of(db) : soon;
-    enum frt_status status = FRT_OK;
-    if (!db->gone && db->n_jobs > 0)
-        status = drain(db, end, NULL); /* the first failure is the one to tell */
-    if (!db->gone && pg_lib.PQtransactionStatus(db->conn) != PQTRANS_IDLE) {
-        status = send_text(db, JOB_POSTED, "ROLLBACK", NULL);
-        if (status == FRT_OK)
-            status = drain(db, end, NULL);
-    }
-    db->fault = fault != DB_SOUND ? fault : db->gone ? DB_LOST : DB_SOUND;
+    bool on = !db->gone;
+    if (on && db->n_jobs > 0) /* the first failure is the one to tell */
+        on = drain(db, end, NULL) == FRT_OK || !db->gone;
+    if (on && pg_lib.PQtransactionStatus(db->conn) != PQTRANS_IDLE &&
+        send_text(db, JOB_POSTED, "ROLLBACK", NULL) == FRT_OK)
+        on = drain(db, end, NULL) == FRT_OK;
+    db->fault = fault == DB_SOUND && !on && db->gone ? DB_LOST : fault;
 }
 
 static enum frt_status commit(struct db *base, struct frt_error *err)

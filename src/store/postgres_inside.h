@@ -20,13 +20,14 @@ enum { PG_MAX_PARAMS = 20, PG_POSTED_MOST = 256 /* statements under way that nob
     X(PQfinish)                                                                                                \
     X(PQerrorMessage)                                                                                          \
     X(PQsetnonblocking)                                                                                        \
-    X(PQflush) X(PQconsumeInput) X(PQisBusy) X(PQgetResult) X(PQclear) X(PQresultStatus) X(PQresultErrorField) \
+    X(PQflush)                                                                                                 \
+    X(PQconsumeInput) X(PQisBusy) X(PQgetResult) X(PQclear) X(PQresultStatus) X(PQresultErrorField)            \
         X(PQntuples) X(PQgetvalue) X(PQgetlength) X(PQgetisnull) X(PQftype) X(PQcmdTuples) X(PQcmdStatus)      \
             X(PQsendQuery) X(PQsendQueryParams) X(PQsendPrepare) X(PQsendQueryPrepared) X(PQenterPipelineMode) \
                 X(PQexitPipelineMode) X(PQpipelineSync) X(PQtransactionStatus) X(PQnotifies) X(PQfreemem)      \
                     X(PQserverVersion) X(PQconninfoParse) X(PQconninfoFree) X(PQsetNoticeProcessor)
 
-#define PG_MEMBER(name) __typeof__(name) *name;
+#define PG_MEMBER(name) __typeof__(name) *(name);
 struct pg_library {
     PG_FUNCTIONS(PG_MEMBER)
 };

@@ -116,6 +116,7 @@ static enum frt_status one_number(struct db *db, const char *sql, int64_t *out, 
 {
     struct db_stmt *stmt = NULL;
     bool row = false;
+    *out = -1;
     enum frt_status status = db_use(db, sql, &stmt, err);
     if (status == FRT_OK)
         status = db_step(stmt, &row, err);
@@ -142,14 +143,16 @@ static enum frt_status version_of(struct db *db, const char *place, int64_t *out
                        &ours, err);
     if (status != FRT_OK || tables == 0)
         return status;
+    int64_t version = 0;
     if (ours == 4)
-        status = one_number(db, "SELECT value FROM frt.counters WHERE name = 'version'", out, err);
-    if (status == FRT_OK && (ours != 4 || *out < 1))
+        status = one_number(db, "SELECT value FROM frt.counters WHERE name = 'version'", &version, err);
+    *out = version;
+    if (status == FRT_OK && (ours != 4 || version < 1))
         return frt_fail(err, FRT_ESTORE_DAMAGED, "%s: the schema 'frt' is another program's", place);
-    if (status == FRT_OK && *out > POSTGRES_SCHEMA_VERSION)
+    if (status == FRT_OK && version > POSTGRES_SCHEMA_VERSION)
         return frt_fail(err, FRT_ESTORE_DAMAGED,
                         "%s: a store of version %lld; this program knows versions up to %d. Use a newer frt",
-                        place, (long long)*out, POSTGRES_SCHEMA_VERSION);
+                        place, (long long)version, POSTGRES_SCHEMA_VERSION);
     return status;
 }
 

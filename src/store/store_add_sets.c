@@ -123,8 +123,10 @@ static void gather_subjects(struct sets *s)
     const struct frt_store_add *add = s->a->add;
     size_t n = 0;
     for (size_t i = 0; i < add->n; i++) {
-        if (!s->out[i])
-            s->subjects[n++] = (struct subject){.name = add->faces[i].subject, .n = 1};
+        if (s->out[i])
+            continue;
+        s->subjects[n] = (struct subject){.name = add->faces[i].subject, .n = 1};
+        n++;
     }
     if (n > 1)
         qsort(s->subjects, n, sizeof *s->subjects, by_name);
@@ -253,9 +255,9 @@ static enum frt_status ask(struct sets *s, struct frt_error *err)
     struct db_stmt *subjects = NULL, *ids = NULL, *greatest = NULL, *seqs = NULL;
     uint64_t *numbers = frt_alloc_array(a->add->n, sizeof *numbers);
     size_t asked = 0;
-    enum frt_status status = numbers == NULL ? frt_fail_nomem(err, "faces") : FRT_OK;
-    if (status == FRT_OK)
-        status = ask_subjects(s, &subjects, numbers, err);
+    if (numbers == NULL)
+        return frt_fail_nomem(err, "faces");
+    enum frt_status status = ask_subjects(s, &subjects, numbers, err);
     if (status == FRT_OK)
         status = ask_ids(s, &ids, &asked, err);
     if (status == FRT_OK)
@@ -406,7 +408,9 @@ static enum frt_status post_faces(struct sets *s, struct frt_error *err)
 {
     struct store_adding *a = s->a;
     struct columns *c = frt_alloc_zero(1, sizeof *c);
-    enum frt_status status = c == NULL ? frt_fail_nomem(err, "faces") : FRT_OK;
+    enum frt_status status = FRT_OK;
+    if (c == NULL)
+        return frt_fail_nomem(err, "faces");
     for (size_t i = 0; i < a->add->n && status == FRT_OK; i++) {
         if (s->out[i])
             continue;
@@ -510,9 +514,9 @@ enum frt_status store_add_in_sets(struct store_adding *a, struct frt_error *err)
 {
     struct sets s;
     bool *before = frt_alloc_zero(a->add->n, sizeof *before);
+    if (before == NULL)
+        return frt_fail_nomem(err, "faces");
     enum frt_status status = sets_init(&s, a, err);
-    if (status == FRT_OK && before == NULL)
-        status = frt_fail_nomem(err, "faces");
     if (status == FRT_OK)
         status = add_sets(&s, before, err);
     sets_deinit(&s);

@@ -130,7 +130,10 @@ static bool same_column(struct db_stmt *a, struct db_stmt *b, int i, char kind)
         return db_int(a, i) == db_int(b, i);
     if (kind == 'n') {
         const double x = db_number(a, i), y = db_number(b, i);
-        return memcmp(&x, &y, sizeof x) == 0;
+        uint64_t p, q;
+        memcpy(&p, &x, sizeof p);
+        memcpy(&q, &y, sizeof q);
+        return p == q; /* bit for bit */
     }
     const void *p = kind == 't' ? (const void *)db_text(a, i, &n) : db_blob(a, i, &n);
     const void *q = kind == 't' ? (const void *)db_text(b, i, &m) : db_blob(b, i, &m);

@@ -356,9 +356,11 @@ static enum frt_status read_pairs(struct db *db, const struct frt_store_migratio
     return status;
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): filled through `out` */
 enum frt_status frt_store_migration_pairs(struct frt_store *store, const struct frt_store_migration *row,
                                           uint64_t after, size_t limit, uint64_t *keys, uint64_t *subjects,
                                           float *present, float *coming, size_t *n, struct frt_error *err)
+/* NOLINTEND(readability-non-const-parameter) */
 {
     struct pairs_out out = {keys, subjects, present, coming, 0};
     struct store_turn turn = {.store = store};

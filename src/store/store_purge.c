@@ -8,18 +8,30 @@ enum { PURGE_FACES = 2000 };
 
 static enum frt_status purge_some(struct db *db, uint64_t key, bool *done, struct frt_error *err)
 {
-    static const char *const in_order[] = {
-        "DELETE FROM faces WHERE key IN (SELECT key FROM faces WHERE collection = ?1 LIMIT ?2)",
-        "DELETE FROM subjects WHERE key IN (SELECT s.key FROM subjects s WHERE s.collection = ?1 LIMIT ?2)",
-        "DELETE FROM deletions WHERE collection = ?1 AND seq IN (SELECT seq FROM deletions WHERE collection = "
-        "?1 "
-        "LIMIT ?2)",
-        "DELETE FROM collections WHERE key = ?1 AND ?2 > 0"};
+    /* On a server the keys are gathered first, or it joins two scans of the whole table for each batch. */
+    static const struct {
+        const char *sqlite, *postgres;
+    } in_order[] = {
+        {"DELETE FROM faces WHERE key IN (SELECT key FROM faces WHERE collection = ?1 LIMIT ?2)",
+         "DELETE FROM faces WHERE key = ANY(ARRAY(SELECT key FROM faces WHERE collection = ?1 ORDER BY key "
+         "LIMIT "
+         "?2))"},
+        {"DELETE FROM subjects WHERE key IN (SELECT s.key FROM subjects s WHERE s.collection = ?1 LIMIT ?2)",
+         "DELETE FROM subjects WHERE key = ANY(ARRAY(SELECT key FROM subjects WHERE collection = ?1 ORDER BY "
+         "name "
+         "LIMIT ?2))"},
+        {"DELETE FROM deletions WHERE collection = ?1 AND seq IN (SELECT seq FROM deletions WHERE collection = "
+         "?1 LIMIT ?2)",
+         "DELETE FROM deletions WHERE collection = ?1 AND seq = ANY(ARRAY(SELECT seq FROM deletions WHERE "
+         "collection "
+         "= ?1 ORDER BY seq LIMIT ?2))"},
+        {"DELETE FROM collections WHERE key = ?1 AND ?2 > 0",
+         "DELETE FROM collections WHERE key = ?1 AND ?2 > 0"}};
     enum frt_status status = FRT_OK;
     bool more = false;
     for (size_t i = 0; i < sizeof in_order / sizeof *in_order && status == FRT_OK && !more; i++) {
         struct db_stmt *stmt = NULL;
-        status = db_use(db, in_order[i], &stmt, err);
+        status = db_use_either(db, in_order[i].sqlite, in_order[i].postgres, &stmt, err);
         if (status == FRT_OK) {
             db_bind_int(stmt, 1, (int64_t)key);
             db_bind_int(stmt, 2, PURGE_FACES);

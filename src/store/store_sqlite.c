@@ -122,33 +122,29 @@ static enum frt_status version_of(struct db *db, int64_t *out, struct frt_error 
     return status;
 }
 
-static enum frt_status watcher_of(struct frt_store *store, struct watcher **out, struct frt_error *err)
+static enum frt_status make_watcher(struct frt_store *store, struct frt_error *err)
 {
-    struct watcher *w = store->own;
-    if (w != NULL) {
-        *out = w;
-        return FRT_OK;
-    }
-    w = frt_alloc_zero(1, sizeof *w);
+    struct watcher *w = frt_alloc_zero(1, sizeof *w);
     if (w == NULL)
         return frt_fail_nomem(err, "a watcher of the database");
     enum frt_status status = connect_file(store, false, 0, &w->db, err);
-    if (status != FRT_OK) {
+    if (status == FRT_OK)
+        store->own = w;
+    else
         frt_free(w);
-        return status;
-    }
-    *out = store->own = w;
-    return FRT_OK;
+    return status;
 }
 
 /* The file's version changes with every commit of another connection, be it of this process. The first call
  * returns at once: it does not know what was before. */
 static enum frt_status wait_file(struct frt_store *store, uint64_t after, int64_t end_ms, struct frt_error *err)
 {
-    struct watcher *w = NULL;
     int64_t version = 0;
     (void)after;
-    enum frt_status status = watcher_of(store, &w, err);
+    enum frt_status status = store->own == NULL ? make_watcher(store, err) : FRT_OK;
+    struct watcher *w = store->own;
+    if (w == NULL)
+        return status;
     while (status == FRT_OK) {
         status = version_of(w->db, &version, err);
         if (status != FRT_OK || version != w->version || !store_news_sleep(store, LOOK_EVERY_MS, end_ms))
