@@ -8,6 +8,15 @@ const conditional = {
   frt_gpu_memory_used_bytes: "src/metrics/metrics_prometheus.c",
   frt_gpu_memory_total_bytes: "src/metrics/metrics_prometheus.c",
   frt_gpu_utilization_ratio: "src/metrics/metrics_prometheus.c",
+  frt_redis_up: "src/metrics/metrics_prometheus.c",
+  frt_redis_hits_total: "src/metrics/metrics_prometheus.c",
+  frt_redis_misses_total: "src/metrics/metrics_prometheus.c",
+  frt_redis_refused_total: "src/metrics/metrics_prometheus.c",
+  frt_remote_breaker_open: "src/metrics/metrics_prometheus.c",
+  frt_remote_requests_total: "src/metrics/metrics_prometheus.c",
+  frt_remote_request_duration_seconds: "src/metrics/metrics_prometheus.c",
+  frt_remote_fallbacks_total: "src/metrics/metrics_prometheus.c",
+  frt_remote_differences_total: "src/metrics/metrics_prometheus.c",
 };
 
 const faults = [];
@@ -36,7 +45,7 @@ function check(where, text) {
       const selector = /^\{([^}]*)\}/.exec(text.slice(m.index + name.length));
       for (const label of (selector?.[1] ?? "").matchAll(/([a-z_]+)\s*(?:=~|!~|!=|=)/g))
         if (labels.has(name) && !labels.get(name).has(label[1])) faults.push(`${where}: ${name} has no label '${label[1]}'`);
-    } else if (!conditional[name] || !readFileSync(conditional[name], "utf8").includes(`"${name}"`)) {
+    } else if (!conditional[base(name)] && !conditional[name] || !readFileSync(conditional[name] ?? conditional[base(name)], "utf8").includes(`"${conditional[name] ? name : base(name)}"`)) {
       faults.push(`${where}: nothing exports ${name}`);
     }
   }
