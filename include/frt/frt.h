@@ -147,6 +147,12 @@ struct frt_context_options {
     struct frt_cache_limits embedding_cache, image_cache;
     const struct frt_stage_limits *stages; /* NULL = every caller's thread works at once */
     const struct frt_infer_server *infer;  /* NULL = models are computed here */
+    /* What computes: "cpu", "auto", "cuda", "tensorrt" or "webgpu", with an index as in "cuda:1"; NULL = "cpu".
+     * A device that is not there, or fails later, is no error: the CPU takes over, and gives back when it
+     * returns. */
+    const char *device;
+    uint64_t gpu_memory_limit_bytes; /* of a device, over all models; 0 = 4 GiB */
+    const char *device_cache;        /* folder for what TensorRT builds; NULL = it is built anew each time */
 };
 
 /**

@@ -27,6 +27,10 @@ static const struct cli_option model_options[] = {
     VALUE(
         "threads", 0, "N", CLI_COMPLETE_NONE,
         "Cores one inference may use, 1 to 1024. Default: all; 1 where several photos are worked on at once."),
+    VALUE("device", 0, "DEVICE", CLI_COMPLETE_NONE,
+          "What computes: auto, cpu, cuda, tensorrt or webgpu, with an index as in cuda:1; a device that is "
+          "not there "
+          "is told of, and the CPU computes. Default: $FRT_DEVICE, else auto."),
     END};
 
 static const struct cli_option face_options[] = {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/config.h"
 #include "core/cores.h"
 #include "core/mem.h"
 #include "core/utf8.h"
@@ -238,7 +239,18 @@ enum frt_status cli_models_open(const struct cli_run *run, uint32_t threads, str
     enum frt_status status = cli_whole(run, "threads", 1, 1024, threads, &n, err);
     if (status != FRT_OK)
         return status;
-    struct frt_context_options context = {.threads = (uint32_t)n};
+    const char *device = cli_text(run, "device") != NULL ? cli_text(run, "device") : getenv("FRT_DEVICE");
+    const char *limit = getenv("FRT_GPU_MEMORY_LIMIT");
+    struct frt_config settings;
+    frt_config_init(&settings);
+    if (limit != NULL)
+        status = frt_config_set(&settings, "gpu_memory_limit", limit, "FRT_GPU_MEMORY_LIMIT", err);
+    if (status != FRT_OK)
+        return status;
+    struct frt_context_options context = {.threads = (uint32_t)n,
+                                          .device = device != NULL && device[0] != '\0' ? device : "auto",
+                                          .gpu_memory_limit_bytes = settings.gpu_memory_limit_bytes,
+                                          .device_cache = getenv("FRT_DEVICE_CACHE")};
     struct frt_pack_options pack = {.detector = cli_text(run, "detector")};
     status = frt_context_new(&context, &models.context, err);
     if (status == FRT_OK)

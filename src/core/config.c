@@ -74,6 +74,18 @@ static const struct frt_config_key settings[] = {
      "infer, "
      "say.",
      FIELD(model_api), 0, 0, FRT_CONFIG_TRUTH},
+    {"device", "FRT_DEVICE", NULL, "DEVICE", "auto",
+     "What computes: auto, cpu, cuda, tensorrt or webgpu, with an index as in cuda:1. auto is CUDA where it is "
+     "there, else the CPU. When a device fails, the CPU takes over until it returns: docs/accelerators.md.",
+     FIELD(device), 0, 0, FRT_CONFIG_TEXT},
+    {"gpu_memory_limit", "FRT_GPU_MEMORY_LIMIT", NULL, "BYTES", "4GiB",
+     "Memory that the models may take of a device, all together; a model that does not fit runs on the CPU. "
+     "Units "
+     "KiB, MiB, GiB.",
+     FIELD(gpu_memory_limit_bytes), 1 << 20, 1ULL << 40, FRT_CONFIG_BYTES},
+    {"device_cache", "FRT_DEVICE_CACHE", NULL, "FOLDER", "",
+     "Folder for the engines that TensorRT builds. When not set: engines in the data folder.",
+     FIELD(device_cache), 0, 0, FRT_CONFIG_TEXT},
     {"detector", "FRT_DETECTOR", NULL, "NAME", "",
      "Detector of the pack, by its name in 'frt models list'. When not set: the pack's default.",
      FIELD(detector), 0, 0, FRT_CONFIG_TEXT},

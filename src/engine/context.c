@@ -2,6 +2,7 @@
 
 #include "core/cores.h"
 #include "core/mem.h"
+#include "engine/devices.h"
 #include "engine/photo.h"
 
 enum {
@@ -121,7 +122,7 @@ enum frt_status frt_context_new(const struct frt_context_options *options, struc
         runtime.narrow_too = options->stages != NULL;
         runtime.library_path = options->runtime_path;
     }
-    enum frt_status status = frt_backend_onnxruntime_new(&runtime, &backend, err);
+    enum frt_status status = frt_devices_open(options, &runtime, &backend, err);
     struct frt_remote_models *remote = NULL;
     if (status == FRT_OK && options != NULL && frt_infer_server_is_named(options->infer))
         status = frt_remote_models_new(options->infer, &backend, &remote, err);

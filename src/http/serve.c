@@ -15,7 +15,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,11 +94,31 @@ static void log_sizes(const struct frt_sizes *sizes)
             FRT_LOG_INT("threads", sizes->threads), FRT_LOG_END);
 }
 
+/* Where TensorRT keeps what it builds; NULL: nowhere. Returns `out`. */
+static const char *locate_device_cache(const struct http_service *service, char out[FRT_LOCATE_PATH_MAX])
+{
+    const struct frt_config *config = service->config;
+    const char *slash = strrchr(service->database, '/');
+    if (strncasecmp(config->device, "tensorrt", strlen("tensorrt")) != 0)
+        return NULL;
+    if (config->device_cache[0] != '\0')
+        (void)snprintf(out, FRT_LOCATE_PATH_MAX, "%s", config->device_cache);
+    else if (config->data_dir[0] != '\0')
+        (void)snprintf(out, FRT_LOCATE_PATH_MAX, "%.*s/engines", FRT_LOCATE_PATH_MAX - 16, config->data_dir);
+    else if (slash != NULL)
+        (void)snprintf(out, FRT_LOCATE_PATH_MAX, "%.*s/engines", (int)(slash - service->database),
+                       service->database);
+    else
+        return NULL;
+    return mkdir(out, 0700) == 0 || errno == EEXIST ? out : NULL;
+}
+
 /* Everything but the models, which take a while. */
 static enum frt_status open_parts(struct http_service *service, struct frt_error *err)
 {
     const struct frt_config *config = service->config;
     struct frt_sizes sizes;
+    char cache[FRT_LOCATE_PATH_MAX];
     frt_sizes_decide(config, &sizes);
     log_sizes(&sizes);
     frt_random_bytes(service->client_key, sizeof service->client_key);
@@ -110,7 +132,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
                                             .connections = config->infer_connections,
                                             .retries = config->infer_retries == 0 ? UINT32_MAX
                                                                                   : config->infer_retries};
-    const struct frt_context_options context = {
+    struct frt_context_options context = {
         .threads = config->threads,
         .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
         .max_pixels = config->max_image_pixels,
@@ -119,7 +141,10 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
                             config->embedding_cache_ttl_ms},
         .image_cache = {config->image_cache, config->image_cache_bytes, config->image_cache_ttl_ms},
         .stages = &sizes.stages,
-        .infer = &server};
+        .infer = &server,
+
+        .device = config->device,
+        .gpu_memory_limit_bytes = config->gpu_memory_limit_bytes};
     const struct frt_access_options access = {.database = service->database,
                                               .token_lifetime_ms = config->token_lifetime_ms};
     const struct frt_gallery_options gallery = {
@@ -156,6 +181,7 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         status = http_login_limit_new(&frt_clock_system, &service->logins, err);
     if (status == FRT_OK)
         status = frt_gallery_open(&gallery, &service->gallery, err);
+    context.device_cache = status == FRT_OK ? locate_device_cache(service, cache) : NULL;
     if (status == FRT_OK)
         status = http_seq_gate_new(service->gallery, &service->gate, err);
     if (status == FRT_OK)

@@ -107,18 +107,25 @@ static enum frt_status try_out(struct failover *self, struct failover_slot *slot
     return status;
 }
 
+/* The memory of what has fallen, before anything is opened: two of it may not fit, and what is lost is shared
+ * by all sessions of a device. A model without a fallback keeps what it has. */
+static void let_go(struct failover *self, struct failover_slot *slot)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    struct failover_holder *old = slot->fallback != NULL ? slot->holder : NULL;
+    if (old != NULL)
+        slot->holder = NULL;
+    (void)pthread_mutex_unlock(&self->lock);
+    failover_holder_put(old);
+}
+
 static void look_at(struct failover *self, struct frt_backend *primary, struct look *look)
 {
     struct failover_slot *slot = look->slot;
     struct frt_session *fresh = NULL;
     (void)pthread_mutex_lock(&self->lock);
     const bool gone = slot->closed || self->stop;
-    /* its memory first: two of them may not fit. A model without a fallback keeps what it has */
-    struct failover_holder *old = slot->fallback != NULL ? slot->holder : NULL;
-    if (old != NULL)
-        slot->holder = NULL;
     (void)pthread_mutex_unlock(&self->lock);
-    failover_holder_put(old);
     look->status = FRT_ECANCELLED;
     if (gone)
         return;
@@ -253,6 +260,8 @@ static void take_turn_unlocked(struct failover *self, struct look *looks, size_t
     struct frt_error why = {0};
     struct frt_backend *primary = self->primary; /* set by this thread only, once it runs */
     enum frt_status made = FRT_OK;
+    for (size_t i = 0; i < n; i++)
+        let_go(self, looks[i].slot);
     if (primary == NULL)
         made = self->options.make(self->options.arg, &primary, &why);
     for (size_t i = 0; i < n; i++) {

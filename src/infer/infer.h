@@ -13,6 +13,7 @@
 #define FRT_INFER_INFER_H
 
 #include "core/status.h"
+#include "infer/device.h"
 
 #define FRT_TENSOR_MAX_DIMS 6
 #define FRT_SESSION_MAX_INPUTS 4
@@ -185,15 +186,24 @@ size_t frt_backend_states(const struct frt_backend *backend, struct frt_backend_
 struct frt_onnxruntime_options {
     uint32_t threads; /* of one wide run; 0 = all the process may use */
     bool narrow_too;  /* runs will be asked to be narrow (docs/design/inference.md says what it costs) */
-    const char *library_path; /* library or its folder; NULL: $FRT_RUNTIME, beside the program, the
-                                 folders named at build time, the system's */
+    const char *library_path;    /* library or its folder; NULL: $FRT_RUNTIME, beside the program, the
+                                    folders named at build time, the system's */
+    struct frt_device device;    /* FRT_DEVICE_AUTO: CUDA where it is there, else the CPU */
+    uint64_t memory_limit_bytes; /* of a device, over all models; 0 = none */
+    const char *cache_dir;       /* of what TensorRT builds; NULL: it is built anew each time */
 };
 /**
  * The ONNX Runtime backend. The library stays loaded until the process ends; backends made while one
  * lives share its threads, so the first one's `threads` counts.
- * Errors: FRT_ERUNTIME (where it looked, what to install), FRT_ENOMEM.
+ * Errors: FRT_ERUNTIME (where it looked, what to install; a device that is not there or does not answer),
+ * FRT_ENOMEM.
  */
 FRT_NODISCARD enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options *options,
                                                           struct frt_backend **out, struct frt_error *err);
+/** Whether a device (not FRT_DEVICE_CPU, not FRT_DEVICE_AUTO) could be used, as far as can be told without
+ * using it. Errors: as frt_backend_onnxruntime_new; the text says what is missing and what to install. */
+FRT_NODISCARD enum frt_status frt_onnxruntime_device_check(const struct frt_onnxruntime_options *options,
+                                                           const struct frt_device *device,
+                                                           struct frt_error *err);
 
 #endif

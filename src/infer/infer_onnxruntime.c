@@ -38,6 +38,7 @@
 #include "core/clock.h"
 #include "core/cores.h"
 #include "core/mem.h"
+#include "infer/infer_onnxruntime_device.h"
 #include "infer/infer_onnxruntime_ops.h"
 #include "infer/runtime_library.h"
 #include "infer/stderr_filter.h"
@@ -57,7 +58,10 @@ struct ort_backend {
     OrtEnv *env;
     OrtMemoryInfo *memory; /* describes the caller's memory, for zero-copy inputs */
     char version[32];
-    bool narrow_too; /* and a wide run has more than one thread */
+    bool narrow_too;               /* and a wide run has more than one thread */
+    void *library;                 /* never closed */
+    struct frt_ort_device *device; /* owned; NULL: the CPU */
+    struct frt_backend_ops device_ops;
 };
 
 struct ort_session {
@@ -67,6 +71,7 @@ struct ort_session {
     OrtSession *narrow; /* NULL: narrow runs are as wide as the others */
     void *graph;        /* optimised, in ONNX Runtime's own format; both sessions' weights lie in it */
     size_t graph_bytes;
+    uint64_t charged; /* against a device's limit */
     char *input_names[FRT_SESSION_MAX_INPUTS];
     char *output_names[FRT_SESSION_MAX_OUTPUTS];
 };
@@ -175,6 +180,8 @@ static void ort_session_free(struct frt_session *session)
         self->backend->api->ReleaseSession(self->narrow);
     if (self->graph != NULL)
         (void)munmap(self->graph, self->graph_bytes);
+    if (self->charged > 0)
+        frt_ort_device_give_back(self->backend->device, self->charged);
     for (uint32_t i = 0; i < FRT_SESSION_MAX_INPUTS; i++)
         frt_free(self->input_names[i]);
     for (uint32_t i = 0; i < FRT_SESSION_MAX_OUTPUTS; i++)
@@ -274,45 +281,69 @@ static enum frt_status read_output(const struct ort_backend *backend, OrtValue *
     return status;
 }
 
-static enum frt_status ort_run(const struct frt_session *session, const struct frt_tensor *inputs,
-                               uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err)
+/* Takes the inputs where they lie, and computes on the calling thread or the pool. */
+static OrtStatus *run_here(const struct ort_session *self, const struct frt_tensor *inputs, uint32_t n_inputs,
+                           OrtValue *results[FRT_SESSION_MAX_OUTPUTS])
 {
-    const struct ort_session *self = (const struct ort_session *)session;
     const OrtApi *api = self->backend->api;
+    const char *const *input_names = (const char *const *)self->input_names;
+    const char *const *output_names = (const char *const *)self->output_names;
     OrtValue *in[FRT_SESSION_MAX_INPUTS] = {NULL};
-    OrtValue *results[FRT_SESSION_MAX_OUTPUTS] = {NULL};
-    struct frt_outputs filled = {.n = session->info.n_outputs, .session = session};
-    enum frt_status status = FRT_OK;
-
-    for (uint32_t i = 0; i < n_inputs && status == FRT_OK; i++) {
+    OrtStatus *ort = NULL;
+    for (uint32_t i = 0; i < n_inputs && ort == NULL; i++) {
         /* The API takes void * for memory that it only reads. */
         void *data = (void *)(uintptr_t)inputs[i].data;
-        status = check(api,
-                       api->CreateTensorWithDataAsOrtValue(
-                           self->backend->memory, data, frt_tensor_size(&inputs[i]) * sizeof(float),
-                           inputs[i].dims, inputs[i].n_dims, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in[i]),
-                       FRT_ERUNTIME, "input", err);
+        ort = api->CreateTensorWithDataAsOrtValue(
+            self->backend->memory, data, frt_tensor_size(&inputs[i]) * sizeof(float), inputs[i].dims,
+            inputs[i].n_dims, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &in[i]);
     }
-    if (status == FRT_OK) {
-        const char *const *input_names = (const char *const *)self->input_names;
-        const char *const *output_names = (const char *const *)self->output_names;
-        int64_t start = frt_now_ns();
+    if (ort == NULL) {
         uint64_t fpu = denormals_off();
         bool narrow = self->narrow != NULL && frt_infer_width_get() == FRT_INFER_NARROW;
-        OrtStatus *ort = api->Run(narrow ? self->narrow : self->session, NULL, input_names,
-                                  (const OrtValue *const *)in, n_inputs, output_names, filled.n, results);
+        ort = api->Run(narrow ? self->narrow : self->session, NULL, input_names, (const OrtValue *const *)in,
+                       n_inputs, output_names, self->base.info.n_outputs, results);
         denormals_restore(fpu);
-        filled.run_ms = frt_elapsed_ms(start);
-        status = check(api, ort, FRT_ERUNTIME, "inference", err);
-    }
-    for (uint32_t i = 0; i < filled.n; i++) {
-        filled.owner[i] = results[i];
-        if (status == FRT_OK)
-            status = read_output(self->backend, results[i], &filled.tensors[i], err);
     }
     for (uint32_t i = 0; i < n_inputs; i++) {
         if (in[i] != NULL)
             api->ReleaseValue(in[i]);
+    }
+    return ort;
+}
+
+static enum frt_status run_on_device(const struct ort_session *self, const struct frt_tensor *inputs,
+                                     uint32_t n_inputs, OrtValue *results[FRT_SESSION_MAX_OUTPUTS],
+                                     struct frt_error *err)
+{
+    struct frt_ort_device *device = self->backend->device;
+    enum frt_status status = frt_ort_device_enter(device, err);
+    if (status != FRT_OK)
+        return status;
+    OrtStatus *ort =
+        frt_ort_device_run(device, self->session, (const char *const *)self->input_names, inputs, n_inputs,
+                           (const char *const *)self->output_names, self->base.info.n_outputs, results);
+    if (ort != NULL)
+        status = frt_ort_device_judge(device, ort, "inference", err);
+    frt_ort_device_leave(device);
+    return status;
+}
+
+static enum frt_status ort_run(const struct frt_session *session, const struct frt_tensor *inputs,
+                               uint32_t n_inputs, struct frt_outputs *out, struct frt_error *err)
+{
+    const struct ort_session *self = (const struct ort_session *)session;
+    OrtValue *results[FRT_SESSION_MAX_OUTPUTS] = {NULL};
+    struct frt_outputs filled = {.n = session->info.n_outputs, .session = session};
+    int64_t start = frt_now_ns();
+    enum frt_status status = self->backend->device != NULL
+                                 ? run_on_device(self, inputs, n_inputs, results, err)
+                                 : check(self->backend->api, run_here(self, inputs, n_inputs, results),
+                                         FRT_ERUNTIME, "inference", err);
+    filled.run_ms = frt_elapsed_ms(start);
+    for (uint32_t i = 0; i < filled.n; i++) {
+        filled.owner[i] = results[i];
+        if (status == FRT_OK)
+            status = read_output(self->backend, results[i], &filled.tensors[i], err);
     }
     if (status == FRT_OK)
         *out = filled;
@@ -488,6 +519,32 @@ static void open_both(struct ort_backend *self, const struct source *from, struc
     session->graph = NULL;
 }
 
+static enum frt_status open_on_device(struct ort_backend *self, const struct source *from,
+                                      struct ort_session *session, struct frt_error *err)
+{
+    OrtSessionOptions *options = NULL;
+    struct stat st = {.st_size = 0};
+    const uint64_t size = from->path == NULL           ? from->size
+                          : stat(from->path, &st) == 0 ? (uint64_t)st.st_size
+                                                       : 0;
+    enum frt_status status = frt_ort_device_charge(self->device, size, err);
+    if (status != FRT_OK)
+        return status;
+    session->charged = size;
+    status = frt_ort_device_session_options(self->device, &options, err);
+    if (status == FRT_OK) {
+        status = frt_ort_device_enter(self->device, err);
+        if (status == FRT_OK) {
+            OrtStatus *ort = create_session(self, from, options, &session->session);
+            if (ort != NULL)
+                status = frt_ort_device_judge(self->device, ort, "the model is refused", err);
+            frt_ort_device_leave(self->device);
+        }
+        self->api->ReleaseSessionOptions(options);
+    }
+    return status;
+}
+
 static enum frt_status open_source(struct frt_backend *backend, const struct source *from,
                                    struct frt_session **out, struct frt_error *err)
 {
@@ -502,14 +559,19 @@ static enum frt_status open_source(struct frt_backend *backend, const struct sou
     if (session == NULL)
         return frt_fail_nomem(err, "a session");
     session->base.ops = &ort_session_ops;
+    session->base.device = self->base.ops->device;
     session->backend = self;
 
-    if (self->narrow_too)
-        open_both(self, from, session);
-    status = make_options(api, FRT_INFER_WIDE, &options, err);
-    if (status == FRT_OK && session->session == NULL)
-        status = check(api, create_session(self, from, options, &session->session), FRT_EBAD_MODEL,
-                       "the runtime refuses the model", err);
+    if (self->device != NULL) {
+        status = open_on_device(self, from, session, err);
+    } else {
+        if (self->narrow_too)
+            open_both(self, from, session);
+        status = make_options(api, FRT_INFER_WIDE, &options, err);
+        if (status == FRT_OK && session->session == NULL)
+            status = check(api, create_session(self, from, options, &session->session), FRT_EBAD_MODEL,
+                           "the runtime refuses the model", err);
+    }
     if (status == FRT_OK)
         status =
             check(api, api->SessionGetInputCount(session->session, &n_inputs), FRT_ERUNTIME, "inputs", err);
@@ -562,6 +624,7 @@ static const char *ort_version(const struct frt_backend *backend)
 static void ort_backend_free(struct frt_backend *backend)
 {
     struct ort_backend *self = (struct ort_backend *)backend;
+    frt_ort_device_free(self->device);
     if (self->memory != NULL)
         self->api->ReleaseMemoryInfo(self->memory);
     if (self->env != NULL)
@@ -593,7 +656,7 @@ static enum frt_status make_env(struct ort_backend *self, uint32_t threads, stru
         forgive(api, api->SetGlobalSpinControl(threading, 0));
         forgive(api, api->SetGlobalDenormalAsZero(threading));
         status = check(
-            api, api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "frt", threading, &self->env),
+            api, api->CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_FATAL, "frt", threading, &self->env),
             FRT_ERUNTIME, "environment", err);
     }
     api->ReleaseThreadingOptions(threading);
@@ -630,6 +693,55 @@ static void telemetry_off(void)
         (void)setenv("ORT_DISABLE_TELEMETRY", "1", 1);
 }
 
+static struct frt_ort_device_options device_options(const struct ort_backend *self,
+                                                    const struct frt_onnxruntime_options *options,
+                                                    const struct frt_device *device)
+{
+    return (struct frt_ort_device_options){.api = self->api,
+                                           .env = self->env,
+                                           .symbol = dlsym(self->library, "OrtGetApiBase"),
+                                           .device = *device,
+                                           .memory_limit_bytes = options->memory_limit_bytes,
+                                           .cache_dir = options->cache_dir};
+}
+
+/* The device that was asked for; for `auto` CUDA where it is there, else it stays the CPU. WebGPU is not chosen
+ * by itself: a software driver or a laptop's shared GPU answers to it, too, and is slower than the CPU. */
+static enum frt_status take_device(struct ort_backend *self, const struct frt_onnxruntime_options *options,
+                                   struct frt_error *err)
+{
+    struct frt_device device = options->device;
+    if (device.kind == FRT_DEVICE_AUTO)
+        device.kind = FRT_DEVICE_CUDA;
+    const struct frt_ort_device_options asked = device_options(self, options, &device);
+    if (options->device.kind == FRT_DEVICE_AUTO && frt_ort_device_check(&asked, NULL) != FRT_OK)
+        return FRT_OK;
+    enum frt_status status = frt_ort_device_new(&asked, &self->device, err);
+    if (status != FRT_OK)
+        return status;
+    self->narrow_too = false;
+    self->device_ops = ort_ops;
+    self->device_ops.device = frt_ort_device_name(self->device);
+    self->device_ops.graph = FRT_GRAPH_PLAIN;
+    self->base.ops = &self->device_ops;
+    return FRT_OK;
+}
+
+enum frt_status frt_onnxruntime_device_check(const struct frt_onnxruntime_options *options,
+                                             const struct frt_device *device, struct frt_error *err)
+{
+    struct frt_onnxruntime_options plain = *options;
+    struct frt_backend *backend = NULL;
+    plain.device = (struct frt_device){FRT_DEVICE_CPU, 0};
+    enum frt_status status = frt_backend_onnxruntime_new(&plain, &backend, err);
+    if (status != FRT_OK)
+        return status;
+    const struct frt_ort_device_options asked = device_options((struct ort_backend *)backend, options, device);
+    status = frt_ort_device_check(&asked, err);
+    frt_backend_free(backend);
+    return status;
+}
+
 enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options *options,
                                             struct frt_backend **out, struct frt_error *err)
 {
@@ -657,6 +769,7 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
         goto done;
     }
     self->base.ops = &ort_ops;
+    self->library = library;
     status = find_api(library, &self->api, self->version, sizeof self->version, err);
     if (status != FRT_OK) {
         frt_free(self);
@@ -672,6 +785,8 @@ enum frt_status frt_backend_onnxruntime_new(const struct frt_onnxruntime_options
     status =
         check(self->api, self->api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &self->memory),
               FRT_ERUNTIME, "memory description", err);
+    if (status == FRT_OK && options->device.kind != FRT_DEVICE_CPU)
+        status = take_device(self, options, err);
 done:
     frt_buf_deinit(&looked);
     if (status == FRT_OK)
