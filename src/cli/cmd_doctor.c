@@ -18,6 +18,7 @@
 #include "core/json_write.h"
 #include "engine/access.h"
 #include "engine/context.h"
+#include "engine/devices.h"
 #include "engine/pack_locate.h"
 #include "engine/shared.h"
 #include "engine/sizes.h"
@@ -133,19 +134,61 @@ static struct frt_context *check_runtime(struct checks *c, const struct frt_conf
     struct frt_context *context = NULL;
     struct frt_error err = {0};
     struct frt_context_options options = {.threads = 1,
-                                          .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime};
+                                          .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
+                                          .device = config->device,
+                                          .gpu_memory_limit_bytes = config->gpu_memory_limit_bytes};
     enum frt_status status = frt_context_new(&options, &context, &err);
     struct check *check = add(c, "inference runtime", status == FRT_OK ? GOOD : BAD);
     if (status == FRT_OK) {
         SAY(check->found, "ONNX Runtime %s", context->backend->ops->version(context->backend));
     } else {
         SAY(check->found, "%s", err.text);
-        SAY(check->mend,
-            config->runtime[0] != '\0'
+        SAY(check->mend, "%s",
+            status == FRT_EINVAL ? "'device' (FRT_DEVICE, --device) names it: correct or unset it"
+            : config->runtime[0] != '\0'
                 ? "'runtime' (FRT_RUNTIME, --runtime) names this file: correct or unset it"
                 : "run 'make setup' in the source tree, install libonnxruntime, or set FRT_RUNTIME");
     }
     return context;
+}
+
+struct device_check {
+    struct checks *checks;
+    const char *wanted;
+    char usable[128];
+};
+
+static void tell_device(void *arg, const char *name, bool usable, const char *why)
+{
+    struct device_check *d = arg;
+    const size_t used = strlen(d->usable);
+    if (usable)
+        (void)snprintf(d->usable + used, sizeof d->usable - used, ", %s", name);
+    else if (strncasecmp(d->wanted, name, strlen(name)) == 0)
+        SAY(add(d->checks, "device", WARN)->found, "%s", why);
+}
+
+/* Whether what computes is there; that it works is told by opening the models for it. */
+static void check_device(struct checks *c, const struct frt_config *config, const struct frt_context *context)
+{
+    struct device_check d = {.checks = c, .wanted = config->device};
+    struct frt_backend_state state;
+    if (context == NULL)
+        return;
+    const size_t before = c->n;
+    frt_devices_each(config->runtime[0] == '\0' ? NULL : config->runtime, tell_device, &d);
+    if (c->n > before) {
+        SAY(c->list[before].mend,
+            "the CPU serves until it is there; docs/accelerators.md tells what each device takes");
+        return;
+    }
+    const size_t n = frt_backend_states(context->backend, &state, 1);
+    const bool down = n > 0 && strcmp(state.state, "up") != 0;
+    struct check *check = add(c, "device", down ? WARN : GOOD);
+    SAY(check->found, "%s serves (%s is set); here: cpu%s%s%s", n > 0 ? state.serving : "cpu", config->device,
+        d.usable, down ? "; " : "", down ? state.cause : "");
+    if (down)
+        SAY(check->mend, "the CPU serves until it answers; docs/accelerators.md tells what each device takes");
 }
 
 static void check_formats(struct checks *c)
@@ -428,6 +471,7 @@ int cli_doctor(struct cli_run *run)
     struct frt_context *context = check_runtime(&checks, &run->config);
     check_formats(&checks);
     check_pack(&checks, &run->config, context);
+    check_device(&checks, &run->config, context);
     frt_context_free(context);
     check_downloads(&checks);
     check_data(&checks, &run->config);

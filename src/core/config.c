@@ -82,7 +82,7 @@ static const struct frt_config_key settings[] = {
      "Memory that the models may take of a device, all together; a model that does not fit runs on the CPU. "
      "Units "
      "KiB, MiB, GiB.",
-     FIELD(gpu_memory_limit_bytes), 1 << 20, 1ULL << 40, FRT_CONFIG_BYTES},
+     FIELD(gpu_memory_limit_bytes), 1024, 1ULL << 40, FRT_CONFIG_BYTES},
     {"device_cache", "FRT_DEVICE_CACHE", NULL, "FOLDER", "",
      "Folder for the engines that TensorRT builds. When not set: engines in the data folder.",
      FIELD(device_cache), 0, 0, FRT_CONFIG_TEXT},

@@ -5,6 +5,8 @@
 #include "core/mem.h"
 #include "infer/failover.h"
 
+enum { COMMAND_PROBE_MS = 60000 };
+
 /* What is needed to make the device's backend, now and again. */
 struct recipe {
     struct frt_onnxruntime_options runtime;
@@ -77,6 +79,8 @@ enum frt_status frt_devices_open(const struct frt_context_options *options,
         frt_backend_free(failover.fallback);
         return frt_fail_nomem(err, "a device");
     }
+    /* a command is over before a device is back, and would wait for the look at its end */
+    failover.first_probe_ms = options->stages != NULL ? 0 : COMMAND_PROBE_MS;
     failover.device = frt_device_name(&wanted.device, name);
     /* engines take minutes to be built: a service answers from the CPU meanwhile */
     failover.later = wanted.device.kind == FRT_DEVICE_TENSORRT && options->stages != NULL;

@@ -306,7 +306,7 @@ const char *frt_pack_model_device(const struct frt_pack *pack, uint32_t i)
     struct frt_pack *own = (struct frt_pack *)(uintptr_t)pack;
     const struct frt_backend *backend = pack->context->backend;
     const bool with_pack = role == FRT_ROLE_DETECTOR || role == FRT_ROLE_LANDMARKS || role == FRT_ROLE_EMBEDDER;
-    const char *device = backend->ops->device;
+    const char *device = frt_backend_serving(backend);
     if (!with_pack && pthread_mutex_trylock(&own->lazy_lock) != 0)
         return device; /* being opened */
     if (pack->sessions[i] != NULL)

@@ -59,9 +59,12 @@ static const char *not_ready(struct http_service *service, struct frt_error *err
     return frt_gallery_check(service->gallery, err) == FRT_OK ? NULL : frt_status_code(err->status);
 }
 
-/* Ready; what is done without meanwhile is said beside it. */
+/* Ready; what is done without meanwhile is said beside it. A device that is down is a matter of speed, not of
+ * answers. */
 static void ready(struct http_service *service, struct http_response *response)
 {
+    struct frt_backend_state states[FRT_METRICS_MAX_DEVICES];
+    const size_t n = frt_backend_states(service->context->backend, states, FRT_METRICS_MAX_DEVICES);
     struct frt_json_writer w;
     struct frt_shared_cache_stats redis = {.up = true};
     if (service->shared != NULL)
@@ -77,6 +80,22 @@ static void ready(struct http_service *service, struct http_response *response)
         frt_json_string(&w, "away"); /* why stands in the log, which not everybody reads */
         frt_json_end(&w);
     }
+    if (n > 0) {
+        frt_json_key(&w, "devices");
+        frt_json_array(&w);
+    }
+    for (size_t i = 0; i < n; i++) {
+        frt_json_object(&w);
+        frt_json_key(&w, "device");
+        frt_json_string(&w, states[i].device);
+        frt_json_key(&w, "serving");
+        frt_json_string(&w, states[i].serving);
+        frt_json_key(&w, "state");
+        frt_json_string(&w, states[i].state);
+        frt_json_end(&w);
+    }
+    if (n > 0)
+        frt_json_end(&w);
     frt_json_end(&w);
 }
 

@@ -175,6 +175,33 @@ static bool read_pack(void *arg, struct frt_metrics_pack *out)
     return true;
 }
 
+static size_t read_devices(void *arg, struct frt_metrics_device *out, size_t max)
+{
+    const struct http_service *service = arg;
+    struct frt_backend_state states[FRT_METRICS_MAX_DEVICES];
+    const size_t n = frt_backend_states(service->context->backend, states,
+                                        max < FRT_METRICS_MAX_DEVICES ? max : FRT_METRICS_MAX_DEVICES);
+    for (size_t i = 0; i < n; i++) {
+        const struct frt_backend_state *s = &states[i];
+        out[i] = (struct frt_metrics_device){.state = s->state,
+                                             .models = s->models,
+                                             .on_device = s->on_device,
+                                             .falls = s->falls,
+                                             .model_falls = s->model_falls,
+                                             .returns = s->returns,
+                                             .probes = s->probes,
+                                             .spills = s->spills,
+                                             .runs = s->runs,
+                                             .fallback_runs = s->fallback_runs,
+                                             .down_s = s->down_s,
+                                             .next_probe_s = s->next_probe_s};
+        (void)snprintf(out[i].device, sizeof out[i].device, "%s", s->device);
+        (void)snprintf(out[i].serving, sizeof out[i].serving, "%s", s->serving);
+        (void)snprintf(out[i].cause, sizeof out[i].cause, "%s", s->cause);
+    }
+    return n;
+}
+
 static void store_used(void *arg, double ms)
 {
     frt_metrics_stage(arg, FRT_STAGE_STORE, ms);
@@ -190,6 +217,7 @@ void http_metrics_connect(struct http_service *service)
                                                 .indexes = read_indexes,
                                                 .store = read_store,
                                                 .pack = read_pack,
+                                                .devices = read_devices,
                                                 .remote = read_remote};
     frt_metrics_set_sources(service->metrics, &sources);
     frt_gallery_watch_store(service->gallery, store_used, service->metrics);

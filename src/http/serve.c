@@ -24,6 +24,7 @@
 #include "core/clock.h"
 #include "core/config_older.h"
 #include "core/notify.h"
+#include "engine/devices.h"
 #include "engine/pack_locate.h"
 #include "engine/shared.h"
 #include "engine/sizes.h"
@@ -196,6 +197,9 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         service->metrics->pool = service->pools[HTTP_WORKERS];
     if (status == FRT_OK)
         http_metrics_connect(service);
+    struct frt_backend_state state;
+    if (status == FRT_OK && frt_backend_states(service->context->backend, &state, 1) > 0)
+        service->metrics->gpu_limit_bytes = config->gpu_memory_limit_bytes;
     return status;
 }
 
@@ -260,10 +264,14 @@ static int run(struct http_service *service, struct http_server *server, struct 
 }
 
 /* Once requests are served: a driver that sleeps takes a second to answer. */
-static void look_for_gpu(struct frt_metrics *metrics)
+static void look_for_gpu(const struct http_service *service)
 {
+    struct frt_metrics *metrics = service->metrics;
+    struct frt_device device = {FRT_DEVICE_CPU, 0};
     struct frt_gpu_reading reading;
-    struct frt_gpu *gpu = frt_gpu_open(NULL);
+    if (frt_device_parse(service->config->device, &device, NULL) != FRT_OK)
+        device.index = 0;
+    struct frt_gpu *gpu = frt_gpu_open(NULL, device.index);
     if (gpu != NULL && frt_gpu_read(gpu, &reading))
         frt_log(FRT_LOG_INFO, "gpu", FRT_LOG_STR("name", reading.name),
                 FRT_LOG_INT("memory_total_bytes", reading.memory_total_bytes),
@@ -356,7 +364,7 @@ enum frt_status frt_http_serve(const struct frt_config *config, struct frt_error
                                                   : "open, loopback only: no credentials are configured"),
                 FRT_LOG_END);
         (void)frt_notify("READY=1\nSTATUS=serving");
-        look_for_gpu(service.metrics);
+        look_for_gpu(&service);
         drain(&service, server, &signals, run(&service, server, summary, &signals));
         http_summary_last(summary);
     }

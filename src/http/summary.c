@@ -32,6 +32,7 @@ struct line {
     size_t n;
     char keys[MAX_KEYS][KEY_SIZE];
     size_t n_keys;
+    char device[64], serving[64];
 };
 
 static void add(struct line *line, struct frt_log_field field)
@@ -153,6 +154,13 @@ static void add_machine(struct line *line, struct frt_metrics *m, const struct r
     add_whole(line, "rss_bytes", now->process.rss_bytes);
     add_whole(line, "threads", now->process.threads);
     add_whole(line, "open_files", now->process.open_files);
+    struct frt_metrics_device device;
+    if (m->sources.devices != NULL && m->sources.devices(m->sources.arg, &device, 1) > 0) {
+        (void)snprintf(line->device, sizeof line->device, "%s", device.device);
+        (void)snprintf(line->serving, sizeof line->serving, "%s", device.serving);
+        add(line, FRT_LOG_STR("device", line->device));
+        add(line, FRT_LOG_STR("serving", line->serving));
+    }
     if (gpu != NULL && frt_gpu_read(gpu, &g)) {
         add_whole(line, "gpu_memory_used_bytes", g.memory_used_bytes);
         add_whole(line, "gpu_memory_total_bytes", g.memory_total_bytes);

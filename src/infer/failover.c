@@ -499,6 +499,15 @@ static const char *failover_version(const struct frt_backend *backend)
     return fallback->ops->version(fallback);
 }
 
+static const char *failover_serving(const struct frt_backend *backend)
+{
+    struct failover *self = (struct failover *)(uintptr_t)backend;
+    (void)pthread_mutex_lock(&self->lock);
+    const bool down = self->down;
+    (void)pthread_mutex_unlock(&self->lock);
+    return down ? frt_backend_serving(self->options.fallback) : self->device;
+}
+
 static size_t failover_states(const struct frt_backend *backend, struct frt_backend_state *out, size_t max)
 {
     struct failover *self = (struct failover *)(uintptr_t)backend;
@@ -532,9 +541,7 @@ static size_t failover_states(const struct frt_backend *backend, struct frt_back
     (void)pthread_mutex_unlock(&self->lock);
     (void)snprintf(o->device, sizeof o->device, "%s", self->device);
     (void)snprintf(o->serving, sizeof o->serving, "%s",
-                   o->down_s < 0 ? self->device
-                   : n > 1       ? out[1].serving
-                                 : self->options.fallback->ops->device);
+                   o->down_s < 0 ? self->device : frt_backend_serving(self->options.fallback));
     return n;
 }
 
@@ -629,6 +636,7 @@ enum frt_status frt_backend_failover_new(const struct frt_failover_options *opti
                                          .open = failover_open,
                                          .open_source = failover_open_source,
                                          .states = failover_states,
+                                         .serving = failover_serving,
                                          .free = failover_free};
     if (options->fallback->ops->open_bytes != NULL)
         self->ops.open_bytes = failover_open_bytes;

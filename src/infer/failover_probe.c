@@ -208,10 +208,9 @@ static void settle_slot_locked(struct failover *self, struct look *look, struct 
 
 /* The device is up if a model answers; where none can be tried, if one can be opened; if there is none, at
  * once. */
-static void settle_locked(struct failover *self, struct look *looks, size_t n, enum frt_status made,
-                          struct news *news)
+static void settle_locked(struct failover *self, struct look *looks, size_t n, bool fresh, struct news *news)
 {
-    bool any = n == 0 && made == FRT_OK;
+    bool any = n == 0 && fresh;
     const struct frt_error *why = NULL;
     bool untried = false, failed = false;
     for (size_t i = 0; i < n; i++) {
@@ -271,9 +270,10 @@ static void take_turn_unlocked(struct failover *self, struct look *looks, size_t
             look_at(self, primary, &looks[i]);
     }
     (void)pthread_mutex_lock(&self->lock);
+    const bool fresh = self->primary == NULL && made == FRT_OK;
     self->primary = made == FRT_OK ? primary : NULL;
     self->probes += !was_opening;
-    settle_locked(self, looks, n, made, &news);
+    settle_locked(self, looks, n, fresh, &news);
     if (made != FRT_OK)
         memcpy(self->cause, why.text, sizeof self->cause);
     const bool failed_to_open = was_opening && self->down;
@@ -370,7 +370,7 @@ bool failover_prober_end(struct failover *self)
         return true;
     (void)pthread_detach(self->prober);
     frt_log(FRT_LOG_WARN, "device", FRT_LOG_STR("device", self->device), FRT_LOG_STR("state", "hangs"),
-            FRT_LOG_STR("cause", "it does not answer; its memory is left to the end of the process"),
+            FRT_LOG_STR("cause", "a look at it has not returned; its memory is left to the end of the process"),
             FRT_LOG_END);
     return false;
 }

@@ -153,6 +153,11 @@ const char *frt_session_device(const struct frt_session *session)
     return session->device != NULL ? session->device : "cpu";
 }
 
+const char *frt_backend_serving(const struct frt_backend *backend)
+{
+    return backend->ops->serving != NULL ? backend->ops->serving(backend) : backend->ops->device;
+}
+
 size_t frt_backend_states(const struct frt_backend *backend, struct frt_backend_state *out, size_t max)
 {
     return backend->ops->states != NULL ? backend->ops->states(backend, out, max) : 0;

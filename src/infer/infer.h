@@ -123,6 +123,7 @@ struct frt_backend_ops {
     void (*free)(struct frt_backend *backend);
     /* NULL: it does not move. Fills out[0..max), the outermost first; returns how many */
     size_t (*states)(const struct frt_backend *backend, struct frt_backend_state *out, size_t max);
+    const char *(*serving)(const struct frt_backend *backend); /* NULL: `device` */
 };
 
 /** Open a model file. Errors: FRT_ENOTFOUND, FRT_EBAD_MODEL, FRT_ERUNTIME, FRT_ENOMEM. `out` is owned. */
@@ -180,6 +181,8 @@ int64_t frt_infer_deadline_get(void);
 
 /** Where a session computes now. Borrowed until its backend is freed. */
 const char *frt_session_device(const struct frt_session *session);
+/** Where a model that is opened now would compute. Borrowed until the backend is freed. */
+const char *frt_backend_serving(const struct frt_backend *backend);
 /** Fills out[0..max) with how the backend's devices are; returns how many: 0 for one that does not move. */
 size_t frt_backend_states(const struct frt_backend *backend, struct frt_backend_state *out, size_t max);
 

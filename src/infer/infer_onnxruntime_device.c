@@ -14,6 +14,7 @@
 
 /* Nobody waits longer for a turn; the CPU answers then. */
 enum { TURN_WAIT_MS = 30000 };
+#define MIB 1048576.0
 enum { PATH_TEXT_MAX = 1024, NUMBER_TEXT_MAX = 24 };
 
 /* y = relu(x), f32[1,4]: an ONNX file, IR version 8, operators' version 13. */
@@ -52,12 +53,16 @@ struct frt_ort_device {
     uint64_t charged;
 };
 
-/* What went wrong, without where in the runtime's sources: "/…/x.cc:1 f(…) … was false. WHAT?" Borrowed. */
-static const char *message(const OrtApi *api, const OrtStatus *status)
+/* What went wrong, without where in the runtime's sources: "/…/x.cc:1 f(…) … was false. WHAT\n". Returns `out`.
+ */
+static const char *message(const OrtApi *api, const OrtStatus *status, char out[FRT_ERROR_TEXT_MAX])
 {
     static const char mark[] = " was false. ";
     const char *text = api->GetErrorMessage(status), *what = strstr(text, mark);
-    return what != NULL ? what + strlen(mark) : text;
+    (void)snprintf(out, FRT_ERROR_TEXT_MAX, "%s", what != NULL ? what + strlen(mark) : text);
+    for (size_t n = strlen(out); n > 0 && (unsigned char)out[n - 1] <= ' '; n--)
+        out[n - 1] = '\0';
+    return out;
 }
 
 /* ---------------------------------------------------------------- checks */
@@ -107,16 +112,62 @@ static enum frt_status check_driver(uint32_t index, struct frt_error *err)
     return FRT_OK;
 }
 
-/* The provider would say it on standard error, at each look. */
+/* VkInstanceCreateInfo; its layout and the four functions' are Vulkan 1.0's, which do not change. */
+struct instance_info {
+    int32_t type; /* 1 */
+    const void *next;
+    uint32_t flags;
+    const void *application;
+    uint32_t n_layers;
+    const char *const *layers;
+    uint32_t n_extensions;
+    const char *const *extensions;
+};
+
+typedef void (*vulkan_function)(void);
+typedef vulkan_function (*vulkan_find)(void *instance, const char *name);
+
+/* Devices of all drivers, or the driver's error (negative). */
+static int32_t count_vulkan(vulkan_find find)
+{
+    int32_t (*create)(const struct instance_info *, const void *, void **);
+    int32_t (*enumerate)(void *, uint32_t *, void **);
+    void (*destroy)(void *, const void *);
+    const struct instance_info info = {.type = 1};
+    void *instance = NULL;
+    uint32_t n = 0;
+    create = (int32_t(*)(const struct instance_info *, const void *, void **))find(NULL, "vkCreateInstance");
+    int32_t code = create == NULL ? -3 : create(&info, NULL, &instance);
+    if (code != 0)
+        return code;
+    enumerate = (int32_t(*)(void *, uint32_t *, void **))find(instance, "vkEnumeratePhysicalDevices");
+    destroy = (void (*)(void *, const void *))find(instance, "vkDestroyInstance");
+    code = enumerate == NULL ? -3 : enumerate(instance, &n, NULL);
+    if (destroy != NULL)
+        destroy(instance, NULL);
+    return code != 0 ? code : (int32_t)n;
+}
+
+/* Asked before the provider is: that one looks once in the life of the process, keeps what it did not find, and
+ * complains on standard error. So a driver that comes later is found. */
 static enum frt_status check_vulkan(const char *name, struct frt_error *err)
 {
-    void *loader = dlopen("libvulkan.so.1", RTLD_LAZY | RTLD_LOCAL);
+    void *loader = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
+    vulkan_find find = NULL;
     if (loader == NULL)
         return frt_fail(
             err, FRT_ERUNTIME,
             "%s: libvulkan.so.1 is not here; install libvulkan1 and the Vulkan driver of the device", name);
+    *(void **)&find = dlsym(loader, "vkGetInstanceProcAddr");
+    const int32_t n = find != NULL ? count_vulkan(find) : -3;
     (void)dlclose(loader);
-    return FRT_OK;
+    if (n > 0)
+        return FRT_OK;
+    return frt_fail(
+        err, FRT_ERUNTIME,
+        "%s: no Vulkan device (%s %d); install the device's driver, let the user open /dev/dri, or see "
+        "what VK_DRIVER_FILES names",
+        name, n < 0 ? "error" : "drivers show", (int)n);
 }
 
 enum frt_status frt_ort_device_check(const struct frt_ort_device_options *options, struct frt_error *err)
@@ -262,6 +313,7 @@ enum frt_status frt_ort_device_session_options(struct frt_ort_device *d, struct 
 {
     const OrtApi *api = d->options.api;
     OrtSessionOptions *options = NULL;
+    char text[FRT_ERROR_TEXT_MAX];
     OrtStatus *status = api->CreateSessionOptions(&options);
     if (status == NULL)
         status = api->DisablePerSessionThreads(options);
@@ -276,7 +328,7 @@ enum frt_status frt_ort_device_session_options(struct frt_ort_device *d, struct 
     if (status == NULL)
         status = append_provider(d, options);
     if (status != NULL) {
-        enum frt_status failed = frt_fail(err, FRT_ERUNTIME, "%s: %s", d->name, message(api, status));
+        enum frt_status failed = frt_fail(err, FRT_ERUNTIME, "%s: %s", d->name, message(api, status, text));
         api->ReleaseStatus(status);
         if (options != NULL)
             api->ReleaseSessionOptions(options);
@@ -330,10 +382,10 @@ enum frt_status frt_ort_device_charge(struct frt_ort_device *d, uint64_t bytes, 
     (void)pthread_mutex_unlock(&d->lock);
     if (fits)
         return FRT_OK;
-    return frt_fail(err, FRT_ENOMEM,
-                    "%s: a model of %" PRIu64 " MiB does not fit: %" PRIu64 " of %" PRIu64
-                    " MiB are taken by other models (gpu_memory_limit)",
-                    d->name, bytes >> 20, now >> 20, limit >> 20);
+    return frt_fail(
+        err, FRT_ENOMEM,
+        "%s: a model of %.1f MiB does not fit: %.1f of %.1f MiB are taken by other models (gpu_memory_limit)",
+        d->name, (double)bytes / MIB, (double)now / MIB, (double)limit / MIB);
 }
 
 void frt_ort_device_give_back(struct frt_ort_device *d, uint64_t bytes)
@@ -424,6 +476,7 @@ static enum frt_status try_device(struct frt_ort_device *d, struct frt_error *er
     OrtSession *session = NULL;
     OrtValue *value = NULL;
     void *out = NULL;
+    char text[FRT_ERROR_TEXT_MAX];
     enum frt_status result = frt_ort_device_session_options(d, &options, err);
     if (result != FRT_OK)
         return result;
@@ -434,7 +487,7 @@ static enum frt_status try_device(struct frt_ort_device *d, struct frt_error *er
     if (status == NULL)
         status = api->GetTensorMutableData(value, &out);
     if (status != NULL)
-        result = frt_fail(err, FRT_ERUNTIME, "%s does not answer: %s", d->name, message(api, status));
+        result = frt_fail(err, FRT_ERUNTIME, "%s does not answer: %s", d->name, message(api, status, text));
     else if (((const float *)out)[0] != 0 || ((const float *)out)[3] != 4)
         result = frt_fail(err, FRT_ERUNTIME, "%s answers wrongly: relu(4) is not %g", d->name,
                           (double)((const float *)out)[3]);
@@ -453,7 +506,7 @@ enum frt_status frt_ort_device_judge(struct frt_ort_device *d, struct OrtStatus 
 {
     const OrtApi *api = d->options.api;
     char text[FRT_ERROR_TEXT_MAX];
-    (void)snprintf(text, sizeof text, "%s", message(api, ort));
+    (void)message(api, ort, text);
     const OrtErrorCode code = api->GetErrorCode(ort);
     api->ReleaseStatus(ort);
     if (code == ORT_NOT_IMPLEMENTED || code == ORT_INVALID_GRAPH || code == ORT_INVALID_PROTOBUF ||
@@ -469,13 +522,14 @@ enum frt_status frt_ort_device_judge(struct frt_ort_device *d, struct OrtStatus 
 static enum frt_status make_host_memory(struct frt_ort_device *d, struct frt_error *err)
 {
     const OrtApi *api = d->options.api;
+    char text[FRT_ERROR_TEXT_MAX];
     OrtStatus *status =
         d->kind->pinned != NULL
             ? api->CreateMemoryInfo(d->kind->pinned, OrtDeviceAllocator, 0, OrtMemTypeCPUOutput, &d->host)
             : api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &d->host);
     if (status == NULL)
         return FRT_OK;
-    enum frt_status failed = frt_fail(err, FRT_ERUNTIME, "%s: %s", d->name, message(api, status));
+    enum frt_status failed = frt_fail(err, FRT_ERUNTIME, "%s: %s", d->name, message(api, status, text));
     api->ReleaseStatus(status);
     return failed;
 }

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -38,7 +39,23 @@ static bool find(void *library, const char *name, void *function)
     return symbol != NULL;
 }
 
-struct frt_gpu *frt_gpu_open(const char *library)
+/* The driver counts all, whatever the variable lists. */
+static unsigned driver_index(unsigned index)
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    char *end = NULL;
+    for (unsigned i = 0; list != NULL && *list != '\0'; i++) {
+        const unsigned long number = strtoul(list, &end, 10);
+        if (end == list || (*end != ',' && *end != '\0') || number > 1023)
+            break; /* not numbers: the driver's own names */
+        if (i == index)
+            return (unsigned)number;
+        list = *end == ',' ? end + 1 : end;
+    }
+    return index;
+}
+
+struct frt_gpu *frt_gpu_open(const char *library, unsigned index)
 {
     struct frt_gpu *gpu = frt_alloc_zero(1, sizeof *gpu);
     if (gpu == NULL)
@@ -51,7 +68,7 @@ struct frt_gpu *frt_gpu_open(const char *library)
                 find(gpu->library, "nvmlDeviceGetMemoryInfo", &gpu->memory) &&
                 find(gpu->library, "nvmlDeviceGetUtilizationRates", &gpu->utilization);
     good = good && gpu->init() == 0;
-    if (good && gpu->device_by_index(0, &gpu->device) == 0)
+    if (good && gpu->device_by_index(driver_index(index), &gpu->device) == 0)
         return gpu;
     if (!good)
         gpu->shutdown = NULL; /* nothing was begun */

@@ -18,7 +18,12 @@
 #include "metrics/gpu.h"
 #include "metrics/histogram.h"
 
-enum { FRT_METRICS_MAX_ROUTES = 64, FRT_METRICS_MAX_MODELS = 32, FRT_METRICS_MAX_CACHES = 8 };
+enum {
+    FRT_METRICS_MAX_ROUTES = 64,
+    FRT_METRICS_MAX_MODELS = 32,
+    FRT_METRICS_MAX_CACHES = 8,
+    FRT_METRICS_MAX_DEVICES = 4
+};
 
 struct frt_metrics_shard {
     _Alignas(64) atomic_uint_fast64_t by_class[6]; /* answers 1xx..5xx at [1]..[5]; others at [0] */
@@ -97,6 +102,16 @@ struct frt_metrics_remote {
     double last_error_s;           /* ago */
 };
 
+/* A device before another one that catches its fall. */
+struct frt_metrics_device {
+    char device[64], serving[64]; /* wanted; computing now */
+    const char *state;            /* "up", "down", "opening"; static */
+    uint32_t models, on_device;
+    uint64_t falls, model_falls, returns, probes, spills, runs, fallback_runs;
+    double down_s, next_probe_s; /* < 0: none */
+    char cause[512];
+};
+
 /* What others know and metrics renders. A member that is NULL: nothing is known, and nothing is said. */
 struct frt_metrics_sources {
     void *arg; /* borrowed */
@@ -106,6 +121,7 @@ struct frt_metrics_sources {
     void (*batches)(void *arg, struct frt_metrics_batch_state *out);
     bool (*redis)(void *arg, struct frt_metrics_redis_state *out); /* false: there is none */
     void (*indexes)(void *arg, struct frt_metrics_index_state *out);
+    size_t (*devices)(void *arg, struct frt_metrics_device *out, size_t max);
     bool (*pack)(void *arg, struct frt_metrics_pack *out); /* false: none is loaded yet */
     void (*store)(void *arg, struct frt_metrics_store_state *out);
     bool (*remote)(void *arg, struct frt_metrics_remote *out); /* false: there is no model server */
@@ -124,6 +140,7 @@ struct frt_metrics {
     uint32_t n_routes;
     struct frt_metrics_sources sources;
     _Atomic(struct frt_gpu *) gpu; /* borrowed; NULL = none, or not looked for yet */
+    uint64_t gpu_limit_bytes;      /* that models may take of it; 0 = no limit, or not used */
     struct frt_worker_pool *pool;  /* borrowed; NULL = none yet */
     /* the last CPU reading, for percent between two looks; guarded by nothing: a race shows an old value */
     _Atomic double cpu_seconds_then;

@@ -78,7 +78,10 @@ static void gpu(struct frt_json_writer *w, struct frt_metrics *m)
     whole(w, "memory_used_bytes", g.memory_used_bytes);
     whole(w, "memory_total_bytes", g.memory_total_bytes);
     frt_json_key(w, "memory_limit_bytes");
-    frt_json_null(w); /* nothing here limits it */
+    if (m->gpu_limit_bytes > 0)
+        frt_json_int(w, (int64_t)m->gpu_limit_bytes);
+    else
+        frt_json_null(w); /* nothing here limits it */
     number(w, "utilization_percent", g.utilization_percent);
     frt_json_end(w);
 }
@@ -259,6 +262,50 @@ static void remote(struct frt_json_writer *w, const struct frt_metrics *m)
     frt_json_end(w);
 }
 
+static void number_or_null(struct frt_json_writer *w, const char *key, double value)
+{
+    frt_json_key(w, key);
+    if (value >= 0)
+        frt_json_fixed(w, value, 3);
+    else
+        frt_json_null(w);
+}
+
+static void devices(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    struct frt_metrics_device list[FRT_METRICS_MAX_DEVICES];
+    size_t n = 0;
+    if (m->sources.devices != NULL)
+        n = m->sources.devices(m->sources.arg, list, FRT_METRICS_MAX_DEVICES);
+    frt_json_key(w, "devices");
+    frt_json_array(w);
+    for (size_t i = 0; i < n; i++) {
+        const struct frt_metrics_device *d = &list[i];
+        frt_json_object(w);
+        frt_json_key(w, "device");
+        frt_json_string(w, d->device);
+        frt_json_key(w, "serving");
+        frt_json_string(w, d->serving);
+        frt_json_key(w, "state");
+        frt_json_string(w, d->state);
+        whole(w, "models", d->models);
+        whole(w, "on_device", d->on_device);
+        whole(w, "falls", d->falls);
+        whole(w, "model_falls", d->model_falls);
+        whole(w, "returns", d->returns);
+        whole(w, "probes", d->probes);
+        whole(w, "spills", d->spills);
+        whole(w, "runs", d->runs);
+        whole(w, "fallback_runs", d->fallback_runs);
+        number_or_null(w, "down_seconds", d->down_s);
+        number_or_null(w, "next_probe_seconds", d->next_probe_s);
+        frt_json_key(w, "cause");
+        frt_json_string(w, d->cause[0] != '\0' ? d->cause : NULL);
+        frt_json_end(w);
+    }
+    frt_json_end(w);
+}
+
 void frt_metrics_json(struct frt_metrics *metrics, struct frt_buf *out)
 {
     frt_metrics_json_with(metrics, out, NULL, NULL);
@@ -304,6 +351,7 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     redis(&w, metrics);
     batches(&w, metrics);
     remote(&w, metrics);
+    devices(&w, metrics);
     if (more != NULL)
         more(&w, arg);
     struct frt_metrics_pack pack = {.n_models = 0};

@@ -239,6 +239,9 @@ static void gpu(const struct page *p, struct frt_metrics *m)
     one(p, "frt_gpu_memory_used_bytes", "gauge", "Memory of the first GPU in use, by all programs.",
         (double)g.memory_used_bytes);
     one(p, "frt_gpu_memory_total_bytes", "gauge", "Memory of the first GPU.", (double)g.memory_total_bytes);
+    if (m->gpu_limit_bytes > 0)
+        one(p, "frt_gpu_memory_limit_bytes", "gauge", "Memory of it that models may take.",
+            (double)m->gpu_limit_bytes);
     one(p, "frt_gpu_utilization_ratio", "gauge", "Share of time the first GPU was busy, 0 to 1.",
         g.utilization_percent / 100);
 }
@@ -249,6 +252,46 @@ static void label(const struct page *p, const char *before, const char *name, co
     for (const char *c = value; c != NULL && *c != '\0'; c++) /* a pack may be anybody's */
         frt_buf_printf(p->out, *c == '\n' ? "\\n" : *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
     frt_buf_append_char(p->out, '"');
+}
+
+static void devices(const struct page *p, const struct frt_metrics *m)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } series[] = {
+        {"frt_device_fallback", "gauge", "1 while another device serves than the one that is wanted."},
+        {"frt_device_models", "gauge", "Models opened for a device."},
+        {"frt_device_models_on_device", "gauge", "Models that it serves now."},
+        {"frt_device_failovers_total", "counter", "Times that a device failed and another took over."},
+        {"frt_device_model_falls_total", "counter", "Times that one model left a device and others stayed."},
+        {"frt_device_returns_total", "counter", "Times that a device took its models back."},
+        {"frt_device_probes_total", "counter", "Looks whether a device is back."},
+        {"frt_device_spills_total", "counter", "Inferences that a device was too busy or too narrow for."},
+        {"frt_device_runs_total", "counter", "Inferences on a device."},
+        {"frt_device_fallback_runs_total", "counter", "Inferences in its place."}};
+    struct frt_metrics_device list[FRT_METRICS_MAX_DEVICES];
+    size_t n = 0;
+    if (m->sources.devices != NULL)
+        n = m->sources.devices(m->sources.arg, list, FRT_METRICS_MAX_DEVICES);
+    for (size_t s = 0; s < sizeof series / sizeof *series; s++) {
+        head(p, series[s].name, series[s].type, series[s].help);
+        for (size_t i = 0; i < n; i++) {
+            const struct frt_metrics_device *d = &list[i];
+            const uint64_t values[] = {strcmp(d->device, d->serving) != 0,
+                                       d->models,
+                                       d->on_device,
+                                       d->falls,
+                                       d->model_falls,
+                                       d->returns,
+                                       d->probes,
+                                       d->spills,
+                                       d->runs,
+                                       d->fallback_runs};
+            frt_buf_printf(p->out, "%s", series[s].name);
+            label(p, "{", "device", d->device);
+            frt_buf_printf(p->out, "} %llu\n", (unsigned long long)values[s]);
+        }
+    }
 }
 
 static void pack_in_use(const struct page *p, const struct frt_metrics *metrics)
@@ -313,6 +356,7 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     store(p, metrics);
     remote(p, metrics);
     gpu(p, metrics);
+    devices(p, metrics);
     pack_in_use(p, metrics);
 }
 

@@ -24,6 +24,8 @@
 
 enum { MAX_OPTIONS = 32, MAX_HEAD = 64 * 1024 };
 
+int client_wait_ms = WAIT_MS;
+
 static void nap(int ms)
 {
     (void)poll(NULL, 0, ms);
@@ -158,7 +160,7 @@ int service_pause(struct service *service, int signal)
 int client_try_connect(int port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    const struct timeval limit = {.tv_sec = WAIT_MS / 1000};
+    const struct timeval limit = {.tv_sec = client_wait_ms / 1000};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

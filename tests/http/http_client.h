@@ -14,6 +14,8 @@
 #include "core/json_read.h"
 
 enum { WAIT_MS = 30000 };
+/** How long an answer may take, WAIT_MS unless a test says otherwise. */
+extern int client_wait_ms;
 
 /* ---------------------------------------------------------------- service */
 

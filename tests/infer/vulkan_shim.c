@@ -2,9 +2,9 @@
  * A Vulkan loader before the real one, that fails as a driver does when a file says so: real failures for
  * WebGPU, in the place where a driver has them.
  *
- *     FRT_TEST_VULKAN_REAL   the loader that does the work
- *     FRT_TEST_VULKAN_FAULT  a file, read at each call: "lost" (work that is submitted loses the device), "memory" (no
- *                            device memory), "absent" (no devices); absent or empty: nothing fails
+ *     VULKAN_SHIM_REAL   the loader that does the work
+ *     VULKAN_SHIM_FAULT  a file, read at each call: "lost" (work that is submitted loses the device),
+ * "memory" (no device memory), "absent" (no devices); absent or empty: nothing fails
  *
  * Built as libvulkan.so.1 in a folder of its own, for LD_LIBRARY_PATH. Needs no header of Vulkan's: calls are
  * passed on with their arguments, which are words here (x86-64 and AArch64 pass them alike).
@@ -30,7 +30,7 @@ static call real_submit, real_submit2, real_allocate, real_enumerate;
 static bool fault_is(const char *wanted)
 {
     char word[16] = "";
-    const char *path = getenv("FRT_TEST_VULKAN_FAULT");
+    const char *path = getenv("VULKAN_SHIM_FAULT");
     FILE *f = path != NULL ? fopen(path, "re") : NULL;
     if (f == NULL)
         return false;
@@ -96,7 +96,7 @@ EXPORT function vkGetInstanceProcAddr(void *instance, const char *name);
 EXPORT function vkGetInstanceProcAddr(void *instance, const char *name)
 {
     if (real_instance == NULL) {
-        const char *path = getenv("FRT_TEST_VULKAN_REAL");
+        const char *path = getenv("VULKAN_SHIM_REAL");
         void *library = path != NULL ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
         if (library == NULL)
             return NULL;

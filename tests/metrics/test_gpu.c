@@ -24,7 +24,7 @@ static void a_reading(void **state)
     (void)state;
     struct frt_gpu_reading r;
     setting(NULL);
-    struct frt_gpu *gpu = frt_gpu_open(library);
+    struct frt_gpu *gpu = frt_gpu_open(library, 0);
     assert_non_null(gpu);
     assert_true(frt_gpu_read(gpu, &r));
     assert_string_equal(r.name, "Fake \"GPU\" 9000");
@@ -43,9 +43,9 @@ static void none(void **state)
 {
     (void)state;
     setting("none");
-    assert_null(frt_gpu_open(library));
-    assert_null(frt_gpu_open("libfrt-there-is-no-such-library.so"));
-    assert_null(frt_gpu_open("libm.so.6")); /* a library, but another one */
+    assert_null(frt_gpu_open(library, 0));
+    assert_null(frt_gpu_open("libfrt-there-is-no-such-library.so", 0));
+    assert_null(frt_gpu_open("libm.so.6", 0)); /* a library, but another one */
     frt_gpu_close(NULL);
 }
 
@@ -57,7 +57,7 @@ static void in_the_metrics(void **state)
     struct frt_buf out;
     setting(NULL);
     assert_int_equal(frt_metrics_new(&frt_clock_system, &m, NULL), FRT_OK);
-    struct frt_gpu *gpu = frt_gpu_open(library);
+    struct frt_gpu *gpu = frt_gpu_open(library, 0);
     atomic_store(&m->gpu, gpu);
     frt_buf_init(&out, 1 << 20);
     frt_metrics_json(m, &out);
@@ -86,7 +86,7 @@ static void of_this_machine(void **state)
 {
     (void)state;
     struct frt_gpu_reading r;
-    struct frt_gpu *gpu = frt_gpu_open(NULL);
+    struct frt_gpu *gpu = frt_gpu_open(NULL, 0);
     if (gpu == NULL) {
         (void)printf("no GPU here: its own library was not asked\n");
         return;

@@ -120,6 +120,21 @@ static bool read_remote(void *arg, struct frt_metrics_remote *out)
     return true;
 }
 
+static size_t read_devices(void *arg, struct frt_metrics_device *out, size_t max)
+{
+    (void)arg;
+    assert_true(max >= 1);
+    out[0] = (struct frt_metrics_device){.device = "cuda:1",
+                                         .serving = "cpu",
+                                         .state = "down",
+                                         .models = 3,
+                                         .falls = 2,
+                                         .down_s = 1.5,
+                                         .next_probe_s = -1,
+                                         .cause = "it \"broke\""};
+    return 1;
+}
+
 static void connect(struct frt_metrics *m)
 {
     const struct frt_metrics_sources sources = {.arg = &source_arg,
@@ -130,7 +145,8 @@ static void connect(struct frt_metrics *m)
                                                 .indexes = read_indexes,
                                                 .pack = read_pack,
                                                 .store = read_store,
-                                                .remote = read_remote};
+                                                .remote = read_remote,
+                                                .devices = read_devices};
     frt_metrics_set_sources(m, &sources);
 }
 
@@ -197,6 +213,11 @@ static void sources_as_json(void **state)
     assert_int_equal(frt_json_parse(out.data, out.size, &json, NULL), FRT_OK);
     root = frt_json_root(json);
     const struct frt_json_value *store = frt_json_get(frt_json_get(root, "stages"), "store");
+    const struct frt_json_value *device = frt_json_first(frt_json_get(root, "devices"));
+    assert_string_equal(frt_json_text(frt_json_get(device, "serving")), "cpu");
+    assert_string_equal(frt_json_text(frt_json_get(device, "cause")), "it \"broke\"");
+    assert_float_equal(number(device, "down_seconds"), 1.5, 0);
+    assert_true(frt_json_is_null(frt_json_get(device, "next_probe_seconds")));
     assert_int_equal((int)number(store, "limit"), 10 + FRT_STAGE_STORE);
     assert_int_equal((int)number(store, "busy"), 2);
     assert_int_equal((int)number(store, "queued"), 3);
