@@ -21,7 +21,7 @@ static enum frt_status check_options(const struct frt_index_options *options, st
     if (o.dim < MIN_DIM || o.dim > FRT_MAX_DIM)
         return frt_fail(err, FRT_EINVAL, "an index of %u dimensions; %d to %d fit", o.dim, MIN_DIM,
                         FRT_MAX_DIM);
-    if (o.engine != FRT_INDEX_NATIVE && o.engine != FRT_INDEX_FAISS)
+    if (o.engine != FRT_INDEX_NATIVE && o.engine != FRT_INDEX_FAISS && o.engine != FRT_INDEX_CUDA)
         return frt_fail(err, FRT_EINVAL, "no index engine has the number %d", (int)o.engine);
     if (o.threads == 0)
         o.threads = frt_usable_cores();

@@ -21,7 +21,8 @@ struct frt_index;
 
 enum { FRT_INDEX_MAX_K = 4096, FRT_INDEX_MAX_QUERIES = 256, FRT_INDEX_MAX_THREADS = 64 };
 
-enum frt_index_engine { FRT_INDEX_NATIVE = 0, FRT_INDEX_FAISS };
+/* cuda: native, with a copy of its rows on a GPU where there is one (gpu_search.h); the same snapshots */
+enum frt_index_engine { FRT_INDEX_NATIVE = 0, FRT_INDEX_FAISS, FRT_INDEX_CUDA };
 
 struct frt_index_options {
     enum frt_index_engine engine;
@@ -83,7 +84,7 @@ FRT_NODISCARD enum frt_status frt_index_search(struct frt_index *index, const st
                                                struct frt_error *err);
 
 struct frt_index_stats {
-    const char *engine;     /* "native", "faiss"; static */
+    const char *engine;     /* "native", "faiss", "cuda"; static */
     const char *kind;       /* "exact" (every vector is looked at) or "ivf"; static */
     uint64_t vectors;       /* those that searches find */
     uint64_t removed;       /* those whose space has not been reclaimed yet */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "index/gpu_mirror.h"
 
 enum { PARALLEL_FROM = 512, ENCODE_SLICE = 128 };
 
@@ -59,6 +60,7 @@ void frt_native_publish(struct frt_native *native, struct frt_view *view)
 static void native_free(struct frt_index *index)
 {
     struct frt_native *native = (struct frt_native *)(void *)index;
+    frt_mirror_free(native->mirror);
     frt_view_release(native->view);
     frt_search_team_release(native->team);
     frt_encoder_deinit(&native->encoder);
@@ -262,7 +264,7 @@ static size_t used_bytes(const struct frt_encoder *encoder, const struct frt_seg
 static struct frt_index_stats native_stats(struct frt_index *index)
 {
     struct frt_native *native = (struct frt_native *)(void *)index;
-    struct frt_index_stats stats = {.engine = "native",
+    struct frt_index_stats stats = {.engine = native->mirror != NULL ? "cuda" : "native",
                                     .kind = "exact",
                                     .bytes = sizeof *native,
                                     .score_error = frt_encoder_score_error(&native->encoder)};
@@ -314,6 +316,8 @@ enum frt_status frt_native_make(const struct frt_index_options *options, struct 
     }
     if (status == FRT_OK)
         status = frt_view_new(NULL, 0, &native->view, err);
+    if (status == FRT_OK && options->engine == FRT_INDEX_CUDA)
+        status = frt_mirror_new(native, &native->mirror, err);
     if (status != FRT_OK) {
         native_free(&native->index);
         return status;

@@ -41,6 +41,7 @@ struct frt_native {
     struct frt_index index; /* first: see index_engine.h */
     struct frt_encoder encoder;
     struct frt_search_team *team; /* NULL = searches use one thread */
+    struct frt_mirror *mirror;    /* rows on a device (gpu_mirror.h); NULL = none is wanted */
 
     pthread_mutex_t maintain_lock, write_lock, view_lock;
     struct frt_view *view; /* guarded by view_lock; replaced only with write_lock */

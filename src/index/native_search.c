@@ -18,6 +18,7 @@
 
 #include "core/mem.h"
 #include "index/native.h"
+#include "index/native_gpu.h"
 
 enum {
     CHUNK = 4096,        /* vectors that one query looks at in one go */
@@ -34,12 +35,6 @@ struct chunk {
     uint32_t query;      /* the only one that looks here, or UINT32_MAX: all */
 };
 
-/* The k best of one query, as a heap whose root is the worst. */
-struct best {
-    struct frt_index_hit *hits;
-    uint32_t n;
-};
-
 /* Cosine from which on a vector is wanted. */
 struct floor {
     _Atomic float score;
@@ -53,50 +48,13 @@ struct search {
     struct chunk *chunks;
     size_t n_chunks;
     atomic_size_t next;
-    struct best *best; /* [workers][n] */
+    struct frt_best_hits *best; /* [workers][n] */
     atomic_bool failed;
     uint32_t workers;
+    uint32_t *counts;  /* [segments of the view]: vectors, when the search began */
+    uint32_t *covered; /* [segments]: of these, those a device has looked at … */
+    bool *certain;     /* [n]: … for these queries */
 };
-
-static bool worse(const struct frt_index_hit *a, const struct frt_index_hit *b)
-{
-    return a->score != b->score ? a->score < b->score : a->key > b->key;
-}
-
-static void sift_down(struct frt_index_hit *hits, uint32_t n, struct frt_index_hit hit)
-{
-    uint32_t i = 0;
-    for (;;) {
-        uint32_t child = 2 * i + 1;
-        if (child >= n)
-            break;
-        if (child + 1 < n && worse(&hits[child + 1], &hits[child]))
-            child++;
-        if (!worse(&hits[child], &hit))
-            break;
-        hits[i] = hits[child];
-        i = child;
-    }
-    hits[i] = hit;
-}
-
-/* Offer a hit; true when it was taken and k are there. */
-static bool offer(struct best *best, uint32_t k, struct frt_index_hit hit)
-{
-    if (best->n < k) {
-        uint32_t i = best->n++;
-        while (i > 0 && worse(&hit, &best->hits[(i - 1) / 2])) {
-            best->hits[i] = best->hits[(i - 1) / 2];
-            i = (i - 1) / 2;
-        }
-        best->hits[i] = hit;
-        return best->n == k;
-    }
-    if (!worse(&best->hits[0], &hit))
-        return false;
-    sift_down(best->hits, k, hit);
-    return true;
-}
 
 static void raise_floor(struct floor *floor, float to)
 {
@@ -115,7 +73,7 @@ static void prefetch_row(const int8_t *row, uint32_t bytes)
 
 /* Score rows `at[0..n)` of a segment and keep the best. */
 static void rank_rows(struct search *search, uint32_t q, const struct frt_segment *segment, const uint32_t *at,
-                      size_t n, struct best *best)
+                      size_t n, struct frt_best_hits *best)
 {
     const struct frt_encoder *encoder = &search->native->encoder;
     const uint32_t row_bytes = encoder->row_bytes, k = search->query->k;
@@ -130,7 +88,8 @@ static void rank_rows(struct search *search, uint32_t q, const struct frt_segmen
                               segment->row_scales[at[i]]);
         if (score < least)
             continue;
-        if (offer(best, k, (struct frt_index_hit){segment->keys[at[i]], segment->groups[at[i]], score}))
+        if (frt_best_offer(best, k,
+                           (struct frt_index_hit){segment->keys[at[i]], segment->groups[at[i]], score}))
             raise_floor(&search->floors[q], best->hits[0].score);
     }
 }
@@ -154,7 +113,7 @@ static const char *codes_of(const struct frt_encoder *encoder, const struct frt_
 }
 
 static void search_chunk(struct search *search, uint32_t q, const struct chunk *chunk, struct ahead *ahead,
-                         uint32_t *kept, struct best *best)
+                         uint32_t *kept, struct frt_best_hits *best)
 {
     const struct frt_encoder *encoder = &search->native->encoder;
     const struct frt_segment *segment = chunk->segment;
@@ -327,17 +286,22 @@ static bool push_lists(struct chunk_list *list, const struct search *search, con
     return done;
 }
 
+/* Vectors that a device has looked at are left out, but for queries that it could not answer for sure. */
 static bool plan(struct search *search, const struct frt_view *view, uint32_t probes, struct chunk_list *list)
 {
     bool done = true;
     for (uint32_t s = 0; done && s < view->n; s++) {
         const struct frt_segment *segment = view->segments[s];
-        if (segment->n_lists == 0 || search->query->exhaustive || probes >= segment->n_lists) {
-            done = push_range(list, segment, 0, frt_segment_count(segment), UINT32_MAX);
-            continue;
+        const uint32_t covered = search->covered[s];
+        const bool whole = segment->n_lists == 0 || search->query->exhaustive || probes >= segment->n_lists;
+        if (covered > 0 || whole)
+            done = push_range(list, segment, covered, search->counts[s], UINT32_MAX);
+        for (uint32_t q = 0; done && q < search->query->n; q++) {
+            if (covered == 0 && !whole)
+                done = push_lists(list, search, segment, q, probes);
+            else if (covered > 0 && !search->certain[q])
+                done = push_range(list, segment, 0, covered, q);
         }
-        for (uint32_t q = 0; done && q < search->query->n; q++)
-            done = push_lists(list, search, segment, q, probes);
     }
     return done;
 }
@@ -346,7 +310,7 @@ static bool plan(struct search *search, const struct frt_view *view, uint32_t pr
 
 static int best_first(const void *a, const void *b)
 {
-    return worse(a, b) ? 1 : worse(b, a) ? -1 : 0;
+    return frt_hit_worse(a, b) ? 1 : frt_hit_worse(b, a) ? -1 : 0;
 }
 
 /* The best of all workers, in order. `room` holds workers × k hits. */
@@ -357,13 +321,32 @@ static void merge(const struct search *search, struct frt_index_hit *room, struc
     for (size_t q = 0; q < n_queries; q++) {
         size_t n = 0;
         for (uint32_t w = 0; w < search->workers; w++) {
-            const struct best *best = &search->best[w * n_queries + q];
+            const struct frt_best_hits *best = &search->best[w * n_queries + q];
             memcpy(room + n, best->hits, best->n * sizeof *room);
             n += best->n;
         }
         qsort(room, n, sizeof *room, best_first);
         n_hits[q] = n < k ? n : k;
         memcpy(hits + q * k, room, n_hits[q] * sizeof *hits);
+    }
+}
+
+/* What a device finds goes into the first worker's best, and raises the floors for what is left. */
+static void ask_device(struct search *search, const struct frt_view *view)
+{
+    struct frt_native_gpu ask = {.native = search->native,
+                                 .view = view,
+                                 .counts = search->counts,
+                                 .query = search->query,
+                                 .prepared = search->prepared,
+                                 .best = search->best,
+                                 .covered = search->covered,
+                                 .certain = search->certain};
+    if (!frt_native_gpu_search(&ask))
+        return;
+    for (size_t q = 0; q < search->query->n; q++) {
+        if (search->best[q].n == search->query->k)
+            raise_floor(&search->floors[q], search->best[q].hits[0].score);
     }
 }
 
@@ -383,8 +366,17 @@ enum frt_status frt_native_search(struct frt_index *index, const struct frt_inde
     const uint32_t probes = native->probes;
     (void)pthread_mutex_unlock(&native->view_lock);
 
-    for (uint32_t i = 0; i < view->n; i++)
-        total += frt_segment_count(view->segments[i]);
+    search.counts = frt_alloc_array((size_t)view->n + 1, sizeof *search.counts);
+    search.covered = frt_alloc_zero((size_t)view->n + 1, sizeof *search.covered);
+    search.certain = frt_alloc_zero(query->n, sizeof *search.certain);
+    if (search.counts == NULL || search.covered == NULL || search.certain == NULL) {
+        status = frt_fail_nomem(err, "a search");
+        goto done;
+    }
+    for (uint32_t i = 0; i < view->n; i++) {
+        search.counts[i] = frt_segment_count(view->segments[i]);
+        total += search.counts[i];
+    }
     search.workers = query->one_thread || native->team == NULL || total * query->n < SPREAD_FROM
                          ? 1
                          : index->options.threads;
@@ -406,6 +398,8 @@ enum frt_status frt_native_search(struct frt_index *index, const struct frt_inde
     }
     for (size_t i = 0; i < search.workers * query->n; i++)
         search.best[i].hits = room + (search.workers + i) * query->k;
+    if (native->mirror != NULL)
+        ask_device(&search, view);
     if (!plan(&search, view, probes, &list)) {
         status = frt_fail_nomem(err, "a search");
         goto done;
@@ -426,5 +420,8 @@ done:
     frt_free(scratch);
     frt_free(search.floors);
     frt_free(search.prepared);
+    frt_free(search.counts);
+    frt_free(search.covered);
+    frt_free(search.certain);
     return status;
 }

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
+#include "index/gpu_search.h"
 #include "index/index.h"
 
 enum { DIM = 48, MAX = 6000 };
@@ -903,13 +904,28 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(every_allocation_may_fail),
 };
 
+/* A stand-in for the device (argv[2]), so that nearly every search goes there. */
+static void configure_gpu(const char *plugin)
+{
+    struct frt_gpu_search_settings settings = {.scratch_bytes = 80 << 20,
+                                               .from = 1,
+                                               .slab_rows = 1024,
+                                               .interval_ms = 1,
+                                               .retry_ms = 5,
+                                               .timeout_ms = 20000};
+    (void)snprintf(settings.plugin, sizeof settings.plugin, "%s", plugin);
+    frt_gpu_search_configure(&settings);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"native", "faiss"};
+    static const char *const names[] = {"native", "faiss", "cuda"};
     int failed = 0, ran = 0;
     if (mkdtemp(folder) == NULL)
         return 1;
-    for (engine = FRT_INDEX_NATIVE; engine <= FRT_INDEX_FAISS; engine++) {
+    if (argc > 2)
+        configure_gpu(argv[2]);
+    for (engine = FRT_INDEX_NATIVE; engine <= FRT_INDEX_CUDA; engine++) {
         struct frt_index *index = NULL;
         struct frt_error err = {0};
         if (argc > 1 && strcmp(argv[1], names[engine]) != 0)
