@@ -23,6 +23,14 @@ extern "C" {
 /** Internally locked: share between threads. */
 struct frt_gallery;
 
+/** Searches on a GPU (engine "cuda"). Zeros are the defaults. */
+struct frt_gpu_search_options {
+    uint32_t device;        /* number of the GPU */
+    uint64_t memory_bytes;  /* of its memory, for indexes; 0 = three quarters of what is free */
+    uint64_t scratch_bytes; /* of its memory, for searches under way; 0 = 512 MiB */
+    uint64_t from;          /* faces from which on a collection is searched there; 0 = 50,000 */
+};
+
 enum frt_keep_crops {
     FRT_KEEP_CROPS_AS_SAID = 0 /* $FRT_KEEP_CROPS, else no */,
     FRT_KEEP_CROPS_YES,
@@ -32,7 +40,7 @@ enum frt_keep_crops {
 struct frt_gallery_options {
     const char *path; /* database file, made if absent, or "postgresql://…"; NULL = $FRT_STORE or $FRT_DATABASE,
                          else frt.db in the data folder */
-    const char *engine; /* "native" or "faiss"; NULL = $FRT_INDEX_ENGINE, else native */
+    const char *engine; /* "native", "faiss" or "cuda"; NULL = $FRT_INDEX_ENGINE, else native */
     uint32_t threads;   /* cores one search may use; 0 = all the process may use */
     bool read_only;     /* nothing is ever changed; the file must be there */
     /* Collections whose indexes are held in memory; entries: 0 = 50; bytes: of all together, but one is held
@@ -52,6 +60,7 @@ struct frt_gallery_options {
     /* Folder of the indexes' snapshots; NULL = the file's path and ".index", of a server postgresql.index in
      * the data folder. */
     const char *index_folder;
+    struct frt_gpu_search_options gpu_search; /* of the process: what the first gallery of engine "cuda" says */
     uint32_t readers; /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
 };
 

@@ -801,7 +801,7 @@ const char *const cli_environment[] = {
     "FRT_DATABASE\tthe database of collections, users and keys: a file",
     "FRT_STORE\tthe same as an address: sqlite:FILE or postgresql://user@host/database; a password is better "
     "in a file",
-    "FRT_INDEX_ENGINE\twhat searches: native or faiss",
+    "FRT_INDEX_ENGINE\twhat searches: native, faiss or cuda",
     "FRT_RUNTIME\tthe ONNX Runtime library to load",
     "FRT_MODELS_MIRROR\twhere 'frt models pull' finds the catalogue's files instead: a folder or a URL",
     ("https_proxy, http_proxy, all_proxy, no_proxy\tthe proxy that 'frt models pull' goes through, and where "

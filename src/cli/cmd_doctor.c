@@ -19,6 +19,7 @@
 #include "engine/access.h"
 #include "engine/context.h"
 #include "engine/devices.h"
+#include "engine/gallery_gpu.h"
 #include "engine/pack_locate.h"
 #include "engine/shared.h"
 #include "engine/sizes.h"
@@ -418,6 +419,23 @@ static void check_redis(struct checks *c, const struct frt_config *config)
         SAY(check->mend, "the service runs without it; see 'Redis' in docs/operations.md");
 }
 
+/* Only where the settings want it. Without a GPU everything works. */
+static void check_gpu_search(struct checks *c, const struct frt_config *config)
+{
+    const struct frt_gpu_search_options options = {config->gpu_search_device, config->gpu_search_memory,
+                                                   config->gpu_search_scratch, config->gpu_search_from};
+    struct frt_error err = {0};
+    char name[96] = "";
+    if (strcmp(config->index_engine, "cuda") != 0)
+        return;
+    const bool good = frt_gallery_gpu_probe(&options, name, &err) == FRT_OK;
+    struct check *check = add(c, "searches on a GPU", good ? GOOD : WARN);
+    SAY(check->found, "%s", good ? name : err.text);
+    if (!good)
+        SAY(check->mend, "the processor searches instead, with the same answers; see 'Search on a GPU' in "
+                         "docs/accelerators.md");
+}
+
 static void render_text(const struct checks *c, struct frt_buf *out)
 {
     static const char *const words[] = {"ok  ", "warn", "FAIL"};
@@ -477,6 +495,7 @@ int cli_doctor(struct cli_run *run)
     check_data(&checks, &run->config);
     check_database(&checks, &run->config, &credentials);
     check_redis(&checks, &run->config);
+    check_gpu_search(&checks, &run->config);
     check_port(&checks, &run->config, credentials);
     for (size_t i = 0; i < checks.n; i++)
         bad = bad || checks.list[i].verdict == BAD;

@@ -19,7 +19,10 @@ struct frt_config {
     char database[FRT_CONFIG_TEXT_MAX]; /* file; "" = <data_dir>/frt.db */
     char store[FRT_CONFIG_TEXT_MAX]; /* "sqlite:FILE", "postgresql://…"; set, database is "", and vice versa */
     char index_engine[32];           /* "" = the default */
-    char pack[FRT_CONFIG_TEXT_MAX];  /* folder of the model pack; "" = <data_dir>/packs/default */
+    uint64_t gpu_search_memory, gpu_search_scratch; /* bytes; memory 0 = most of what is free */
+    uint64_t gpu_search_from;                       /* faces */
+    uint32_t gpu_search_device;
+    char pack[FRT_CONFIG_TEXT_MAX];    /* folder of the model pack; "" = <data_dir>/packs/default */
     char runtime[FRT_CONFIG_TEXT_MAX]; /* libonnxruntime; "" = search */
     char infer[FRT_CONFIG_TEXT_MAX];   /* where models are computed: infer/remote_address.h */
     char infer_models[FRT_CONFIG_TEXT_MAX], infer_ca[FRT_CONFIG_TEXT_MAX],

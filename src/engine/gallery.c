@@ -11,6 +11,7 @@
 #include "core/key_file.h"
 #include "core/mem.h"
 #include "core/worker_pool.h"
+#include "engine/gallery_gpu.h"
 #include "engine/threshold_table.h"
 
 enum { DEFAULT_INDEXES = 50, DEFAULT_TTL_MS = 7200000 };
@@ -25,18 +26,20 @@ static enum frt_status parse_engine(const char *word, enum frt_index_engine *out
         *out = FRT_INDEX_NATIVE;
     else if (strcmp(word, "faiss") == 0)
         *out = FRT_INDEX_FAISS;
+    else if (strcmp(word, "cuda") == 0)
+        *out = FRT_INDEX_CUDA;
     else
-        return frt_fail(err, FRT_EINVAL, "no index engine is called '%.32s'; native and faiss are right", word);
+        return frt_fail(err, FRT_EINVAL, "no index engine is called '%.32s'; native, faiss and cuda are right",
+                        word);
     return FRT_OK;
 }
 
-/* An engine that cannot work is told of now, not at the first search. */
+/* An engine that cannot work is told of now, not at the first search; what cuda lacks, the processor does. */
 static enum frt_status try_engine(const struct frt_gallery *gallery, struct frt_error *err)
 {
     const struct frt_index_options options = {.engine = gallery->engine, .dim = 8, .threads = 1};
     struct frt_index *index = NULL;
-    enum frt_status status =
-        gallery->engine == FRT_INDEX_NATIVE ? FRT_OK : frt_index_new(&options, &index, err);
+    enum frt_status status = gallery->engine != FRT_INDEX_FAISS ? FRT_OK : frt_index_new(&options, &index, err);
     frt_index_free(index);
     return status;
 }
@@ -112,6 +115,8 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
                        o->index_folder != NULL && o->index_folder[0] != '\0' ? o->index_folder : located);
         status = parse_engine(o->engine, &gallery->engine, err);
     }
+    if (status == FRT_OK && gallery->engine == FRT_INDEX_CUDA)
+        frt_gallery_gpu_configure(&o->gpu_search);
     if (status == FRT_OK)
         status = try_engine(gallery, err);
     if (status == FRT_OK)

@@ -5,6 +5,7 @@
 
 #include "engine/context.h"
 #include "engine/gallery_figures.h"
+#include "engine/gallery_gpu.h"
 #include "engine/pack.h"
 #include "engine/shared.h"
 
@@ -147,6 +148,25 @@ static bool read_remote(void *arg, struct frt_metrics_remote *out)
     return true;
 }
 
+static bool read_gpu_search(void *arg, struct frt_metrics_gpu_search *out)
+{
+    struct frt_gallery_gpu g;
+    (void)arg;
+    frt_gallery_gpu_get(&g);
+    *out = (struct frt_metrics_gpu_search){.up = g.up,
+                                           .memory_bytes = g.memory_bytes,
+                                           .limit_bytes = g.limit_bytes,
+                                           .resident = g.resident,
+                                           .searches = g.searches,
+                                           .fallbacks = g.fallbacks,
+                                           .uncertain = g.uncertain,
+                                           .evictions = g.evictions,
+                                           .failures = g.failures,
+                                           .uploaded_bytes = g.uploaded_bytes};
+    memcpy(out->device, g.device, sizeof out->device);
+    return g.wanted;
+}
+
 static bool read_pack(void *arg, struct frt_metrics_pack *out)
 {
     const struct http_service *service = arg;
@@ -215,6 +235,7 @@ void http_metrics_connect(struct http_service *service)
                                                 .batches = read_batches,
                                                 .redis = read_redis,
                                                 .indexes = read_indexes,
+                                                .gpu_search = read_gpu_search,
                                                 .store = read_store,
                                                 .pack = read_pack,
                                                 .devices = read_devices,

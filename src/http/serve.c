@@ -152,6 +152,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .path = service->database,
         .index_folder = service->index_folder,
         .engine = config->index_engine[0] == '\0' ? NULL : config->index_engine,
+        .gpu_search = {config->gpu_search_device, config->gpu_search_memory, config->gpu_search_scratch,
+                       config->gpu_search_from},
         .threads = config->threads != 0 ? config->threads : sizes.stages.cores,
         .index_cache = {config->index_cache, config->index_cache_bytes, config->index_cache_ttl_ms},
         .subject_cache = {config->subject_cache, config->subject_cache_bytes, config->subject_cache_ttl_ms},

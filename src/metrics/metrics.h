@@ -112,6 +112,15 @@ struct frt_metrics_device {
     char cause[512];
 };
 
+/* Searches on a GPU. */
+struct frt_metrics_gpu_search {
+    bool up;
+    char device[96];
+    uint64_t memory_bytes, limit_bytes;
+    uint32_t resident; /* indexes on the device */
+    uint64_t searches, fallbacks, uncertain, evictions, failures, uploaded_bytes;
+};
+
 /* What others know and metrics renders. A member that is NULL: nothing is known, and nothing is said. */
 struct frt_metrics_sources {
     void *arg; /* borrowed */
@@ -122,7 +131,8 @@ struct frt_metrics_sources {
     bool (*redis)(void *arg, struct frt_metrics_redis_state *out); /* false: there is none */
     void (*indexes)(void *arg, struct frt_metrics_index_state *out);
     size_t (*devices)(void *arg, struct frt_metrics_device *out, size_t max);
-    bool (*pack)(void *arg, struct frt_metrics_pack *out); /* false: none is loaded yet */
+    bool (*gpu_search)(void *arg, struct frt_metrics_gpu_search *out); /* false: nobody wants it */
+    bool (*pack)(void *arg, struct frt_metrics_pack *out);             /* false: none is loaded yet */
     void (*store)(void *arg, struct frt_metrics_store_state *out);
     bool (*remote)(void *arg, struct frt_metrics_remote *out); /* false: there is no model server */
 };

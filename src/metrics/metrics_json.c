@@ -86,6 +86,30 @@ static void gpu(struct frt_json_writer *w, struct frt_metrics *m)
     frt_json_end(w);
 }
 
+/* Only where it is wanted: no member otherwise. */
+static void gpu_search(struct frt_json_writer *w, const struct frt_metrics *m)
+{
+    struct frt_metrics_gpu_search s = {0};
+    if (m->sources.gpu_search == NULL || !m->sources.gpu_search(m->sources.arg, &s))
+        return;
+    frt_json_key(w, "gpu_search");
+    frt_json_object(w);
+    frt_json_key(w, "up");
+    frt_json_bool(w, s.up);
+    frt_json_key(w, "device");
+    frt_json_string(w, s.device);
+    whole(w, "indexes", s.resident);
+    whole(w, "memory_bytes", s.memory_bytes);
+    whole(w, "memory_limit_bytes", s.limit_bytes);
+    whole(w, "uploaded_bytes", s.uploaded_bytes);
+    whole(w, "searches", s.searches);
+    whole(w, "fallbacks", s.fallbacks);
+    whole(w, "uncertain", s.uncertain);
+    whole(w, "evictions", s.evictions);
+    whole(w, "failures", s.failures);
+    frt_json_end(w);
+}
+
 static void requests(struct frt_json_writer *w, const struct frt_metrics *m)
 {
     const struct frt_metrics_counts counts = frt_metrics_counts_get(m);
@@ -345,6 +369,7 @@ void frt_metrics_json_with(struct frt_metrics *metrics, struct frt_buf *out,
     frt_json_string(&w, frt_version());
     process(&w, metrics);
     gpu(&w, metrics);
+    gpu_search(&w, metrics);
     requests(&w, metrics);
     stages(&w, metrics);
     caches(&w, metrics);

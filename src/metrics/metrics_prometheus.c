@@ -230,6 +230,32 @@ static void remote(const struct page *p, const struct frt_metrics *m)
     one(p, "frt_remote_received_bytes_total", "counter", "Bytes of their answers.", (double)r.received_bytes);
 }
 
+static void gpu_search(const struct page *p, const struct frt_metrics *m)
+{
+    struct frt_metrics_gpu_search s = {0};
+    if (m->sources.gpu_search == NULL || !m->sources.gpu_search(m->sources.arg, &s))
+        return;
+    one(p, "frt_gpu_index_up", "gauge", "1 while the GPU that indexes are to be searched on is in use.",
+        s.up ? 1 : 0);
+    one(p, "frt_gpu_index_resident", "gauge", "Indexes with a copy on the GPU.", (double)s.resident);
+    one(p, "frt_gpu_index_bytes", "gauge", "Memory of the GPU that indexes take.", (double)s.memory_bytes);
+    one(p, "frt_gpu_index_limit_bytes", "gauge", "Memory of the GPU that indexes may take.",
+        (double)s.limit_bytes);
+    one(p, "frt_gpu_index_uploaded_bytes_total", "counter", "Bytes brought to the GPU.",
+        (double)s.uploaded_bytes);
+    one(p, "frt_gpu_index_searches_total", "counter", "Searches that the GPU took part in.",
+        (double)s.searches);
+    one(p, "frt_gpu_index_fallbacks_total", "counter",
+        "Searches that the GPU should have done and the processor did.", (double)s.fallbacks);
+    one(p, "frt_gpu_index_uncertain_total", "counter",
+        "Queries done again by the processor because the GPU's answer could not be proven complete.",
+        (double)s.uncertain);
+    one(p, "frt_gpu_index_evictions_total", "counter", "Indexes that left the GPU to make room for others.",
+        (double)s.evictions);
+    one(p, "frt_gpu_index_failures_total", "counter", "Times the GPU was given up for a while.",
+        (double)s.failures);
+}
+
 static void gpu(const struct page *p, struct frt_metrics *m)
 {
     struct frt_gpu_reading g;
@@ -353,6 +379,7 @@ void frt_metrics_prometheus(struct frt_metrics *metrics, bool open, struct frt_b
     redis(p, metrics);
     batches(p, metrics);
     indexes(p, metrics);
+    gpu_search(p, metrics);
     store(p, metrics);
     remote(p, metrics);
     gpu(p, metrics);
