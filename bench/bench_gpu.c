@@ -19,6 +19,10 @@
 #include "core/mem.h"
 #include "index/gpu_mirror.h"
 
+#ifndef BENCH_GPU_PLUGIN
+#define BENCH_GPU_PLUGIN "" /* not built here: look for it */
+#endif
+
 enum {
     RUNS = 31,
     DIM = 512,
@@ -219,7 +223,7 @@ int main(int argc, char **argv)
     struct frt_gpu_why why = {""};
     const struct frt_gpu_open options = {0, UINT64_C(512) << 20};
     const char *trouble = NULL;
-    if (frt_gpu_plugin_load("", &b.module, &err) != FRT_OK)
+    if (frt_gpu_plugin_load(BENCH_GPU_PLUGIN, &b.module, &err) != FRT_OK)
         trouble = err.text;
     else if (b.module->open(&options, &b.device, &why) != FRT_GPU_OK)
         trouble = why.text;
