@@ -9,7 +9,7 @@
 #include "core/buf.h"
 #include "core/suggest.h"
 
-enum { MAX_LINE_BYTES = 4096, MAX_LINES = 10000, MAX_FILE_BYTES = 1 << 20, MAX_WORDS = 64 };
+enum { MAX_LINE_BYTES = 4096, MAX_LINES = 10000, MAX_FILE_BYTES = 1 << 20 };
 
 #define FIELD(name) offsetof(struct frt_config, name), sizeof(((struct frt_config *)0)->name)
 
@@ -38,7 +38,8 @@ static const struct frt_config_key settings[] = {
      "quarters of what is free when it is first used.",
      FIELD(gpu_search_memory), 0, UINT64_C(1) << 50, FRT_CONFIG_BYTES},
     {"gpu_search_scratch", "FRT_GPU_SEARCH_SCRATCH", NULL, "BYTES", "512MiB",
-     "Memory of the GPU for searches under way; units KiB, MiB, GiB. Three searches at once fit the default, and one needs 20 MiB.",
+     "Memory of the GPU for searches under way; units KiB, MiB, GiB. Three searches at once fit the default, "
+     "and one needs 20 MiB.",
      FIELD(gpu_search_scratch), 1024, UINT64_C(64) << 30, FRT_CONFIG_BYTES},
     {"gpu_search_from", "FRT_GPU_SEARCH_FROM", NULL, "N", "50000",
      "Faces of a collection from which on it is searched on the GPU.", FIELD(gpu_search_from), 1,
@@ -611,7 +612,7 @@ static enum frt_status set_old(struct frt_config *config, const struct frt_confi
 
 static enum frt_status unknown_variable(const char *name, size_t size, struct frt_error *err)
 {
-    const char *words[MAX_WORDS];
+    const char *words[sizeof other_variables / sizeof *other_variables + N_SETTINGS];
     char given[64];
     size_t n = 0;
     for (size_t i = 0; i < sizeof other_variables / sizeof *other_variables; i++) {
