@@ -8,6 +8,7 @@ const conditional = {
   frt_gpu_memory_used_bytes: "src/metrics/metrics_prometheus.c",
   frt_gpu_memory_total_bytes: "src/metrics/metrics_prometheus.c",
   frt_gpu_utilization_ratio: "src/metrics/metrics_prometheus.c",
+  frt_device_fallback: "src/metrics/metrics_prometheus.c",
   frt_redis_up: "src/metrics/metrics_prometheus.c",
   frt_redis_hits_total: "src/metrics/metrics_prometheus.c",
   frt_redis_misses_total: "src/metrics/metrics_prometheus.c",
