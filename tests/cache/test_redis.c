@@ -25,7 +25,14 @@
 #include "cache/shared_cache.h"
 #include "core/log.h"
 
-enum { BUDGET_MS = 300, SIZE = 3000, WAIT_TURNS = 1000, TTL_MS = 600000, HANG_MS = 5000 };
+enum {
+    BUDGET_MS = 2000,
+    STOPPED_BUDGET_MS = 300,
+    SIZE = 3000,
+    WAIT_TURNS = 1000,
+    TTL_MS = 600000,
+    HANG_MS = 5000
+};
 
 static const uint8_t secret[32] = {1, 2, 3};
 static const int64_t most[2] = {TTL_MS, TTL_MS};
@@ -362,7 +369,10 @@ static void nobody_hangs_whatever_becomes_of_the_server(void **state)
     (void)state;
     struct caller callers[CALLERS];
     atomic_bool stop = false;
-    struct frt_shared_cache *cache = open_up(server.url);
+    struct frt_shared_cache_options options = options_of(server.url);
+    options.budget_ms = STOPPED_BUDGET_MS;
+    struct frt_shared_cache *cache = open_with(&options);
+    await_up(cache, true);
     for (uint32_t i = 0; i < CALLERS; i++) {
         callers[i] = (struct caller){.cache = cache, .stop = &stop, .number = i};
         assert_int_equal(pthread_create(&callers[i].thread, NULL, call, &callers[i]), 0);

@@ -22,7 +22,7 @@
 #include "cache/shared_cache.h"
 #include "core/log.h"
 
-enum { BUDGET_MS = 300, WAIT_TURNS = 1500, TTL_MS = 600000, KEYS = 40, ROUNDS = 400 };
+enum { BUDGET_MS = 2000, WAIT_TURNS = 1500, TTL_MS = 600000, KEYS = 40, ROUNDS = 400 };
 
 static const uint8_t secret[32] = {1, 2, 3};
 static const int64_t most[2] = {TTL_MS, TTL_MS};

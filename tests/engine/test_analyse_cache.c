@@ -607,7 +607,7 @@ static void instance_start(struct instance *instance, const struct test_redis *r
                                                      .password_file = "",
                                                      .ca_file = "",
                                                      .cert_file = "",
-                                                     .budget_ms = 500,
+                                                     .budget_ms = 2000,
                                                      .secret = secret,
                                                      .edition = ""};
     struct frt_shared_cache_stats s = {.up = false};
