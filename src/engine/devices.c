@@ -69,7 +69,7 @@ enum frt_status frt_devices_open(const struct frt_context_options *options,
             wanted.device.kind = FRT_DEVICE_CPU;
     }
     /* the CPU first: backends of a process share its threads */
-    if (wanted.device.kind == FRT_DEVICE_CPU)
+    if (wanted.device.kind == FRT_DEVICE_CPU || options == NULL)
         return frt_backend_onnxruntime_new(&plain, out, err);
     status = frt_backend_onnxruntime_new(&plain, &failover.fallback, err);
     if (status != FRT_OK)

@@ -359,12 +359,12 @@ static const struct frt_session_ops session_ops = {.run = failover_run,
 
 /* --------------------------------------------------------------- opening */
 
-static enum frt_status slot_new(struct failover *self, const struct frt_model_source *source,
-                                struct failover_slot **out, struct frt_error *err)
+/* NULL: no memory. */
+static struct failover_slot *slot_new(struct failover *self, const struct frt_model_source *source)
 {
     struct failover_slot *slot = frt_alloc_zero(1, sizeof *slot);
     if (slot == NULL)
-        return frt_fail_nomem(err, "a session");
+        return NULL;
     slot->base.ops = &session_ops;
     slot->owner = self;
     slot->refs = 1;
@@ -374,15 +374,14 @@ static enum frt_status slot_new(struct failover *self, const struct frt_model_so
     if (slot->path == NULL || (slot->name == NULL && source->name != NULL) ||
         (slot->version == NULL && source->version != NULL)) {
         failover_slot_put(slot);
-        return frt_fail_nomem(err, "a session");
+        return NULL;
     }
     slot->source = *source;
     slot->source.path = slot->path;
     slot->source.name = slot->name;
     slot->source.version = slot->version;
     slot->source.reference = NULL;
-    *out = slot;
-    return FRT_OK;
+    return slot;
 }
 
 /* Where both say something, the one that says less is asked: a fixed dimension counts more than any. */
@@ -428,14 +427,14 @@ static enum frt_status failover_open_source(struct frt_backend *backend, const s
                                             struct frt_session **out, struct frt_error *err)
 {
     struct failover *self = (struct failover *)backend;
-    struct failover_slot *slot = NULL;
     struct frt_error here = {0}, there = {0};
     struct fall fall = {0};
     if (source->path == NULL) /* bytes are made for the CPU, and are not there to be opened again */
         return frt_session_open_source(self->options.fallback, source, out, err);
-    enum frt_status status = slot_new(self, source, &slot, err), first = FRT_OK;
-    if (status != FRT_OK)
-        return status;
+    struct failover_slot *slot = slot_new(self, source);
+    enum frt_status status, first = FRT_OK;
+    if (slot == NULL)
+        return frt_fail_nomem(err, "a session");
     status = frt_session_open_source(self->options.fallback, source, &slot->fallback, &here);
     if (status == FRT_OK) {
         slot->base.info = slot->fallback->info;
@@ -611,7 +610,7 @@ enum frt_status frt_backend_failover_new(const struct frt_failover_options *opti
         status = frt_fail(err, FRT_EINVAL, "a failover takes a primary and a fallback");
     else if ((self = frt_alloc_zero(1, sizeof *self)) == NULL)
         status = frt_fail_nomem(err, "a backend");
-    if (status != FRT_OK) {
+    if (status != FRT_OK || self == NULL) {
         frt_backend_free(options->primary);
         frt_backend_free(options->fallback);
         if (options->free_arg != NULL)
