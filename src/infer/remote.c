@@ -149,7 +149,8 @@ static enum frt_status check_rows(const struct remote_session *session, const st
 }
 
 enum frt_status remote_run_rows(struct remote_session *session, const struct frt_tensor *inputs,
-                                uint32_t n_inputs, struct frt_remote_answer *out, struct frt_error *err)
+                                uint32_t n_inputs, struct frt_remote_answer *out, int *http_status,
+                                struct frt_error *err)
 {
     const int64_t rows = inputs[0].dims[0];
     struct frt_remote_answer whole = {0};
@@ -159,10 +160,9 @@ enum frt_status remote_run_rows(struct remote_session *session, const struct frt
         struct frt_remote_answer answer = {0};
         const int64_t most = (int64_t)atomic_load(&session->most_rows);
         const int64_t count = session->splits && rows - begin > most ? most : rows - begin;
-        int http_status = 0;
         slice(inputs, n_inputs, begin, count, part);
-        status = remote_infer(session, part, n_inputs, &answer, &http_status, err);
-        if (status == FRT_ENOTFOUND && fewer_rows(session, count, http_status)) {
+        status = remote_infer(session, part, n_inputs, &answer, http_status, err);
+        if (status == FRT_ENOTFOUND && fewer_rows(session, count, *http_status)) {
             status = FRT_OK;
             continue;
         }
@@ -254,7 +254,8 @@ static enum frt_status remote_run(const struct frt_session *base, const struct f
     struct frt_error own = {0};
     const int64_t start = frt_now_ns();
     const struct counts before = counts_now(session->backend);
-    enum frt_status status = remote_run_rows(session, inputs, n_inputs, &answer, &own);
+    int http_status = 0;
+    enum frt_status status = remote_run_rows(session, inputs, n_inputs, &answer, &http_status, &own);
     if (status == FRT_OK)
         status = check_version(session, &answer, &own);
     if (status == FRT_OK)

@@ -222,15 +222,13 @@ static void learn_rows(struct remote_session *session, const struct frt_tensor *
 }
 
 static enum frt_status ask_and_compare(struct remote_session *session, const struct frt_tensor *inputs,
-                                       uint32_t n_inputs, const struct frt_outputs *ours, bool *compared,
+                                       uint32_t n_inputs, const struct frt_outputs *ours, int *http_status,
                                        struct frt_error *err)
 {
     struct frt_remote_answer theirs = {0};
     session->model.served[0] = '\0';
-    *compared = false;
-    enum frt_status status = remote_run_rows(session, inputs, n_inputs, &theirs, err);
+    enum frt_status status = remote_run_rows(session, inputs, n_inputs, &theirs, http_status, err);
     if (status == FRT_OK) {
-        *compared = true;
         (void)snprintf(session->model.served, sizeof session->model.served, "%s", theirs.version);
         status = compare_all(session, &theirs, ours, err);
     }
@@ -244,7 +242,7 @@ enum frt_status remote_try_out(struct remote_session *session, struct frt_error 
     struct frt_tensor inputs[FRT_SESSION_MAX_INPUTS];
     struct frt_outputs ours = {0};
     struct frt_error first = {0};
-    bool compared = false;
+    int http_status = 0;
     enum frt_status status = make_probe(info, inputs, err);
     if (status != FRT_OK)
         return status;
@@ -254,14 +252,14 @@ enum frt_status remote_try_out(struct remote_session *session, struct frt_error 
     learn_rows(session, inputs, &ours);
     const unsigned most_rows = atomic_load(&session->most_rows);
     session->model.binary = session->backend->protocol == &frt_remote_kserve;
-    status = ask_and_compare(session, inputs, info->n_inputs, &ours, &compared, err);
-    if (status == FRT_ENOTFOUND && !compared && session->model.binary) {
-        /* perhaps it does not know the extension for binary tensors */
+    status = ask_and_compare(session, inputs, info->n_inputs, &ours, &http_status, err);
+    if (status == FRT_ENOTFOUND && http_status >= 400 && session->model.binary) {
+        /* refused: perhaps it does not know the extension for binary tensors */
         first = *err;
         session->model.binary = false;
         atomic_store(&session->most_rows, most_rows); /* it was not their number that was refused */
-        status = ask_and_compare(session, inputs, info->n_inputs, &ours, &compared, err);
-        if (status == FRT_ENOTFOUND && !compared)
+        status = ask_and_compare(session, inputs, info->n_inputs, &ours, &http_status, err);
+        if (status == FRT_ENOTFOUND && http_status >= 400)
             status = frt_fail_within(err, status, "%s; and with tensors as JSON", first.text);
     }
     frt_outputs_release(&ours);

@@ -72,9 +72,10 @@ FRT_NODISCARD enum frt_status remote_compare(struct remote_session *session, con
                                              uint32_t n_inputs, const struct frt_remote_answer *answer,
                                              struct frt_error *err);
 
-/** remote.c: as session->ops->run, but the answer is not compared. */
+/** remote.c: as session->ops->run, but the answer is not compared. http_status: out: of the last answer; 0 =
+ * none came. */
 FRT_NODISCARD enum frt_status remote_run_rows(struct remote_session *session, const struct frt_tensor *inputs,
                                               uint32_t n_inputs, struct frt_remote_answer *out,
-                                              struct frt_error *err);
+                                              int *http_status, struct frt_error *err);
 
 #endif

@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/mem.h"
 #include "core/trace_context.h"
 #include "infer/failover.h"
 #include "infer/infer_fake.h"
 #include "infer/remote.h"
+#include "infer/remote_protocol.h"
 #include "net/http_call.h"
 #include "support/model_peer.h"
 
@@ -523,6 +525,104 @@ static void certificates_are_checked(void **state)
     (void)unlink(ca);
 }
 
+/* The bytes of docs/formats/kserve-v2.md and tfserving-predict.md. */
+static void requests_are_those_of_the_page(void **state)
+{
+    (void)state;
+    static const float x[] = {0.1F, -2, 1e-9F, 3.4028235e38F};
+    struct frt_remote_model model = {
+        .info = {.n_inputs = 1,
+                 .n_outputs = 2,
+                 .inputs = {{"image", {-1, 2, 2}, 3, true}},
+                 .outputs = {{"embedding", {-1, 8}, 2, true}, {"n", {1}, 1, false}}},
+        .binary = true};
+    const struct frt_tensor input = {.data = x, .dims = {1, 2, 2}, .n_dims = 3};
+    struct frt_remote_request request;
+    assert_int_equal(frt_remote_kserve.write_request(&model, &input, 1, &request, NULL), FRT_OK);
+    assert_string_equal(
+        request.text.data,
+        "{\"inputs\":[{\"name\":\"image\",\"shape\":[1,2,2],\"datatype\":\"FP32\",\"parameters\":"
+        "{\"binary_data_size\":16}}],\"outputs\":[{\"name\":\"embedding\",\"parameters\":"
+        "{\"binary_data\":true}}]}");
+    assert_int_equal(request.n_pieces, 2);
+    assert_ptr_equal(request.pieces[1].bytes, x);
+    assert_int_equal(request.pieces[1].size, 16);
+    frt_remote_request_deinit(&request);
+    model.binary = false;
+    assert_int_equal(frt_remote_kserve.write_request(&model, &input, 1, &request, NULL), FRT_OK);
+    assert_string_equal(request.text.data,
+                        "{\"inputs\":[{\"name\":\"image\",\"shape\":[1,2,2],\"datatype\":\"FP32\",\"data\":"
+                        "[0.1,-2,9.9999997e-10,3.4028235e+38]}],\"outputs\":[{\"name\":\"embedding\"}]}");
+    assert_string_equal(request.length_header, "");
+    frt_remote_request_deinit(&request);
+    assert_int_equal(frt_remote_tfserving.write_request(&model, &input, 1, &request, NULL), FRT_OK);
+    assert_string_equal(request.text.data,
+                        "{\"inputs\":{\"image\":[[[0.1,-2],[9.9999997e-10,3.4028235e+38]]]}}");
+    frt_remote_request_deinit(&request);
+    /* names are nobody's paths */
+    struct frt_buf path;
+    const struct frt_remote_name odd = {.name = "a b/../c?", .version = "1"};
+    frt_buf_init(&path, 256);
+    frt_remote_kserve.infer_path(&odd, &path);
+    assert_string_equal(path.data, "/v2/models/a%20b%2F..%2Fc%3F/versions/1/infer");
+    frt_buf_clear(&path);
+    frt_remote_tfserving.infer_path(&odd, &path);
+    assert_string_equal(path.data, "/v1/models/a%20b%2F..%2Fc%3F/versions/1:predict");
+    frt_buf_deinit(&path);
+}
+
+static void models_have_the_names_of_the_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list, *model, *name, *version;
+    } cases[] = {{NULL, "a", "a", ""},
+                 {"", "a", "a", ""},
+                 {"a=b", "a", "b", ""},
+                 {"a=b/3", "a", "b", "3"},
+                 {"b=c", "a", "a", ""},
+                 {"b=c, *=frt_*_v1/2", "a", "frt_a_v1", "2"},
+                 {"a=x,*=y", "a", "x", ""},
+                 {"*=y,a=x", "a", "y", ""},
+                 {"a=local", "a", NULL, ""},
+                 {"b=local,*=*", "a", "a", ""},
+                 {"a=local/1", "a", "local", "1"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct frt_remote_name name;
+        assert_int_equal(frt_remote_name_of(cases[i].list, cases[i].model, &name, NULL), FRT_OK);
+        assert_int_equal(name.local, cases[i].name == NULL);
+        if (cases[i].name != NULL)
+            assert_string_equal(name.name, cases[i].name);
+        assert_string_equal(name.version, cases[i].version);
+    }
+}
+
+/* Every allocation of an opening and a run fails once: an error each time, and nothing is lost. */
+static void memory_may_end_anywhere(void **state)
+{
+    (void)state;
+    static const char *const protocols[] = {"kserve", "tfserving"};
+    for (size_t p = 0; p < 2; p++) {
+        struct client c = connect_to((struct peer_options){0}, protocols[p]);
+        bool through = false;
+        for (int64_t n = 0; !through; n++) {
+            struct frt_session *session = NULL;
+            struct frt_error err = {0};
+            assert_true(n < 5000);
+            frt_mem_fail_after(n);
+            enum frt_status status = open_toy(c.backend, &session, &err);
+            if (status == FRT_OK)
+                status = run_rows(session, 2, 1, 0, &err);
+            through = frt_mem_asked() <= n;
+            frt_mem_fail_after(-1);
+            frt_session_free(session);
+            assert_true(through == (status == FRT_OK));
+            assert_true(through || err.text[0] != '\0');
+        }
+        disconnect(&c);
+    }
+}
+
 /* ---------------------------------------------------------- many threads */
 
 struct crowd {
@@ -687,6 +787,9 @@ int main(void)
         cmocka_unit_test(the_trace_goes_along),
         cmocka_unit_test(addresses_of_all_kinds),
         cmocka_unit_test(certificates_are_checked),
+        cmocka_unit_test(memory_may_end_anywhere),
+        cmocka_unit_test(requests_are_those_of_the_page),
+        cmocka_unit_test(models_have_the_names_of_the_list),
         cmocka_unit_test(threads_share_few_connections),
         cmocka_unit_test(before_the_models_here_nothing_is_dropped),
         cmocka_unit_test(settings_that_cannot_be_are_refused),

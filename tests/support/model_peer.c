@@ -87,7 +87,8 @@ struct text {
 static void add(struct text *t, const void *bytes, size_t size)
 {
     t->data = realloc(t->data, t->size + size + 1);
-    memcpy(t->data + t->size, bytes, size);
+    if (size > 0)
+        memcpy(t->data + t->size, bytes, size);
     t->size += size;
     t->data[t->size] = '\0';
 }
@@ -180,7 +181,7 @@ static int numbers(const char *at, float *out, int max)
 /* Faults that are no answer of an inference. *done: this was one; the result: is the connection to go on? */
 static bool no_answer(struct connection *c, enum peer_fault fault, bool *done)
 {
-    static char page[65536];
+    static _Thread_local char page[65536];
     char head[256];
     *done = true;
     switch (fault) {
