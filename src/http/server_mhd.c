@@ -36,6 +36,7 @@
 enum {
     HEADER_BYTES =
         8 * 1024, /* libmicrohttpd's memory for one connection: head and read buffer; idle ones keep it */
+    TENSOR_BYTES = 256 * 1024, /* the same where tensors come, megabytes each, over few connections */
     DRAIN_BYTES = 256 * 1024,  /* of a refused body that is read and thrown away, so that the answer arrives */
     PIECE_BYTES = 1024 * 1024, /* of a streamed body that go to a worker at once */
     BLOCK_BYTES = 64 * 1024,   /* of a streamed answer that go to the socket at once */
@@ -738,7 +739,10 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
         on_request, server, MHD_OPTION_THREAD_POOL_SIZE, service->http_threads, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)service->config->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
+        (unsigned)service->config->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        service->config->model_api ? (size_t)TENSOR_BYTES : (size_t)HEADER_BYTES,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
+        service->config->model_api ? (size_t)TENSOR_BYTES / 4 : (size_t)HEADER_BYTES / 8,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
