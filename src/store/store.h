@@ -64,8 +64,8 @@ FRT_NODISCARD enum frt_status frt_store_open(const struct frt_store_options *opt
 void frt_store_describe(const char *path, char *out, size_t size);
 /** Close. No other call may run. NULL is fine. */
 void frt_store_close(struct frt_store *store);
-/** Let `done` hear what each read or write took, from its connection on, on the thread that did it. Before
- * others call. */
+/** Let `done` hear what each read or write took, from its connection on, on the thread that did it. Once;
+ * what others do meanwhile may go untold. */
 void frt_store_watch(struct frt_store *store, void (*done)(void *arg, double ms), void *arg);
 struct frt_store_stats {
     uint32_t limit, busy, waiting; /* connections: there may be, in use, and who waits for one */

@@ -81,7 +81,9 @@ struct frt_store {
     bool has_crop_key,
         seals_crops; /* there is a key; crops of this store were sealed before. Set when opened */
 
-    void (*watch)(void *arg, double ms); /* set before threads start; NULL = nobody */
+    /* NULL = nobody. Set after its argument, which does not change afterwards: a thread that waits for changes
+     * may read already. */
+    void (*_Atomic watch)(void *arg, double ms);
     void *watch_arg;
 };
 

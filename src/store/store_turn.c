@@ -72,14 +72,15 @@ static void ended(const struct frt_store *store, struct db *db)
 {
     const struct db_owner *owner = db_owner(db);
     frt_trace_end(owner->span, NULL);
-    if (store->watch != NULL)
-        store->watch(store->watch_arg, frt_elapsed_ms(owner->since_ns));
+    void (*const watch)(void *arg, double ms) = atomic_load(&store->watch);
+    if (watch != NULL)
+        watch(store->watch_arg, frt_elapsed_ms(owner->since_ns));
 }
 
 void frt_store_watch(struct frt_store *store, void (*done)(void *arg, double ms), void *arg)
 {
-    store->watch = done;
     store->watch_arg = arg;
+    atomic_store(&store->watch, done);
 }
 
 struct frt_store_stats frt_store_stats_get(struct frt_store *store)
