@@ -28,10 +28,10 @@ static void give_up(const char *what)
     exit(1);
 }
 
-/* The newest of /usr/lib/postgresql/VERSION/bin, or where FRT_TEST_POSTGRES_BIN says. */
+/* The newest of /usr/lib/postgresql/VERSION/bin, or where TEST_POSTGRES_BIN says. */
 static bool find_programs(void)
 {
-    const char *said = getenv("FRT_TEST_POSTGRES_BIN");
+    const char *said = getenv("TEST_POSTGRES_BIN");
     char path[400];
     long best = 0;
     if (said != NULL && said[0] != '\0') {
