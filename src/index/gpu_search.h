@@ -40,7 +40,7 @@ struct frt_gpu_search_settings {
 };
 
 /** For the indexes that are made from now on. Before the first of them. */
-void frt_gpu_search_configure(const struct frt_gpu_search_settings *settings);
+void frt_gpu_search_configure(const struct frt_gpu_search_settings *said);
 
 enum frt_gpu_state { FRT_GPU_UNUSED = 0, FRT_GPU_ABSENT, FRT_GPU_DOWN, FRT_GPU_UP };
 
