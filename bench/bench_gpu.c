@@ -1,21 +1,26 @@
 /*
  * Searches on a GPU, each beside what the device could do at most, measured in the same run.
  *
- *     bench_gpu [CASE…]     default: all
+ *     bench_gpu [--device DEVICE] [--batch N] [CASE…]     default: all
  *
  *     search-1m-512-fp16     one query among 1,000,000 rows of half floats, beside reading them once
  *     search-100m-512-int8   one query among 100,000,000 rows of 8 bits (51.6 GB), beside reading them once
  *     search-batch256        256 queries together among the same, beside the slower of reading them once and of
  *                            cuBLASLt's multiplying them
- *     embed-r50-fp16         not written yet: SKIP
+ *     embed-r50-fp16         an R50 in half floats through the inference backend: images a second at batches of
+ * 1, 8, 32 and 64, beside what cuBLASLt's rate would make of the net's multiplications
  *
- * Times are the device's, from the queries' upload to the answers' download, medians of 31; every query is a
- * row of the corpus, which must come first. Rows are made up on the device. What cannot run is passed over:
- * SKIP and why.
+ * DEVICE is embed's (cuda): cpu, or another that docs/accelerators.md names, drives the same code where there
+ * is no CUDA; its figures bear the device's name. N: one batch only.
+ *
+ * Times of searches are the device's, from the queries' upload to the answers' download, medians of 31; every
+ * query is a row of the corpus, which must come first. Rows are made up on the device. What cannot run is
+ * passed over: SKIP and why.
  */
 #include "bench.h"
 #include "core/clock.h"
 #include "core/mem.h"
+#include "gpu/embed_case.h"
 #include "index/gpu_mirror.h"
 
 #ifndef BENCH_GPU_PLUGIN
@@ -198,13 +203,42 @@ static void print_ceilings(const struct bench_gpu *b)
                   c->note[0] != '\0' ? "; " : "", c->note);
 }
 
-static bool is_wanted(int argc, char **argv, const char *name)
+struct arguments {
+    struct bench_embed_options embed;
+    char **cases; /* those named */
+    int n_cases;
+};
+
+static void parse_arguments(int argc, char **argv, struct arguments *out)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], name) == 0)
+    struct frt_error err = {0};
+    int i = 1;
+    out->embed.device = (struct frt_device){FRT_DEVICE_CUDA, 0};
+    for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
+        if (strcmp(argv[i], "--device") == 0 &&
+            frt_device_parse(argv[i + 1], &out->embed.device, &err) == FRT_OK)
+            continue;
+        if (strcmp(argv[i], "--batch") == 0 && atoi(argv[i + 1]) > 0) {
+            out->embed.batch = (uint32_t)atoi(argv[i + 1]);
+            continue;
+        }
+        break;
+    }
+    if (i < argc && argv[i][0] == '-') {
+        (void)fprintf(stderr, "bench: %s: %s\n", argv[i], err.text[0] != '\0' ? err.text : "no such option");
+        exit(2);
+    }
+    out->cases = argv + i;
+    out->n_cases = argc - i;
+}
+
+static bool is_wanted(const struct arguments *arguments, const char *name)
+{
+    for (int i = 0; i < arguments->n_cases; i++) {
+        if (strcmp(arguments->cases[i], name) == 0)
             return true;
     }
-    return argc < 2;
+    return arguments->n_cases == 0;
 }
 
 int main(int argc, char **argv)
@@ -221,7 +255,9 @@ int main(int argc, char **argv)
     struct frt_error err = {0};
     struct frt_gpu_why why = {""};
     const struct frt_gpu_open options = {0, UINT64_C(512) << 20};
+    struct arguments arguments = {0};
     const char *trouble = NULL;
+    parse_arguments(argc, argv, &arguments);
     if (frt_gpu_plugin_load(BENCH_GPU_PLUGIN, &b.module, &err) != FRT_OK)
         trouble = err.text;
     else if (b.module->open(&options, &b.device, &why) != FRT_GPU_OK)
@@ -232,7 +268,7 @@ int main(int argc, char **argv)
     if (trouble == NULL)
         print_ceilings(&b);
     for (size_t i = 0; i < N_SEARCHES; i++) {
-        if (!is_wanted(argc, argv, searches[i].name))
+        if (!is_wanted(&arguments, searches[i].name))
             continue;
         if (trouble != NULL)
             skip_case(searches[i].name, trouble);
@@ -241,8 +277,10 @@ int main(int argc, char **argv)
     }
     if (b.device != NULL)
         b.module->close(b.device);
-    if (is_wanted(argc, argv, "embed-r50-fp16"))
-        skip_case("embed-r50-fp16",
-                  trouble != NULL ? trouble : "this benchmark does not drive the inference backend yet");
+    if (arguments.embed.device.kind == FRT_DEVICE_CUDA || arguments.embed.device.kind == FRT_DEVICE_TENSORRT)
+        arguments.embed.peak_ops_per_s = b.ceilings.f16_ops_per_s;
+    arguments.embed.peak_missing = trouble;
+    if (is_wanted(&arguments, "embed-r50-fp16") && !bench_embed_case("embed-r50-fp16", &arguments.embed))
+        return 1;
     return 0;
 }
