@@ -41,6 +41,28 @@ else()
   message(STATUS "FAISS: not found; the index engine 'faiss' will not be there (it needs libfaiss-dev and g++)")
 endif()
 
+# FAISS that was built for GPUs (Debian's is not): the plug-in keeps copies of large lists on one
+# (src/index/faiss_gpu.h). FAISS ends the process when a device is lost under it: -DFRT_FAISS_GPU=OFF leaves it out.
+option(FRT_FAISS_GPU "Let the index engine 'faiss' use a GPU where FAISS was built for one" ON)
+set(FRT_FAISS_HAS_GPU OFF)
+if(FRT_HAVE_FAISS AND FRT_FAISS_GPU AND EXISTS ${FAISS_INCLUDE_DIR}/faiss/gpu/StandardGpuResources.h)
+  find_package(CUDAToolkit QUIET)
+  if(CUDAToolkit_FOUND)
+    include(CheckCXXSourceCompiles)
+    set(CMAKE_REQUIRED_INCLUDES ${FAISS_INCLUDE_DIR})
+    set(CMAKE_REQUIRED_LIBRARIES ${FAISS_LIBRARY} OpenMP::OpenMP_CXX ${LAPACK_LIBRARIES} ${BLAS_LIBRARIES}
+                                 CUDA::cublas CUDA::cudart)
+    check_cxx_source_compiles("#include <faiss/gpu/StandardGpuResources.h>
+int main() { faiss::gpu::StandardGpuResources r; r.noTempMemory(); }" FRT_FAISS_GPU_LINKS)
+    unset(CMAKE_REQUIRED_INCLUDES)
+    unset(CMAKE_REQUIRED_LIBRARIES)
+    set(FRT_FAISS_HAS_GPU ${FRT_FAISS_GPU_LINKS})
+  endif()
+endif()
+if(FRT_FAISS_HAS_GPU)
+  message(STATUS "FAISS: built for GPUs; the engine 'faiss' uses one")
+endif()
+
 # The C++ half of frt_flags.
 add_library(frt_flags_cxx INTERFACE)
 target_compile_options(frt_flags_cxx INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wformat=2 -Wundef

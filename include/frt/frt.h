@@ -360,7 +360,7 @@ struct frt_timing {
     double embed_ms;     /* embedder */
     double attribute_ms; /* quality, liveness, age, gender, expression */
     double inference_ms; /* of all the above, spent inside the inference runtime */
-    double wait_ms;      /* for a place (struct frt_stage_limits), for another's work on the same photo, for Redis */
+    double wait_ms; /* for a place (struct frt_stage_limits), for another's work on the same photo, for Redis */
     double total_ms;
     enum frt_cached cached;
 };

@@ -23,7 +23,8 @@ extern "C" {
 /** Internally locked: share between threads. */
 struct frt_gallery;
 
-/** Searches on a GPU (engine "cuda"). Zeros are the defaults. */
+/** Searches on a GPU (engine "cuda"; "faiss" where FAISS was built for one, without memory_bytes). Zeros are
+ * the defaults. */
 struct frt_gpu_search_options {
     uint32_t device;        /* number of the GPU */
     uint64_t memory_bytes;  /* of its memory, for indexes; 0 = three quarters of what is free */
@@ -60,7 +61,7 @@ struct frt_gallery_options {
     /* Folder of the indexes' snapshots; NULL = the file's path and ".index", of a server postgresql.index in
      * the data folder. */
     const char *index_folder;
-    struct frt_gpu_search_options gpu_search; /* of the process: what the first gallery of engine "cuda" says */
+    struct frt_gpu_search_options gpu_search; /* of the process: the first such gallery's count */
     uint32_t readers; /* reads of the database at once, at most 64; 0 = 8. One write goes on beside them */
 };
 

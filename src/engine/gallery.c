@@ -115,7 +115,7 @@ enum frt_status frt_gallery_open(const struct frt_gallery_options *options, stru
                        o->index_folder != NULL && o->index_folder[0] != '\0' ? o->index_folder : located);
         status = parse_engine(o->engine, &gallery->engine, err);
     }
-    if (status == FRT_OK && gallery->engine == FRT_INDEX_CUDA)
+    if (status == FRT_OK && gallery->engine != FRT_INDEX_NATIVE)
         frt_gallery_gpu_configure(&o->gpu_search);
     if (status == FRT_OK)
         status = try_engine(gallery, err);

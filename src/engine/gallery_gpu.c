@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "index/faiss_engine.h"
 #include "index/gpu_search.h"
 
 void frt_gallery_gpu_configure(const struct frt_gpu_search_options *options)
@@ -29,6 +30,17 @@ void frt_gallery_gpu_get(struct frt_gallery_gpu *out)
                                     .failures = s.failures,
                                     .uploaded_bytes = s.uploaded_bytes};
     memcpy(out->device, s.device, sizeof out->device);
+    /* of the engine faiss: a process has one engine or the other */
+    struct frt_faiss_gpu_figures f;
+    frt_faiss_gpu_figures_get(&f);
+    out->wanted = out->wanted || f.wanted;
+    out->up = out->up || f.resident > 0;
+    out->memory_bytes += f.bytes;
+    out->resident += f.resident;
+    out->searches += f.searches;
+    out->fallbacks += f.fallbacks;
+    out->uncertain += f.uncertain;
+    out->failures += f.failures;
 }
 
 enum frt_status frt_gallery_gpu_probe(const struct frt_gpu_search_options *options, char name[96],

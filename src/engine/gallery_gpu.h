@@ -8,7 +8,7 @@
 #include "frt/gallery.h"
 
 struct frt_gallery_gpu {
-    bool wanted; /* some index's engine is cuda */
+    bool wanted; /* some index's engine is cuda, or faiss with a GPU */
     bool up;     /* the device is open and in use */
     char device[96];
     uint64_t memory_bytes, limit_bytes; /* of indexes on the device */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "index/gpu_mirror.h"
 
 enum frt_status frt_faiss_failed(struct frt_error *err, const struct frt_faiss_failure *why)
 {
@@ -106,6 +107,8 @@ enum frt_status frt_faiss_part_list(struct frt_faiss_part *part, struct frt_erro
             part->listed[rows[i]] = vectors + i * part->dim;
     }
     part->bytes += (size_t)part->module->ivf_bytes(part->ivf) + ((size_t)n + 1) * sizeof *part->listed;
+    const struct frt_gpu_search_settings *gpu = frt_gpu_settings();
+    part->module->ivf_seal(part->ivf, &(struct frt_faiss_gpu_wish){gpu->device, gpu->scratch_bytes, gpu->from});
     return FRT_OK;
 }
 

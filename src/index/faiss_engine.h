@@ -77,6 +77,9 @@ struct frt_faiss_engine {
 /** The plug-in, loaded at the first call. Errors: FRT_EUNAVAILABLE (what was looked for where, what to do). */
 FRT_NODISCARD enum frt_status frt_faiss_load(const struct frt_faiss_module **out, struct frt_error *err);
 
+/** Of lists on a GPU; zeros where the plug-in was not loaded. */
+void frt_faiss_gpu_figures_get(struct frt_faiss_gpu_figures *out);
+
 /** An engine without vectors. */
 FRT_NODISCARD enum frt_status frt_faiss_make(const struct frt_index_options *options,
                                              struct frt_faiss_engine **out, struct frt_error *err);

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define FRT_FAISS_ABI 1u
+#define FRT_FAISS_ABI 2u
 #define FRT_FAISS_SYMBOL "frt_faiss_module"
 
 /** An IndexIVFFlat over inner products. */
@@ -35,6 +35,24 @@ struct frt_faiss_search {
     uint32_t dim, threads;
     float *scores; /* out [n][k], best first */
     int64_t *rows; /* out [n][k]; -1 = there are no more */
+};
+
+/** What lists want of a GPU; where the plug-in has none, nothing comes of it. */
+struct frt_faiss_gpu_wish {
+    uint32_t device;
+    uint64_t scratch_bytes;
+    uint64_t from; /* vectors of lists that are worth a copy */
+};
+
+/** Of the process. */
+struct frt_faiss_gpu_figures {
+    bool wanted; /* there were lists that were worth a copy, and a FAISS that could make one */
+    uint32_t resident;
+    uint64_t bytes;               /* as far as we know: rows, ids and centroids */
+    uint64_t searches, fallbacks; /* the device answered; it failed or was busy */
+    uint64_t uncertain;           /* queries whose best were removed rows: the processor's */
+    uint64_t failures;            /* copies that could not be made, or were given up */
+    char trouble[256];            /* of the last one */
 };
 
 struct frt_faiss_module {
@@ -61,6 +79,9 @@ struct frt_faiss_module {
                        const float *vectors, struct frt_faiss_failure *why);
     bool (*ivf_search)(const struct frt_faiss_ivf *ivf, const struct frt_faiss_search *search, size_t probes,
                        struct frt_faiss_failure *why);
+    /* Nothing is added any more: make a copy for a GPU. That it cannot is no failure: the figures say so. */
+    void (*ivf_seal)(struct frt_faiss_ivf *ivf, const struct frt_faiss_gpu_wish *wish);
+    void (*gpu_figures)(struct frt_faiss_gpu_figures *out);
     /* Borrowed until the list changes. */
     size_t (*ivf_list)(const struct frt_faiss_ivf *ivf, size_t list, const int64_t **rows,
                        const float **vectors);

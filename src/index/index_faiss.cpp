@@ -24,12 +24,14 @@
 #include <string>
 #include <vector>
 
+#include "index/faiss_gpu.h"
 #include "index/faiss_shim.h"
 
 struct frt_faiss_ivf {
     faiss::IndexFlatIP quantizer;
     faiss::IndexIVFFlat index;
-    faiss::ArrayInvertedLists *lists; /* index's */
+    faiss::ArrayInvertedLists *lists;   /* index's */
+    mutable frt_faiss_gpu::copy on_gpu; /* internally locked */
 
     frt_faiss_ivf(size_t dim, size_t n_lists)
         : quantizer(static_cast<int64_t>(dim)), index(&quantizer, dim, n_lists, faiss::METRIC_INNER_PRODUCT),
@@ -182,6 +184,8 @@ bool ivf_append(frt_faiss_ivf *ivf, size_t list, size_t n, const int64_t *rows, 
 
 bool ivf_search(const frt_faiss_ivf *ivf, const frt_faiss_search *search, size_t probes, frt_faiss_failure *why)
 {
+    if (ivf->on_gpu.find(search, probes))
+        return true;
     return guarded(why, [&] {
         use_threads(search->threads);
         standing selector(search->removed);
@@ -191,6 +195,16 @@ bool ivf_search(const frt_faiss_ivf *ivf, const frt_faiss_search *search, size_t
         ivf->index.search(static_cast<int64_t>(search->n), search->queries, static_cast<int64_t>(search->k),
                           search->scores, search->rows, &parameters);
     });
+}
+
+void ivf_seal(frt_faiss_ivf *ivf, const frt_faiss_gpu_wish *wish)
+{
+    ivf->on_gpu.make(ivf->index, *wish);
+}
+
+void gpu_figures(frt_faiss_gpu_figures *out)
+{
+    frt_faiss_gpu::copy::read(out);
 }
 
 size_t ivf_list(const frt_faiss_ivf *ivf, size_t list, const int64_t **rows, const float **vectors)
@@ -265,6 +279,8 @@ extern "C" __attribute__((visibility("default"))) const frt_faiss_module frt_fai
     ivf_reserve,
     ivf_append,
     ivf_search,
+    ivf_seal,
+    gpu_figures,
     ivf_list,
     ivf_centroids,
     ivf_bytes,

@@ -14,7 +14,7 @@
 
 static const char file_name[] = "frt_faiss.so";
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static const struct frt_faiss_module *loaded;
+static const struct frt_faiss_module *_Atomic loaded;
 static char trouble[600]; /* why not */
 
 /* Sets `loaded` or `trouble`. false: no such file, look on. */
@@ -84,6 +84,14 @@ enum frt_status frt_faiss_load(const struct frt_faiss_module **out, struct frt_e
         return frt_fail(err, FRT_EUNAVAILABLE, "%s", trouble);
     *out = loaded;
     return FRT_OK;
+}
+
+void frt_faiss_gpu_figures_get(struct frt_faiss_gpu_figures *out)
+{
+    const struct frt_faiss_module *module = loaded; /* may be loaded at this moment */
+    *out = (struct frt_faiss_gpu_figures){0};
+    if (module != NULL)
+        module->gpu_figures(out);
 }
 
 static enum frt_status make(const struct frt_index_options *options, struct frt_index **out,
