@@ -130,7 +130,7 @@ static const struct frt_config_key settings[] = {
     {"recognition_batch", "FRT_RECOGNITION_BATCH", NULL, "N", "0",
      "Faces of several requests in one inference at most; 0 = measured after each start, 1 = never together; "
      "more "
-     "than 8 are taken as 8.",
+     "than 8 are taken as 8 on the CPU, more than 32 as 32 on a device.",
      FIELD(recognition_batch), 0, 1024, FRT_CONFIG_WHOLE},
     {"image_workers", "FRT_IMAGE_WORKERS", NULL, "N", "16", "Photos decoded at once.", FIELD(image_workers), 1,
      1024, FRT_CONFIG_WHOLE},

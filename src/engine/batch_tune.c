@@ -2,10 +2,11 @@
 
 #include <time.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 
-enum { SIZES = 4, MOST_TURNS = 8, LEAST_TURNS = 3 };
-static const uint32_t sizes[SIZES] = {1, 2, 4, FRT_TUNE_MOST};
+enum { SIZES = 6, MOST_TURNS = 8, LEAST_TURNS = 3 };
+static const uint32_t sizes[SIZES] = {1, 2, 4, 8, 16, FRT_TUNE_MOST};
 
 static int64_t cpu_ns(void *arg)
 {
@@ -13,6 +14,12 @@ static int64_t cpu_ns(void *arg)
     (void)arg;
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t wall_ns(void *arg)
+{
+    (void)arg;
+    return frt_now_ns();
 }
 
 struct tuner {
@@ -36,12 +43,16 @@ static enum frt_status time_one(struct tuner *t, size_t size, double *ms, struct
     const struct frt_stage_wait wait = {.priority = FRT_PRIORITY_BULK,
                                         .cancelled = stopped,
                                         .cancelled_arg = (void *)(uintptr_t)t->options->stop};
-    int64_t (*now_ns)(void *arg) = t->options->now_ns != NULL ? t->options->now_ns : cpu_ns;
+    int64_t (*now_ns)(void *arg) = t->options->now_ns != NULL ? t->options->now_ns
+                                   : t->options->device       ? wall_ns
+                                                              : cpu_ns;
     double inference_ms = 0;
     for (size_t i = 0; i < size; i++)
         items[i] = t->item;
     if (stopped(wait.cancelled_arg))
         return frt_fail(err, FRT_ECANCELLED, "stopped");
+    if (t->options->device && !work->on_device(work->arg))
+        return frt_fail(err, FRT_EUNAVAILABLE, "the device has fallen");
     enum frt_status status = frt_stage_enter(work->stages, FRT_STAGE_RECOGNIZE, &wait, err);
     if (status != FRT_OK)
         return status;
@@ -53,12 +64,22 @@ static enum frt_status time_one(struct tuner *t, size_t size, double *ms, struct
     return status;
 }
 
+/* On a CPU what so many take alone; on a device, which gains more from company, twice what half as many took.
+ */
+static bool holds_too_long(const struct tuner *t, size_t i)
+{
+    if (i == 0)
+        return false;
+    return (t->options->device ? t->ms[i - 1] * sizes[i] / sizes[i - 1] : t->ms[0] * sizes[i]) >
+           FRT_TUNE_RUN_MS;
+}
+
 /* One inference of each size. The first turn warms up: its times are used for leaving sizes out only. */
 static enum frt_status take_turn(struct tuner *t, bool first, struct frt_error *err)
 {
     for (size_t i = 0; i < SIZES && sizes[i] <= t->options->most; i++) {
         double ms = 0;
-        if (i > 0 && t->ms[0] * sizes[i] > FRT_TUNE_RUN_MS)
+        if (holds_too_long(t, i))
             break;
         enum frt_status status = time_one(t, sizes[i], &ms, err);
         if (status == FRT_OK && first && i == 0) /* memory is taken and pages come in: once more */
@@ -96,6 +117,8 @@ enum frt_status frt_batch_tune(const struct frt_batch_tune_options *options, str
     struct tuner t = {.options = options};
     enum frt_status status = FRT_OK;
     uint32_t noise = 1;
+    double building_ms = 0;
+    size_t largest = 0;
     int turns = 0;
     t.item = frt_alloc_array(options->work.item_bytes, 1);
     t.rows = frt_alloc_array(options->work.dim, FRT_TUNE_MOST * sizeof *t.rows);
@@ -104,6 +127,12 @@ enum frt_status frt_batch_tune(const struct frt_batch_tune_options *options, str
     for (size_t i = 0; t.item != NULL && i < options->work.item_bytes; i++) {
         noise = noise * 1664525u + 1013904223u;
         t.item[i] = (uint8_t)(noise >> 24);
+    }
+    while (largest + 1 < SIZES && sizes[largest + 1] <= options->most)
+        largest++;
+    if (status == FRT_OK && options->largest_first) {
+        status = time_one(&t, sizes[largest], &building_ms, err);
+        t.spent_ms = 0;
     }
     while (status == FRT_OK && turns < MOST_TURNS && (turns == 0 || t.spent_ms < FRT_TUNE_MS)) {
         status = take_turn(&t, turns == 0, err);

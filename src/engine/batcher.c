@@ -40,9 +40,29 @@ struct frt_batcher {
     pthread_mutex_t lock; /* guards the lanes and `rejected` */
     struct lane lanes[FRT_PRIORITIES];
     uint64_t rejected;
-    atomic_uint best, window_us; /* relaxed: a caller may use the old ones once more */
+    atomic_uint best, window_us;               /* relaxed: a caller may use the old ones once more */
+    atomic_uint device_best, device_window_us; /* the same; 0: those above */
     atomic_uint_fast64_t count, items;
 };
+
+/* Whether it is the device's choice that counts. */
+static bool is_devices(struct frt_batcher *batcher)
+{
+    return atomic_load_explicit(&batcher->device_best, memory_order_relaxed) != 0 &&
+           batcher->options.on_device != NULL && batcher->options.on_device(batcher->options.arg);
+}
+
+static uint32_t best_of(struct frt_batcher *batcher)
+{
+    return atomic_load_explicit(is_devices(batcher) ? &batcher->device_best : &batcher->best,
+                                memory_order_relaxed);
+}
+
+static uint32_t window_us_of(struct frt_batcher *batcher)
+{
+    return atomic_load_explicit(is_devices(batcher) ? &batcher->device_window_us : &batcher->window_us,
+                                memory_order_relaxed);
+}
 
 /* ---------------------------------------------------------------- making */
 
@@ -50,7 +70,7 @@ struct frt_batcher {
 static void core_is_free(void *arg)
 {
     struct frt_batcher *batcher = arg;
-    if (atomic_load_explicit(&batcher->best, memory_order_relaxed) <= 1)
+    if (best_of(batcher) <= 1)
         return;
     (void)pthread_mutex_lock(&batcher->lock);
     for (int i = 0; i < FRT_PRIORITIES; i++)
@@ -91,6 +111,13 @@ void frt_batcher_set(struct frt_batcher *batcher, uint32_t best, uint32_t window
     atomic_store_explicit(&batcher->best, best, memory_order_relaxed);
 }
 
+void frt_batcher_set_on_device(struct frt_batcher *batcher, uint32_t best, uint32_t window_us)
+{
+    assert(best >= 1 && best <= FRT_BATCH_MAX);
+    atomic_store_explicit(&batcher->device_window_us, window_us, memory_order_relaxed);
+    atomic_store_explicit(&batcher->device_best, best, memory_order_relaxed);
+}
+
 struct frt_batcher_stats frt_batcher_stats_get(struct frt_batcher *batcher)
 {
     struct frt_batcher_stats stats = {0};
@@ -98,8 +125,8 @@ struct frt_batcher_stats frt_batcher_stats_get(struct frt_batcher *batcher)
         return stats;
     stats.count = atomic_load(&batcher->count);
     stats.items = atomic_load(&batcher->items);
-    stats.best = atomic_load(&batcher->best);
-    stats.window_us = atomic_load(&batcher->window_us);
+    stats.best = best_of(batcher);
+    stats.window_us = window_us_of(batcher);
     (void)pthread_mutex_lock(&batcher->lock);
     stats.rejected = batcher->rejected;
     for (int i = 0; i < FRT_PRIORITIES; i++)
@@ -186,9 +213,8 @@ static enum frt_status wait_locked(struct frt_batcher *batcher, struct lane *lan
 /* The candidate lets others' work go first while that fills his batch and no core is free for it. */
 static void wait_for_company_locked(struct frt_batcher *batcher, struct lane *lane, struct ticket *ticket)
 {
-    uint32_t best = atomic_load_explicit(&batcher->best, memory_order_relaxed);
-    int64_t until =
-        frt_now_ns() + (int64_t)atomic_load_explicit(&batcher->window_us, memory_order_relaxed) * 1000;
+    uint32_t best = best_of(batcher);
+    int64_t until = frt_now_ns() + (int64_t)window_us_of(batcher) * 1000;
     if (best <= 1)
         return;
     if (ticket->wait->deadline_ms != 0 && ticket->wait->deadline_ms * 1000000 < until)
@@ -207,7 +233,7 @@ static void wait_for_company_locked(struct frt_batcher *batcher, struct lane *la
 static size_t take_locked(struct frt_batcher *batcher, struct lane *lane, struct ticket *mine,
                           struct ticket *batch[FRT_BATCH_MAX])
 {
-    size_t n = 1, items = mine->n, best = atomic_load_explicit(&batcher->best, memory_order_relaxed);
+    size_t n = 1, items = mine->n, best = best_of(batcher);
     int64_t now = frt_now_ns();
     struct ticket *next;
     remove_locked(lane, mine);
@@ -239,10 +265,11 @@ static enum frt_status infer(struct frt_batcher *batcher, const uint8_t *const *
 static void run_alone(struct frt_batcher *batcher, struct ticket *t)
 {
     const uint8_t *items[FRT_BATCH_MAX];
-    size_t most = atomic_load_explicit(&batcher->best, memory_order_relaxed), count;
+    size_t count;
     int64_t start = frt_now_ns();
     t->status = FRT_OK;
     for (size_t begin = 0; t->status == FRT_OK && begin < t->n; begin += count) {
+        const size_t most = best_of(batcher); /* the device may have fallen since the last piece */
         count = t->n - begin < most ? t->n - begin : most;
         for (size_t i = 0; i < count; i++)
             items[i] = t->items + (begin + i) * batcher->options.item_bytes;
@@ -367,7 +394,7 @@ static enum frt_status queue_up(struct frt_batcher *batcher, struct lane *lane, 
         append_locked(lane, ticket);
         if (lane->candidate == NULL)
             next_candidate_locked(lane);
-        else if (lane->items >= atomic_load_explicit(&batcher->best, memory_order_relaxed))
+        else if (lane->items >= best_of(batcher))
             (void)pthread_cond_signal(&lane->candidate->signal);
         status = wait_locked(batcher, lane, ticket);
     }
@@ -418,9 +445,8 @@ enum frt_status frt_batcher_run(struct frt_batcher *batcher, const uint8_t *item
     assert(n >= 1);
     ticket.out = out;
     int span = frt_trace_begin_wait("recognize-wait");
-    enum frt_status status = atomic_load_explicit(&batcher->best, memory_order_relaxed) <= 1
-                                 ? run_without_batches(batcher, &ticket, span, err)
-                                 : run_with_batches(batcher, &ticket, span, err);
+    enum frt_status status = best_of(batcher) <= 1 ? run_without_batches(batcher, &ticket, span, err)
+                                                   : run_with_batches(batcher, &ticket, span, err);
     times->wait_ms += ((double)((ticket.began_ns != 0 ? ticket.began_ns : frt_now_ns()) - start)) / 1e6;
     if (status != FRT_OK)
         return status;

@@ -17,15 +17,19 @@
  * A batch that fails is run again one request at a time, so that each gets what he would have got alone. Who
  * gives up while he waits leaves the queue; once a leader has taken him he waits for the inference's end.
  *
- * Threading: internally locked. Lock order: the batcher's lock, then the stages'; neither is held across `run`
- * or a caller's `cancelled`.
+ * Where the embedder moves between a device and the CPU, each has a best of its own, and `on_device` is asked
+ * which one counts each time that a batch is put together: what was waiting for a device that has fallen goes
+ * to the CPU in the CPU's pieces.
+ *
+ * Threading: internally locked. Lock order: the batcher's lock, then the stages' or what `on_device` takes;
+ * neither is held across `run` or a caller's `cancelled`.
  */
 #ifndef FRT_ENGINE_BATCHER_H
 #define FRT_ENGINE_BATCHER_H
 
 #include "core/stage.h"
 
-#define FRT_BATCH_MAX 16 /* faces in one inference */
+#define FRT_BATCH_MAX 32 /* faces in one inference */
 
 struct frt_batcher;
 
@@ -37,6 +41,8 @@ struct frt_batcher_options {
     /* One inference over `n` <= FRT_BATCH_MAX items; out f32[n][dim]. Adds to *inference_ms. */
     enum frt_status (*run)(void *arg, const uint8_t *const *items, size_t n, float *out, double *inference_ms,
                            struct frt_error *err);
+    /* Whether a run that began now would compute on a device; short, and takes leaf locks only. NULL: never */
+    bool (*on_device)(void *arg);
     void *arg;
 };
 
@@ -51,6 +57,9 @@ void frt_batcher_free(struct frt_batcher *batcher);
  * window_us  how long a candidate may let others' work go first.
  */
 void frt_batcher_set(struct frt_batcher *batcher, uint32_t best, uint32_t window_us);
+/** As frt_batcher_set, of what counts while `on_device` says yes; until it is called, the CPU's counts there
+ * too. */
+void frt_batcher_set_on_device(struct frt_batcher *batcher, uint32_t best, uint32_t window_us);
 
 /* What a caller waited and what was done for him meanwhile. */
 struct frt_batch_times {
@@ -70,10 +79,10 @@ FRT_NODISCARD enum frt_status frt_batcher_run(struct frt_batcher *batcher, const
                                               struct frt_batch_times *times, struct frt_error *err);
 
 struct frt_batcher_stats {
-    uint64_t count, items; /* inferences, and faces in them */
-    uint64_t rejected;     /* refused because too many waited */
-    uint32_t waiting;      /* requests that no place is asked for yet */
-    uint32_t best, window_us;
+    uint64_t count, items;    /* inferences, and faces in them */
+    uint64_t rejected;        /* refused because too many waited */
+    uint32_t waiting;         /* requests that no place is asked for yet */
+    uint32_t best, window_us; /* where the embedder computes now */
 };
 /** NULL: zeros. */
 struct frt_batcher_stats frt_batcher_stats_get(struct frt_batcher *batcher);

@@ -89,6 +89,9 @@ enum frt_status frt_context_new_over(struct frt_backend *backend, const struct f
     context->backend = backend;
     context->threads = 1;
     context->embedding_ttl_ms = context->image_ttl_ms = DEFAULT_TTL_MS;
+    context->device_memory_bytes = options != NULL && options->gpu_memory_limit_bytes != 0
+                                       ? options->gpu_memory_limit_bytes
+                                       : FRT_DEVICE_MEMORY_BYTES;
     if (options != NULL) {
         context->threads = frt_context_threads(options->threads, options->stages);
         context->limits.max_pixels = options->max_pixels;

@@ -20,6 +20,7 @@ struct frt_context {
     struct frt_cache *embedding_cache, *image_cache; /* owned; NULL = none */
     uint64_t max_kept_frame_bytes;                   /* larger decoded frames are not kept */
     struct frt_shared_cache *shared;                 /* borrowed; NULL = none */
+    uint64_t device_memory_bytes;                    /* that models may take of a device */
     int64_t embedding_ttl_ms, image_ttl_ms;
 };
 

@@ -215,6 +215,7 @@ enum frt_status frt_pack_open(struct frt_context *context, const char *path,
     if (pack == NULL)
         return frt_fail_nomem(err, "a pack");
     (void)pthread_mutex_init(&pack->lazy_lock, NULL);
+    frt_pack_batches_init(pack);
     pack->context = context;
     pack->skip_checksums = options != NULL && options->skip_checksums;
     pack->as_published = options != NULL && options->as_published;
@@ -261,6 +262,8 @@ void frt_pack_free(struct frt_pack *pack)
         frt_session_free(pack->sessions[i]);
     frt_manifest_free(pack->manifest);
     (void)pthread_mutex_destroy(&pack->lazy_lock);
+    (void)pthread_cond_destroy(&pack->measuring_ends);
+    (void)pthread_mutex_destroy(&pack->measuring_lock);
     frt_free(pack->folder);
     frt_free(pack);
 }

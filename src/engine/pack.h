@@ -50,6 +50,8 @@ struct frt_pack {
     pthread_t measurer;          /* of batches, while `measuring` */
     bool measuring;
     atomic_bool stop_measuring;
+    pthread_mutex_t measuring_lock; /* a leaf: of the wait for a device that is down */
+    pthread_cond_t measuring_ends;
 
     pthread_mutex_t lazy_lock;
     struct frt_face_net *face_nets[FRT_PACK_MAX_MODELS]; /* by model number */
@@ -101,11 +103,13 @@ FRT_NODISCARD enum frt_status frt_pack_session(const struct frt_pack *pack, cons
                                                const struct frt_model_spec **spec,
                                                const struct frt_session **session, struct frt_error *err);
 
-/* pack_batches.c: called when the pack is opened and freed. */
+/* pack_batches.c: called when the pack is made, opened and freed. */
+void frt_pack_batches_init(struct frt_pack *pack);
 FRT_NODISCARD enum frt_status frt_pack_batches_new(struct frt_pack *pack, struct frt_error *err);
 void frt_pack_batches_free(struct frt_pack *pack);
 /** Put faces of several requests into one inference: `faces` at most; 0 = measure in the background what is
- * best (engine/batch_tune.h). Once, by the pack's owner. Without stages nothing happens. */
+ * best (engine/batch_tune.h), on the CPU and, once it serves the embedder, on the device. Once, by the pack's
+ * owner. Without stages nothing happens. */
 void frt_pack_batches_start(struct frt_pack *pack, uint32_t faces);
 
 #endif

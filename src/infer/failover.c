@@ -268,6 +268,8 @@ static enum frt_status failover_run(const struct frt_session *session, const str
     struct frt_error why = {0};
     enum frt_status status = FRT_EUNAVAILABLE;
     bool check = false, answered = false;
+    if (slot->fallback != NULL && frt_infer_fallback_only_get())
+        return slot->fallback->ops->run(slot->fallback, inputs, n_inputs, out, err);
     struct failover_holder *holder = take(slot, inputs, n_inputs, &check);
 
     if (holder != NULL) {

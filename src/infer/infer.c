@@ -134,6 +134,18 @@ enum frt_infer_width frt_infer_width_get(void)
     return own_width;
 }
 
+static _Thread_local bool own_fallback_only;
+
+void frt_infer_fallback_only_set(bool only)
+{
+    own_fallback_only = only;
+}
+
+bool frt_infer_fallback_only_get(void)
+{
+    return own_fallback_only;
+}
+
 static _Thread_local int64_t own_deadline_ms;
 
 void frt_infer_deadline_set(int64_t deadline_ms)

@@ -174,6 +174,11 @@ enum frt_infer_width { FRT_INFER_WIDE = 0, FRT_INFER_NARROW };
 void frt_infer_width_set(enum frt_infer_width width);
 enum frt_infer_width frt_infer_width_get(void);
 
+/** The calling thread's runs from now on are the fallback's, where a backend has one (failover.h): for
+ * measuring it. False: ends that. */
+void frt_infer_fallback_only_set(bool only);
+bool frt_infer_fallback_only_get(void);
+
 /** Until when the calling thread's runs are of use: monotonic ms (core/stage.h), 0 = no end. Backends that wait
  *  for another machine heed it. */
 void frt_infer_deadline_set(int64_t deadline_ms);

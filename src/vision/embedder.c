@@ -18,7 +18,7 @@
 
 /* Chips in one run of a graph with a free batch: enough to feed the cores, little memory (8 chips of
  * 150² are 2 MB of input). */
-enum { MAX_BATCH = 8 };
+enum { MAX_BATCH = 32, BATCH_IN_A_ROW = 8 /* of chips that lie in a row: the CPU's */ };
 
 /* A family is a line here, and a template of align.c when it needs its own. */
 static const struct frt_embedder_family families[] = {
@@ -435,6 +435,11 @@ uint32_t frt_embedder_batch(const struct frt_embedder *embedder)
     return embedder->batch;
 }
 
+const char *frt_embedder_device(const struct frt_embedder *embedder)
+{
+    return frt_session_device(embedder->session);
+}
+
 /* `each` chip by its pointer; NULL: one after the other from `chips` on. */
 static enum frt_status run(const struct frt_embedder *e, const uint8_t *const *each, const uint8_t *chips,
                            size_t n, float *out, double *inference_ms, struct frt_error *err)
@@ -445,7 +450,8 @@ static enum frt_status run(const struct frt_embedder *e, const uint8_t *const *e
     size_t total;
     if (n == 0)
         return FRT_OK;
-    const size_t batch = n < e->batch ? n : e->batch;
+    const size_t most = each == NULL && e->batch > BATCH_IN_A_ROW ? BATCH_IN_A_ROW : e->batch;
+    const size_t batch = n < most ? n : most;
     const size_t chip_floats = frt_embedder_chip_bytes(e);
     if (!frt_mul_size(n, e->dim, &total))
         return frt_fail_nomem(err, "embeddings");

@@ -58,7 +58,7 @@ FRT_NODISCARD enum frt_status frt_embedder_align(const struct frt_embedder *embe
 FRT_NODISCARD enum frt_status frt_embedder_run(const struct frt_embedder *embedder, const uint8_t *chips,
                                                size_t n, float *out, double *inference_ms,
                                                struct frt_error *err);
-/** As frt_embedder_run, of chips that lie here and there. */
+/** As frt_embedder_run, of chips that lie here and there; as many as frt_embedder_batch in one inference. */
 FRT_NODISCARD enum frt_status frt_embedder_run_each(const struct frt_embedder *embedder,
                                                     const uint8_t *const *chips, size_t n, float *out,
                                                     double *inference_ms, struct frt_error *err);
@@ -70,5 +70,7 @@ FRT_NODISCARD enum frt_status frt_embedder_finish(const struct frt_embedder *emb
 uint32_t frt_embedder_output(const struct frt_embedder *embedder);
 /** Most chips in one inference: 1 for a graph that takes one. */
 uint32_t frt_embedder_batch(const struct frt_embedder *embedder);
+/** Where a run would compute now: "cpu", "cuda:0". */
+const char *frt_embedder_device(const struct frt_embedder *embedder);
 
 #endif

@@ -535,6 +535,8 @@ static void lost_memory_leaves_nothing_behind(void **state)
 
 static struct {
     double ms[FRT_TUNE_MOST + 1]; /* of an inference of so many */
+    unsigned falls_after;         /* runs; 0 = never */
+    size_t first;                 /* size of the first run */
     int64_t now_ns;
     unsigned n;
     uint32_t most_seen;
@@ -555,7 +557,8 @@ static enum frt_status model_run(void *arg, const uint8_t *const *items, size_t 
     (void)out;
     (void)inference_ms;
     (void)err;
-    model.n++;
+    if (model.n++ == 0)
+        model.first = n;
     model.most_seen = n > model.most_seen ? (uint32_t)n : model.most_seen;
     model.now_ns += (int64_t)((model.ms[n] + (model.n % 5 == 0 ? model.disturbance_ms : 0)) * 1e6);
     return FRT_OK;
@@ -563,8 +566,9 @@ static enum frt_status model_run(void *arg, const uint8_t *const *items, size_t 
 
 static enum frt_status tune(double one, double two, double four, double eight, struct frt_batch_choice *out)
 {
-    const struct frt_batch_tune_options options = {
-        .work = {.dim = DIM, .item_bytes = ITEM, .run = model_run}, .most = FRT_TUNE_MOST, .now_ns = model_now};
+    const struct frt_batch_tune_options options = {.work = {.dim = DIM, .item_bytes = ITEM, .run = model_run},
+                                                   .most = FRT_TUNE_CPU_MOST,
+                                                   .now_ns = model_now};
     memset(&model, 0, sizeof model);
     model.ms[1] = one;
     model.ms[2] = two;
@@ -604,7 +608,7 @@ static void the_measurement_stops(void **state)
     atomic_bool stop = true;
     struct frt_batch_choice choice = {.best = 99};
     const struct frt_batch_tune_options options = {.work = {.dim = DIM, .item_bytes = ITEM, .run = model_run},
-                                                   .most = FRT_TUNE_MOST,
+                                                   .most = FRT_TUNE_CPU_MOST,
                                                    .now_ns = model_now,
                                                    .stop = &stop};
     assert_int_equal(frt_batch_tune(&options, &choice, NULL), FRT_ECANCELLED);
@@ -615,6 +619,112 @@ static void the_measurement_stops(void **state)
         assert_int_equal(status, FRT_ENOMEM);
     }
     assert_int_equal(choice.best, 99);
+}
+
+/* ------------------------------------------------------------- on a device */
+
+static bool model_on_device(void *arg)
+{
+    (void)arg;
+    return model.falls_after == 0 || model.n < model.falls_after;
+}
+
+/* Each inference costs `each` ms and `face` ms for each of its faces. */
+static enum frt_status tune_device(double each, double face, uint32_t most, unsigned falls_after,
+                                   bool largest_first, struct frt_batch_choice *out)
+{
+    const struct frt_batch_tune_options options = {
+        .work = {.dim = DIM, .item_bytes = ITEM, .run = model_run, .on_device = model_on_device},
+        .most = most,
+        .now_ns = model_now,
+        .device = true,
+        .largest_first = largest_first};
+    memset(&model, 0, sizeof model);
+    model.falls_after = falls_after;
+    for (size_t n = 1; n <= FRT_TUNE_MOST; n++)
+        model.ms[n] = each + face * (double)n;
+    return frt_batch_tune(&options, out, NULL);
+}
+
+static void the_measurement_of_a_device_chooses_more(void **state)
+{
+    (void)state;
+    struct frt_batch_choice choice;
+    assert_int_equal(tune_device(3, 0.1, FRT_TUNE_MOST, 0, false, &choice), FRT_OK);
+    assert_int_equal(choice.best, 32); /* 0.19 ms a face for 3.1; 16 have 0.29 */
+    assert_int_equal(model.first, 1);
+    assert_int_equal(tune_device(3, 0.1, 13, 0, false, &choice), FRT_OK); /* memory for no more */
+    assert_int_equal(choice.best, 8);
+    assert_int_equal(model.most_seen, 8);
+    assert_int_equal(tune_device(1, 5, FRT_TUNE_MOST, 0, false, &choice), FRT_OK); /* 16 hold it for 81 ms */
+    assert_true(choice.best <= 8 && model.most_seen < 32);
+    assert_int_equal(tune_device(3, 0.1, FRT_TUNE_MOST, 0, true, &choice), FRT_OK);
+    assert_int_equal(model.first, 32);
+    assert_int_equal(choice.best, 32);
+}
+
+static void a_device_that_falls_ends_its_measurement(void **state)
+{
+    (void)state;
+    for (unsigned after = 1; after < 12; after++) {
+        struct frt_batch_choice choice = {.best = 99};
+        assert_int_equal(tune_device(3, 0.1, FRT_TUNE_MOST, after, false, &choice), FRT_EUNAVAILABLE);
+        assert_int_equal(choice.best, 99);
+        assert_int_equal(model.n, after); /* nothing more: the CPU would have done it */
+    }
+}
+
+static atomic_bool on_device_now;
+
+static bool is_on_device(void *arg)
+{
+    (void)arg;
+    return atomic_load(&on_device_now);
+}
+
+/* What waits for a device goes to the CPU in the CPU's pieces as soon as the device has fallen, and so do the
+ * pieces that a request has left. */
+static void batches_follow_the_embedder(void **state)
+{
+    (void)state;
+    enum { CALLERS = 32 };
+    static struct caller callers[CALLERS];
+    const struct frt_stages_options s = {.limits = {16, 1, 1, 4}, .cores = 1, .queue = 64};
+    const struct frt_batcher_options b = {
+        .queue = 64, .dim = DIM, .item_bytes = ITEM, .run = run, .on_device = is_on_device};
+    struct frt_batcher_options options = b;
+    assert_int_equal(frt_stages_new(&s, &stages, NULL), FRT_OK);
+    options.stages = stages;
+    assert_int_equal(frt_batcher_new(&options, &batcher, NULL), FRT_OK);
+    frt_batcher_set(batcher, 4, HOUR_US);
+    atomic_store(&on_device_now, true);
+    assert_int_equal(frt_batcher_stats_get(batcher).best, 4); /* none of its own yet */
+    frt_batcher_set_on_device(batcher, CALLERS, HOUR_US);
+    assert_int_equal(frt_batcher_stats_get(batcher).best, CALLERS);
+    for (int falls = 0; falls < 2; falls++) {
+        size_t most = 0, total = 0;
+        atomic_store(&on_device_now, true);
+        runs.n = 0;
+        hold_core();
+        for (int i = 0; i < CALLERS; i++)
+            prepare(&callers[i], (uint8_t)(i + 1), 1);
+        for (int i = 0; i < CALLERS; i++)
+            start(&callers[i]);
+        until_waiting(CALLERS - 1, 1); /* a whole batch for the device */
+        atomic_store(&on_device_now, falls == 0);
+        free_core();
+        for (int i = 0; i < CALLERS; i++)
+            join(&callers[i]);
+        for (int i = 0; i < CALLERS; i++)
+            assert_rows(&callers[i]);
+        for (size_t i = 0; i < runs.n; i++) {
+            total += runs.sizes[i];
+            most = runs.sizes[i] > most ? runs.sizes[i] : most;
+        }
+        assert_int_equal(total, CALLERS);
+        assert_int_equal(most, falls == 0 ? CALLERS : 4);
+    }
+    done();
 }
 
 int main(void)
@@ -636,6 +746,9 @@ int main(void)
         cmocka_unit_test(lost_memory_leaves_nothing_behind),
         cmocka_unit_test(the_measurement_chooses),
         cmocka_unit_test(the_measurement_stops),
+        cmocka_unit_test(the_measurement_of_a_device_chooses_more),
+        cmocka_unit_test(a_device_that_falls_ends_its_measurement),
+        cmocka_unit_test(batches_follow_the_embedder),
     };
     (void)pthread_mutex_init(&runs.lock, NULL);
     (void)pthread_cond_init(&runs.changed, NULL);
