@@ -152,6 +152,7 @@ struct frt_context_options {
      * returns. */
     const char *device;
     uint64_t gpu_memory_limit_bytes; /* of a device, over all models; 0 = 4 GiB */
+    const char *device_precision;    /* "fp32" or "fp16": what a device computes in; NULL = "fp32" */
     const char *device_cache;        /* folder for what TensorRT builds; NULL = it is built anew each time */
 };
 

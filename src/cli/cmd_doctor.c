@@ -137,7 +137,8 @@ static struct frt_context *check_runtime(struct checks *c, const struct frt_conf
     struct frt_context_options options = {.threads = 1,
                                           .runtime_path = config->runtime[0] == '\0' ? NULL : config->runtime,
                                           .device = config->device,
-                                          .gpu_memory_limit_bytes = config->gpu_memory_limit_bytes};
+                                          .gpu_memory_limit_bytes = config->gpu_memory_limit_bytes,
+                                          .device_precision = config->device_precision};
     enum frt_status status = frt_context_new(&options, &context, &err);
     struct check *check = add(c, "inference runtime", status == FRT_OK ? GOOD : BAD);
     if (status == FRT_OK) {
@@ -145,7 +146,8 @@ static struct frt_context *check_runtime(struct checks *c, const struct frt_conf
     } else {
         SAY(check->found, "%s", err.text);
         SAY(check->mend, "%s",
-            status == FRT_EINVAL ? "'device' (FRT_DEVICE, --device) names it: correct or unset it"
+            status == FRT_EINVAL
+                ? "'device' (FRT_DEVICE, --device) or 'device_precision' names it: correct or unset it"
             : config->runtime[0] != '\0'
                 ? "'runtime' (FRT_RUNTIME, --runtime) names this file: correct or unset it"
                 : "run 'make setup' in the source tree, install libonnxruntime, or set FRT_RUNTIME");

@@ -7,6 +7,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "core/json_write.h"
+#include "engine/devices.h"
 #include "engine/model_speed.h"
 #include "engine/pack_locate.h"
 #include "model/import.h"
@@ -58,6 +59,20 @@ static struct row look(const char *folder, const struct frt_model_spec *spec, co
     return row;
 }
 
+static void add_usable_device(void *arg, const char *name, bool usable, const char *why)
+{
+    (void)why;
+    if (usable)
+        frt_buf_printf(arg, " %s", name);
+}
+
+/* "cpu webgpu": those that seem to be usable. */
+static void usable_devices(struct frt_buf *out)
+{
+    frt_buf_append_text(out, "cpu");
+    frt_devices_each(NULL, add_usable_device, out);
+}
+
 static void list_text(const struct frt_manifest *m, const char *folder, const struct frt_context *context,
                       struct frt_buf *out)
 {
@@ -83,6 +98,9 @@ static void list_text(const struct frt_manifest *m, const char *folder, const st
                        row.spec->compiled_from[0] != '\0' ? "  (compiled)" : "",
                        row.spec->is_default ? "  (default)" : "");
     }
+    frt_buf_append_text(out, "\ndevices: ");
+    usable_devices(out);
+    frt_buf_append_text(out, " ('device' chooses; int8 models run on the cpu)\n");
 }
 
 static void list_json(const struct frt_manifest *m, const char *folder, const struct frt_context *context,
@@ -99,6 +117,16 @@ static void list_json(const struct frt_manifest *m, const char *folder, const st
     frt_json_string(&w, m->id);
     frt_json_key(&w, "folder");
     frt_json_string(&w, folder);
+    struct frt_buf devices;
+    frt_buf_init(&devices, MAX_OUTPUT_BYTES);
+    usable_devices(&devices);
+    frt_json_key(&w, "devices");
+    frt_json_array(&w);
+    for (char *rest = NULL, *word = devices.data == NULL ? NULL : strtok_r(devices.data, " ", &rest);
+         word != NULL; word = strtok_r(NULL, " ", &rest))
+        frt_json_string(&w, word);
+    frt_json_end(&w);
+    frt_buf_deinit(&devices);
     frt_json_key(&w, "models");
     frt_json_array(&w);
     for (uint32_t i = 0; i < m->n_models; i++) {

@@ -250,6 +250,7 @@ enum frt_status cli_models_open(const struct cli_run *run, uint32_t threads, str
     struct frt_context_options context = {.threads = (uint32_t)n,
                                           .device = device != NULL && device[0] != '\0' ? device : "auto",
                                           .gpu_memory_limit_bytes = settings.gpu_memory_limit_bytes,
+                                          .device_precision = getenv("FRT_DEVICE_PRECISION"),
                                           .device_cache = getenv("FRT_DEVICE_CACHE")};
     struct frt_pack_options pack = {.detector = cli_text(run, "detector")};
     status = frt_context_new(&context, &models.context, err);

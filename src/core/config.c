@@ -97,6 +97,11 @@ static const struct frt_config_key settings[] = {
      "Units "
      "KiB, MiB, GiB.",
      FIELD(gpu_memory_limit_bytes), 1024, 1ULL << 40, FRT_CONFIG_BYTES},
+    {"device_precision", "FRT_DEVICE_PRECISION", NULL, "PRECISION", "fp32",
+     "What a device that is not the CPU computes in: fp32, or fp16, which is faster on many. A model whose "
+     "answers "
+     "then differ from the CPU's by more than a cosine of 0.999 computes in fp32.",
+     FIELD(device_precision), 0, 0, FRT_CONFIG_TEXT},
     {"device_cache", "FRT_DEVICE_CACHE", NULL, "FOLDER", "",
      "Folder for the engines that TensorRT builds. When not set: engines in the data folder.",
      FIELD(device_cache), 0, 0, FRT_CONFIG_TEXT},

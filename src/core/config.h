@@ -28,9 +28,10 @@ struct frt_config {
     char infer_models[FRT_CONFIG_TEXT_MAX], infer_ca[FRT_CONFIG_TEXT_MAX],
         infer_token_file[FRT_CONFIG_TEXT_MAX];
     uint32_t infer_timeout_ms, infer_connect_timeout_ms, infer_connections, infer_retries;
-    bool model_api;                         /* offer the models to others */
-    char device[64];                        /* infer/device.h */
-    char device_cache[FRT_CONFIG_TEXT_MAX]; /* folder of TensorRT's engines; "" = <data_dir>/engines */
+    bool model_api;                             /* offer the models to others */
+    char device[64];                            /* infer/device.h */
+    char device_precision[FRT_CONFIG_TEXT_MAX]; /* engine/devices.h */
+    char device_cache[FRT_CONFIG_TEXT_MAX];     /* folder of TensorRT's engines; "" = <data_dir>/engines */
     uint64_t gpu_memory_limit_bytes;
     char detector[64];      /* "" = the pack's default */
     uint32_t spoof_percent; /* of spoof confidence; 0 = the pack's */

@@ -1,6 +1,7 @@
 #include "engine/devices.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "core/mem.h"
 #include "infer/failover.h"
@@ -46,6 +47,17 @@ static struct recipe *new_recipe(const struct frt_onnxruntime_options *runtime)
     return recipe;
 }
 
+/* Of answers in f16, which are next to those of f32 where all is well: a hundredth of what else may be. */
+static const float half_agreement = 0.999F;
+
+static enum frt_status parse_precision(const char *text, bool *half, struct frt_error *err)
+{
+    *half = text != NULL && strcasecmp(text, "fp16") == 0;
+    if (*half || text == NULL || text[0] == '\0' || strcasecmp(text, "fp32") == 0)
+        return FRT_OK;
+    return frt_fail(err, FRT_EINVAL, "\"%s\" is no precision of a device: fp32 or fp16", text);
+}
+
 enum frt_status frt_devices_open(const struct frt_context_options *options,
                                  const struct frt_onnxruntime_options *runtime, struct frt_backend **out,
                                  struct frt_error *err)
@@ -54,6 +66,8 @@ enum frt_status frt_devices_open(const struct frt_context_options *options,
     struct frt_failover_options failover = {.make = make, .free_arg = free_recipe};
     char name[FRT_DEVICE_NAME_MAX];
     enum frt_status status = frt_device_parse(options != NULL ? options->device : NULL, &wanted.device, err);
+    if (status == FRT_OK && options != NULL)
+        status = parse_precision(options->device_precision, &wanted.half, err);
     if (status != FRT_OK)
         return status;
     plain.device = (struct frt_device){FRT_DEVICE_CPU, 0};
@@ -81,6 +95,7 @@ enum frt_status frt_devices_open(const struct frt_context_options *options,
     }
     /* a command is over before a device is back, and would wait for the look at its end */
     failover.first_probe_ms = options->stages != NULL ? 0 : COMMAND_PROBE_MS;
+    failover.agreement = wanted.half ? half_agreement : 0;
     failover.device = frt_device_name(&wanted.device, name);
     /* engines take minutes to be built: a service answers from the CPU meanwhile */
     failover.later = wanted.device.kind == FRT_DEVICE_TENSORRT && options->stages != NULL;

@@ -9,10 +9,26 @@
 #include "frt/gallery.h"
 #include "model/model_file.h"
 #include "model/onnx_precision.h"
+#include "model/pass_compute_half.h"
 #include "model/rewrite.h"
 
 /* Larger files are opened as they are. */
 static const size_t MAX_MODEL_BYTES = (size_t)1 << 30;
+
+/* Those of a file that was compiled for the CPU: the one in f16. */
+static enum frt_status half_of(const char *path, enum frt_graph graph, uint8_t **out, size_t *out_size,
+                               struct frt_error *err)
+{
+    const void *bytes = NULL;
+    size_t size = 0;
+    uint32_t halved = 0;
+    *out = NULL;
+    if (graph != FRT_GRAPH_HALF || frt_model_file_map(path, MAX_MODEL_BYTES, &bytes, &size, NULL) != FRT_OK)
+        return FRT_OK;
+    enum frt_status status = frt_rewrite_in_half(bytes, size, out, out_size, &halved, err);
+    frt_model_file_unmap(bytes, size);
+    return status == FRT_ENOMEM ? status : FRT_OK;
+}
 
 /* The forms of a model's file. One that the rewriter cannot read is left to the runtime. */
 static enum frt_status graph_of(const char *path, enum frt_graph graph, uint8_t **out, size_t *out_size,
@@ -22,6 +38,8 @@ static enum frt_status graph_of(const char *path, enum frt_graph graph, uint8_t 
     size_t size = 0;
     enum frt_status status = FRT_OK;
     *out = NULL;
+    if (graph == FRT_GRAPH_HALF)
+        return half_of(path, graph, out, out_size, err);
     if (graph != FRT_GRAPH_CPU || frt_model_file_map(path, MAX_MODEL_BYTES, &bytes, &size, NULL) != FRT_OK)
         return FRT_OK;
     if (frt_rewrite_pays(bytes, size))
@@ -41,12 +59,13 @@ enum frt_status frt_pack_file_open(const struct frt_context *context, const stru
                                    const char *path, bool as_published, struct frt_session **out,
                                    struct frt_error *err)
 {
-    const struct frt_model_source source = {
-        .path = path,
-        .name = spec->name,
-        .version = spec->version,
-        .cpu_only = is_for_cpu(context->backend, path),
-        .prepare = as_published || spec->compiled_from[0] != '\0' ? NULL : graph_of};
+    const struct frt_model_source source = {.path = path,
+                                            .name = spec->name,
+                                            .version = spec->version,
+                                            .cpu_only = is_for_cpu(context->backend, path),
+                                            .prepare = as_published                     ? NULL
+                                                       : spec->compiled_from[0] != '\0' ? half_of
+                                                                                        : graph_of};
     return frt_session_open_source(context->backend, &source, out, err);
 }
 

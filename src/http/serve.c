@@ -145,7 +145,8 @@ static enum frt_status open_parts(struct http_service *service, struct frt_error
         .infer = &server,
 
         .device = config->device,
-        .gpu_memory_limit_bytes = config->gpu_memory_limit_bytes};
+        .gpu_memory_limit_bytes = config->gpu_memory_limit_bytes,
+        .device_precision = config->device_precision};
     const struct frt_access_options access = {.database = service->database,
                                               .token_lifetime_ms = config->token_lifetime_ms};
     const struct frt_gallery_options gallery = {

@@ -188,6 +188,18 @@ static void judge(struct failover_slot *slot, const struct failover_holder *hold
     say(slot, self, &fall);
 }
 
+bool failover_try_exact(struct failover_slot *slot, const struct frt_backend *primary)
+{
+    struct failover *self = slot->owner;
+    (void)pthread_mutex_lock(&self->lock);
+    if (primary == NULL)
+        primary = self->primary;
+    const bool may = primary->ops->graph == FRT_GRAPH_HALF && !slot->exact && slot->source.prepare != NULL;
+    slot->exact = slot->exact || may;
+    (void)pthread_mutex_unlock(&self->lock);
+    return may;
+}
+
 /* --------------------------------------------------------------- running */
 
 /* The primary's session for this run, kept; NULL: the fallback has it. */
@@ -293,6 +305,8 @@ static enum frt_status failover_run(const struct frt_session *session, const str
     }
     enum frt_status second =
         answered ? FRT_OK : slot->fallback->ops->run(slot->fallback, inputs, n_inputs, out, err);
+    if (answered)
+        (void)failover_try_exact(slot, NULL);
     if (holder != NULL && second == FRT_OK)
         judge(slot, holder, status, &why);
     failover_holder_put(holder);

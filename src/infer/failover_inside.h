@@ -45,6 +45,7 @@ struct failover_slot {
     uint32_t refs; /* the owner's, and the prober's while it looks after it */
     bool closed;
     bool was_on;                                    /* the primary had it once */
+    bool exact;                                     /* its graph in f16 did not agree: f32 */
     uint32_t n_seen;                                /* inputs in `seen`; 0 = never run */
     struct frt_tensor seen[FRT_SESSION_MAX_INPUTS]; /* shapes of the last run; no data */
 };
@@ -83,6 +84,10 @@ enum frt_status failover_same_kind(const struct failover_slot *slot, const struc
 /** FRT_OK, or FRT_EBAD_MODEL with a text: outputs that are not finite or point elsewhere. */
 enum frt_status failover_agree(const struct failover *self, const struct frt_outputs *mine,
                                const struct frt_outputs *fallback, struct frt_error *err);
+
+/** After outputs that did not agree: whether there is a form of the model that may, which is opened next.
+ * primary  that gave them; NULL = the owner's. */
+bool failover_try_exact(struct failover_slot *slot, const struct frt_backend *primary);
 
 /* failover_probe.c */
 /** After something has fallen: when to look, and somebody who does. */

@@ -36,6 +36,7 @@ struct look {
     struct failover_holder *fresh;
     enum frt_status status;
     struct frt_error why;
+    bool differed;    /* its answer in f16; it is tried in f32 next */
     bool tried;       /* it ran: opening alone says little of a device */
     const char *said; /* what is to be said of it; NULL: nothing */
 };
@@ -83,11 +84,13 @@ static bool make_noise(struct failover *self, struct failover_slot *slot,
     return *n > 0;
 }
 
-static enum frt_status try_out(struct failover *self, struct failover_slot *slot,
-                               const struct frt_session *fresh, bool *tried, struct frt_error *why)
+static enum frt_status try_out(struct failover *self, const struct frt_backend *primary, struct look *look,
+                               const struct frt_session *fresh)
 {
     struct frt_tensor inputs[FRT_SESSION_MAX_INPUTS];
     struct frt_outputs mine = {0}, other = {0};
+    struct failover_slot *slot = look->slot;
+    struct frt_error *why = &look->why;
     uint32_t n;
     if (!make_noise(self, slot, inputs, &n))
         return FRT_OK;
@@ -96,10 +99,12 @@ static enum frt_status try_out(struct failover *self, struct failover_slot *slot
         status = FRT_OK;
     else
         status = fresh->ops->run(fresh, inputs, n, &mine, why);
-    *tried = mine.n > 0;
+    look->tried = mine.n > 0;
     if (status == FRT_OK && mine.n > 0 && slot->fallback != NULL &&
         slot->fallback->ops->run(slot->fallback, inputs, n, &other, NULL) == FRT_OK)
         status = failover_agree(self, &mine, &other, why);
+    if (status != FRT_OK && other.n > 0)
+        look->differed = failover_try_exact(slot, primary);
     frt_outputs_release(&mine);
     frt_outputs_release(&other);
     for (uint32_t i = 0; i < n; i++)
@@ -125,16 +130,18 @@ static void look_at(struct failover *self, struct frt_backend *primary, struct l
     struct frt_session *fresh = NULL;
     (void)pthread_mutex_lock(&self->lock);
     const bool gone = slot->closed || self->stop;
+    struct frt_model_source source = slot->source;
+    source.exact = slot->exact;
     (void)pthread_mutex_unlock(&self->lock);
     look->status = FRT_ECANCELLED;
     if (gone)
         return;
     frt_infer_width_set(FRT_INFER_NARROW);
-    look->status = frt_session_open_source(primary, &slot->source, &fresh, &look->why);
+    look->status = frt_session_open_source(primary, &source, &fresh, &look->why);
     if (look->status == FRT_OK)
         look->status = failover_same_kind(slot, fresh, &look->why);
     if (look->status == FRT_OK)
-        look->status = try_out(self, slot, fresh, &look->tried, &look->why);
+        look->status = try_out(self, primary, look, fresh);
     if (look->status == FRT_OK) {
         look->fresh = failover_holder_new(fresh);
         look->status = look->fresh == NULL ? FRT_ENOMEM : FRT_OK;
@@ -195,7 +202,8 @@ static void settle_slot_locked(struct failover *self, struct look *look, struct 
         return;
     if (slot->fallback == NULL) {
         slot->place = PLACE_DEVICE; /* there is no other */
-    } else if (!slot->was_on && (look->status == FRT_EBAD_MODEL || look->status == FRT_EINVAL)) {
+    } else if (!slot->was_on && !look->differed &&
+               (look->status == FRT_EBAD_MODEL || look->status == FRT_EINVAL)) {
         slot->place = PLACE_NEVER;
         look->said = "model not taken";
     } else {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/trace.h"
 
@@ -36,11 +37,26 @@ enum frt_status frt_session_open_source(struct frt_backend *backend, const struc
         return backend->ops->open_source(backend, source, out, err);
     if (source->path == NULL)
         return frt_session_open_bytes(backend, source->bytes, source->size, out, err);
+    const bool half = backend->ops->graph == FRT_GRAPH_HALF && !source->exact;
+    const enum frt_graph graph =
+        backend->ops->graph == FRT_GRAPH_HALF && source->exact ? FRT_GRAPH_PLAIN : backend->ops->graph;
+    struct frt_error why = {0};
     if (source->prepare != NULL && backend->ops->open_bytes != NULL)
-        status = source->prepare(source->path, backend->ops->graph, &bytes, &size, err);
-    if (status == FRT_OK)
-        status = bytes != NULL ? backend->ops->open_bytes(backend, bytes, size, out, err)
-                               : backend->ops->open(backend, source->path, out, err);
+        status = source->prepare(source->path, graph, &bytes, &size, err);
+    if (status == FRT_OK && bytes != NULL)
+        status = backend->ops->open_bytes(backend, bytes, size, out, half ? &why : err);
+    else if (status == FRT_OK)
+        status = backend->ops->open(backend, source->path, out, err);
+    if (half && bytes != NULL && (status == FRT_EBAD_MODEL || status == FRT_ENOMEM)) {
+        /* a device that is well, and has no f16, or not all of it */
+        frt_log(FRT_LOG_INFO, "device", FRT_LOG_STR("device", backend->ops->device),
+                FRT_LOG_STR("state", "model in fp32"),
+                FRT_LOG_STR("model", source->name != NULL ? source->name : source->path),
+                FRT_LOG_STR("cause", why.text), FRT_LOG_END);
+        status = backend->ops->open(backend, source->path, out, err);
+    } else if (status != FRT_OK && why.text[0] != '\0' && err != NULL) {
+        *err = why;
+    }
     frt_free(bytes);
     return status;
 }

@@ -69,7 +69,8 @@ struct frt_session_ops {
 /* Forms of a graph: what is fast on a CPU is slow or impossible elsewhere. */
 enum frt_graph {
     FRT_GRAPH_CPU = 0, /* rewritten for the CPU's kernels */
-    FRT_GRAPH_PLAIN    /* as published */
+    FRT_GRAPH_PLAIN,   /* as published */
+    FRT_GRAPH_HALF     /* computes in f16 */
 };
 
 /** Which model is opened, and where its graph is. */
@@ -81,6 +82,7 @@ struct frt_model_source {
     /* The same model on a backend that is trusted: what a backend on another device or machine compares itself
      * with. Borrowed until the session that is opened is freed; NULL = none. */
     const struct frt_session *reference;
+    bool exact;    /* no graph that computes in less than f32 */
     bool cpu_only; /* what is in the file runs on a CPU only: 8-bit operators, our own */
     /* The file of `path` in another form: *bytes owned (frt_free), NULL where the file itself is it. NULL:
      * there are no other forms. A pure function: backends that open again later keep it. */
@@ -198,6 +200,7 @@ struct frt_onnxruntime_options {
                                     folders named at build time, the system's */
     struct frt_device device;    /* FRT_DEVICE_AUTO: CUDA where it is there, else the CPU */
     uint64_t memory_limit_bytes; /* of a device, over all models; 0 = none */
+    bool half;                   /* a device computes in f16 what frt_model_source.prepare can give it so */
     const char *cache_dir;       /* of what TensorRT builds; NULL: it is built anew each time */
 };
 /**

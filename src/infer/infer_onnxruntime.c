@@ -59,6 +59,7 @@ struct ort_backend {
     OrtMemoryInfo *memory; /* describes the caller's memory, for zero-copy inputs */
     char version[32];
     bool narrow_too;               /* and a wide run has more than one thread */
+    bool half;                     /* of a device: graphs in f16 where there are any */
     void *library;                 /* never closed */
     struct frt_ort_device *device; /* owned; NULL: the CPU */
     struct frt_backend_ops device_ops;
@@ -531,7 +532,8 @@ static enum frt_status open_on_device(struct ort_backend *self, const struct sou
     if (status != FRT_OK)
         return status;
     session->charged = size;
-    status = frt_ort_device_session_options(self->device, &options, err);
+    /* bytes are what was made for it: a graph in f16 */
+    status = frt_ort_device_session_options(self->device, self->half && from->path == NULL, &options, err);
     if (status == FRT_OK) {
         status = frt_ort_device_enter(self->device, err);
         if (status == FRT_OK) {
@@ -722,7 +724,8 @@ static enum frt_status take_device(struct ort_backend *self, const struct frt_on
     self->narrow_too = false;
     self->device_ops = ort_ops;
     self->device_ops.device = frt_ort_device_name(self->device);
-    self->device_ops.graph = FRT_GRAPH_PLAIN;
+    self->half = options->half;
+    self->device_ops.graph = options->half ? FRT_GRAPH_HALF : FRT_GRAPH_PLAIN;
     self->base.ops = &self->device_ops;
     return FRT_OK;
 }

@@ -241,7 +241,7 @@ static OrtStatus *append_cuda(const struct frt_ort_device *d, OrtSessionOptions 
 }
 
 static OrtStatus *append_tensorrt(const struct frt_ort_device *d, OrtSessionOptions *options, const char *index,
-                                  const char *limit)
+                                  const char *limit, bool half)
 {
     const OrtApi *api = d->options.api;
     OrtTensorRTProviderOptionsV2 *trt = NULL;
@@ -249,6 +249,7 @@ static OrtStatus *append_tensorrt(const struct frt_ort_device *d, OrtSessionOpti
     pair(&p, "device_id", index);
     pair(&p, "trt_max_workspace_size", limit);
     pair(&p, "trt_engine_cache_enable", d->cache_dir != NULL ? "1" : "0");
+    pair(&p, "trt_fp16_enable", half ? "1" : "0");
     pair(&p, "trt_timing_cache_enable", d->cache_dir != NULL ? "1" : "0");
     if (d->cache_dir != NULL)
         pair(&p, "trt_engine_cache_path", d->cache_dir);
@@ -262,7 +263,7 @@ static OrtStatus *append_tensorrt(const struct frt_ort_device *d, OrtSessionOpti
     return status;
 }
 
-static OrtStatus *append_provider(const struct frt_ort_device *d, OrtSessionOptions *options)
+static OrtStatus *append_provider(const struct frt_ort_device *d, bool half, OrtSessionOptions *options)
 {
     char index[NUMBER_TEXT_MAX], limit[NUMBER_TEXT_MAX];
     const uint64_t most = d->options.memory_limit_bytes != 0 ? d->options.memory_limit_bytes : INT64_MAX;
@@ -272,7 +273,7 @@ static OrtStatus *append_provider(const struct frt_ort_device *d, OrtSessionOpti
         return d->options.api->SessionOptionsAppendExecutionProvider(options, "WebGPU", NULL, NULL, 0);
     OrtStatus *status = NULL;
     if (d->options.device.kind == FRT_DEVICE_TENSORRT)
-        status = append_tensorrt(d, options, index, limit);
+        status = append_tensorrt(d, options, index, limit, half);
     /* behind TensorRT too: what it does not take stays on the GPU */
     return status == NULL ? append_cuda(d, options, index, limit) : status;
 }
@@ -308,8 +309,8 @@ static void share_arena(const struct frt_ort_device *d)
         api->ReleaseMemoryInfo(memory);
 }
 
-enum frt_status frt_ort_device_session_options(struct frt_ort_device *d, struct OrtSessionOptions **out,
-                                               struct frt_error *err)
+enum frt_status frt_ort_device_session_options(struct frt_ort_device *d, bool half,
+                                               struct OrtSessionOptions **out, struct frt_error *err)
 {
     const OrtApi *api = d->options.api;
     OrtSessionOptions *options = NULL;
@@ -326,7 +327,7 @@ enum frt_status frt_ort_device_session_options(struct frt_ort_device *d, struct 
     if (status == NULL) /* weights within the arena: they count against its limit */
         status = api->AddSessionConfigEntry(options, "session.use_env_allocators", "1");
     if (status == NULL)
-        status = append_provider(d, options);
+        status = append_provider(d, half, options);
     if (status != NULL) {
         enum frt_status failed = frt_fail(err, FRT_ERUNTIME, "%s: %s", d->name, message(api, status, text));
         api->ReleaseStatus(status);
@@ -477,7 +478,7 @@ static enum frt_status try_device(struct frt_ort_device *d, struct frt_error *er
     OrtValue *value = NULL;
     void *out = NULL;
     char text[FRT_ERROR_TEXT_MAX];
-    enum frt_status result = frt_ort_device_session_options(d, &options, err);
+    enum frt_status result = frt_ort_device_session_options(d, false, &options, err);
     if (result != FRT_OK)
         return result;
     OrtStatus *status =

@@ -50,9 +50,10 @@ void frt_ort_device_free(struct frt_ort_device *device);
 /** "cuda:0". Borrowed. */
 const char *frt_ort_device_name(const struct frt_ort_device *device);
 
-/** Options of a session for the device, over the environment's threads. `out` is owned (ReleaseSessionOptions).
+/** Options of a session for the device, over the environment's threads. half: of a graph in f16, for a provider
+ *  that is to be told. `out` is owned (ReleaseSessionOptions).
  */
-FRT_NODISCARD enum frt_status frt_ort_device_session_options(struct frt_ort_device *device,
+FRT_NODISCARD enum frt_status frt_ort_device_session_options(struct frt_ort_device *device, bool half,
                                                              struct OrtSessionOptions **out,
                                                              struct frt_error *err);
 /** Count a model against the limit; FRT_ENOMEM: it does not fit. Give back what was counted. */

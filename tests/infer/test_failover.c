@@ -28,6 +28,9 @@ struct device {
     atomic_int make, open, open_large, run, run_large; /* enum frt_status */
     atomic_bool wrong, gate_open;                      /* gate: models are opened only while it is open */
     atomic_int runs, opens, at_gate;
+    atomic_bool half, half_wrong,
+        no_half; /* it takes graphs in f16; which answer wrongly; or says that it does */
+    atomic_int half_opens, half_runs;
 };
 static struct device gpu;
 static atomic_int cpu_runs;
@@ -72,6 +75,15 @@ static enum frt_status on_gpu(void *arg, const struct frt_tensor *inputs, uint32
     return twice(inputs, atomic_load(&gpu.wrong) ? -3 : 2, outputs, err);
 }
 
+static enum frt_status in_half(void *arg, const struct frt_tensor *inputs, uint32_t n_inputs,
+                               struct frt_fake_output *outputs, struct frt_error *err)
+{
+    (void)arg;
+    (void)n_inputs;
+    (void)atomic_fetch_add(&gpu.half_runs, 1);
+    return twice(inputs, atomic_load(&gpu.half_wrong) ? -3 : 2, outputs, err);
+}
+
 #define INFO(batch)                                                                                            \
     {                                                                                                          \
         .n_inputs = 1, .n_outputs = 1, .inputs = {{"in", {batch, 2}, 2, true}}, .outputs = {                   \
@@ -89,6 +101,7 @@ static const struct frt_fake_model gpu_models[] = {
     {.file = "large.onnx", .info = INFO(-1), .run = on_gpu, .arg = &gpu.run_large},
     {.file = "narrow.onnx", .info = INFO(1), .run = on_gpu},
     {.file = "served.onnx", .info = INFO(-1), .run = on_gpu},
+    {.file = "half", .info = INFO(-1), .run = in_half},
 };
 
 static enum frt_status (*fake_open)(struct frt_backend *backend, const char *path, struct frt_session **out,
@@ -111,17 +124,33 @@ static enum frt_status open_on_gpu(struct frt_backend *backend, const char *path
     return fake_open(backend, path, out, err);
 }
 
+/* What is opened from memory is a graph in f16. */
+static enum frt_status open_half(struct frt_backend *from, const void *bytes, size_t size,
+                                 struct frt_session **out, struct frt_error *err)
+{
+    assert_int_equal(size, 4);
+    assert_memory_equal(bytes, "half", 4);
+    (void)atomic_fetch_add(&gpu.half_opens, 1);
+    if (atomic_load(&gpu.no_half))
+        return frt_fail(err, FRT_EBAD_MODEL, "injected: no f16");
+    return fake_open(from, "half", out, err);
+}
+
 static enum frt_status make_gpu(void *arg, struct frt_backend **out, struct frt_error *err)
 {
     (void)arg;
     if (atomic_load(&gpu.make) != FRT_OK)
         return frt_fail(err, (enum frt_status)atomic_load(&gpu.make), "injected: no device");
-    enum frt_status status = frt_backend_fake_new(gpu_models, 4, out, err);
+    enum frt_status status = frt_backend_fake_new(gpu_models, 5, out, err);
     if (status == FRT_OK) {
         fake_open = (*out)->ops->open;
         gpu_ops = *(*out)->ops;
         gpu_ops.open = open_on_gpu;
         gpu_ops.device = "gpu:0";
+        if (atomic_load(&gpu.half)) {
+            gpu_ops.graph = FRT_GRAPH_HALF;
+            gpu_ops.open_bytes = open_half;
+        }
         (*out)->ops = &gpu_ops;
     }
     return status;
@@ -413,6 +442,116 @@ static void a_model_that_the_device_turns_out_not_to_take(void **state)
     assert_true(is_on(large, "cpu"));
     frt_session_free(small);
     frt_session_free(large);
+}
+
+static enum frt_status halves(const char *path, enum frt_graph graph, uint8_t **bytes, size_t *size,
+                              struct frt_error *err)
+{
+    (void)path;
+    *bytes = graph == FRT_GRAPH_HALF ? (uint8_t *)frt_strdup("half") : NULL;
+    *size = 4;
+    return graph == FRT_GRAPH_HALF && *bytes == NULL ? frt_fail_nomem(err, "halves") : FRT_OK;
+}
+
+static struct frt_session *open_with_halves(void)
+{
+    struct frt_session *session = NULL;
+    const struct frt_model_source source = {.path = "small.onnx", .name = "small.onnx", .prepare = halves};
+    assert_int_equal(frt_session_open_source(backend, &source, &session, NULL), FRT_OK);
+    return session;
+}
+
+static void halves_that_agree_stay(void **state)
+{
+    (void)state;
+    atomic_store(&gpu.half, true);
+    make_failover(NULL);
+    struct frt_session *session = open_with_halves();
+    for (int i = 0; i < 3; i++)
+        answers(session);
+    assert_true(is_on(session, "gpu:0"));
+    assert_int_equal(atomic_load(&gpu.half_opens), 1);
+    assert_int_equal(atomic_load(&gpu.half_runs), 3);
+    assert_int_equal(state_now().model_falls, 0);
+    atomic_store(&gpu.half, false);
+    frt_session_free(session);
+}
+
+static void a_device_without_halves_computes_in_whole(void **state)
+{
+    (void)state;
+    atomic_store(&gpu.half, true);
+    atomic_store(&gpu.no_half, true);
+    make_failover(NULL);
+    struct frt_session *session = open_with_halves();
+    answers(session);
+    assert_true(is_on(session, "gpu:0"));
+    assert_int_equal(atomic_load(&gpu.half_opens), 1);
+    assert_int_equal(atomic_load(&gpu.half_runs), 0);
+    assert_int_equal(state_now().model_falls, 0);
+    assert_int_equal(logged("state=\"model in fp32\""), 1);
+    frt_session_free(session);
+}
+
+/* A graph in f16 that drifts: the CPU's answer goes out, and the device computes it in f32 from then on. */
+static void halves_that_drift_become_whole(void **state)
+{
+    (void)state;
+    atomic_store(&gpu.half, true);
+    atomic_store(&gpu.half_wrong, true);
+    make_failover(NULL);
+    struct frt_session *session = open_with_halves();
+    answers(session);
+    EVENTUALLY(is_on(session, "gpu:0"));
+    for (int i = 0; i < 3; i++)
+        answers(session);
+    assert_int_equal(atomic_load(&gpu.half_opens), 1); /* not tried again */
+    assert_int_equal(atomic_load(&gpu.half_runs), 1);
+    assert_true(atomic_load(&gpu.runs) >= 3);
+    assert_int_equal(state_now().model_falls, 1);
+    assert_int_equal(state_now().falls, 0);
+    /* nor after the device was lost */
+    atomic_store(&gpu.run, FRT_ERUNTIME);
+    answers(session);
+    atomic_store(&gpu.run, FRT_OK);
+    EVENTUALLY(is_on(session, "gpu:0"));
+    answers(session);
+    assert_int_equal(atomic_load(&gpu.half_opens), 1);
+    frt_session_free(session);
+}
+
+/* Found out by the prober, at the first opening of all, too: it is no model that the device does not take. */
+static void halves_that_drift_at_a_look_become_whole(void **state)
+{
+    (void)state;
+    atomic_store(&gpu.half, true);
+    atomic_store(&gpu.half_wrong, true);
+    make_failover(&(struct frt_failover_options){.later = true});
+    struct frt_session *session = open_with_halves();
+    answers(session);
+    EVENTUALLY(is_on(session, "gpu:0"));
+    answers(session);
+    assert_int_equal(logged("state=\"model not taken\""), 0);
+    assert_int_equal(atomic_load(&gpu.half_runs), 1);
+    frt_session_free(session);
+}
+
+/* For who measures the fallback. */
+static void the_fallback_alone_may_be_asked(void **state)
+{
+    (void)state;
+    make_failover(NULL);
+    struct frt_session *session = open_model("small.onnx");
+    answers(session);
+    const int before = atomic_load(&gpu.runs), cpu_before = atomic_load(&cpu_runs);
+    frt_infer_fallback_only_set(true);
+    answers(session);
+    frt_infer_fallback_only_set(false);
+    assert_int_equal(atomic_load(&gpu.runs), before);
+    assert_int_equal(atomic_load(&cpu_runs), cpu_before + 1);
+    answers(session);
+    assert_int_equal(atomic_load(&gpu.runs), before + 1);
+    frt_session_free(session);
 }
 
 static void mistakes_and_poison_move_nothing(void **state)
@@ -788,6 +927,11 @@ int main(void)
         TEST(a_busy_device_and_a_caller_out_of_time),
         TEST(shapes_that_only_the_cpu_takes),
         TEST(wrong_answers_do_not_go_out),
+        TEST(halves_that_agree_stay),
+        TEST(a_device_without_halves_computes_in_whole),
+        TEST(halves_that_drift_become_whole),
+        TEST(halves_that_drift_at_a_look_become_whole),
+        TEST(the_fallback_alone_may_be_asked),
         TEST(a_device_that_comes_and_goes),
         TEST(waits_double_and_are_forgotten),
         TEST(a_device_that_never_comes_back),

@@ -18,6 +18,8 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "infer/failover.h"
+#include "model/model_file.h"
+#include "model/pass_compute_half.h"
 #include "software_vulkan.h"
 
 enum { WAIT_S = 300 /* a first run compiles for seconds, and the machine may be busy */ };
@@ -25,6 +27,9 @@ enum { WAIT_S = 300 /* a first run compiles for seconds, and the machine may be 
 /* The smallest net of the pack: every run of it on the software driver takes a fraction of a second. */
 static const char *const model = "data/packs/default/liveness.onnx";
 static uint64_t limit = (uint64_t)4 << 30;
+static bool half; /* what is asked of the device */
+static enum frt_status (*prepare)(const char *path, enum frt_graph graph, uint8_t **bytes, size_t *size,
+                                  struct frt_error *err);
 static struct frt_backend *backend;
 static struct frt_session *session;
 static float *pixels;
@@ -34,7 +39,7 @@ static enum frt_status make(void *arg, struct frt_backend **out, struct frt_erro
 {
     (void)arg;
     const struct frt_onnxruntime_options options = {
-        .threads = 1, .device = {FRT_DEVICE_WEBGPU, 0}, .memory_limit_bytes = limit};
+        .threads = 1, .device = {FRT_DEVICE_WEBGPU, 0}, .memory_limit_bytes = limit, .half = half};
     return frt_backend_onnxruntime_new(&options, out, err);
 }
 
@@ -43,7 +48,7 @@ static void begin(void)
     const struct frt_onnxruntime_options cpu = {.threads = 1};
     struct frt_failover_options options = {
         .make = make, .device = "webgpu:0", .first_probe_ms = 100, .most_probe_ms = 400};
-    const struct frt_model_source source = {.path = model, .name = "liveness"};
+    const struct frt_model_source source = {.path = model, .name = "liveness", .prepare = prepare};
     assert_int_equal(frt_backend_onnxruntime_new(&cpu, &options.fallback, NULL), FRT_OK);
     assert_int_equal(frt_backend_failover_new(&options, &backend, NULL), FRT_OK);
     assert_int_equal(frt_session_open_source(backend, &source, &session, NULL), FRT_OK);
@@ -128,6 +133,43 @@ static void a_driver_that_comes_goes_and_comes_back(void **state)
     end();
 }
 
+static enum frt_status in_half(const char *path, enum frt_graph graph, uint8_t **bytes, size_t *size,
+                               struct frt_error *err)
+{
+    const void *file = NULL;
+    size_t file_size = 0;
+    uint32_t n = 0;
+    *bytes = NULL;
+    if (graph != FRT_GRAPH_HALF)
+        return FRT_OK;
+    enum frt_status status = frt_model_file_map(path, 1 << 24, &file, &file_size, err);
+    if (status == FRT_OK)
+        status = frt_rewrite_in_half(file, file_size, bytes, size, &n, err);
+    frt_model_file_unmap(file, file_size);
+    return status;
+}
+
+/* The software driver has no f16: it refuses the graph, and computes in f32. One that has it computes in f16.
+ */
+static void half_precision_where_it_is_had(void **state)
+{
+    float cpu[64], gpu[64];
+    (void)state;
+    software_vulkan_fault("absent");
+    half = true;
+    prepare = in_half;
+    begin();
+    const size_t n = answer(cpu, 64);
+    software_vulkan_fault("");
+    wait_for("webgpu:0");
+    assert_int_equal(answer(gpu, 64), n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(fabsf(cpu[i] - gpu[i]) < 5e-3F);
+    end();
+    half = false;
+    prepare = NULL;
+}
+
 static void a_limit_that_is_too_small(void **state)
 {
     float out[64];
@@ -190,6 +232,7 @@ static bool is_usable(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_driver_that_comes_goes_and_comes_back),
+                                       cmocka_unit_test(half_precision_where_it_is_had),
                                        cmocka_unit_test(a_limit_that_is_too_small)};
     if (argc == 2) { /* the folder of the shim: set up, and again */
         pid_t child;
