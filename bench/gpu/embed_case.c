@@ -23,6 +23,7 @@ struct embed {
     struct frt_session *half, *wide;
     struct frt_tensor waves[LARGEST_BATCH];
     double flops; /* an image */
+    uint32_t halved;
     char device[FRT_DEVICE_NAME_MAX];
 };
 
@@ -43,7 +44,7 @@ static enum frt_status open_sessions(struct embed *e, struct frt_error *err)
     if (status == FRT_OK)
         status = bench_graph_flops(wide, wide_size, &e->flops, err);
     if (status == FRT_OK)
-        status = bench_half_graph(wide, wide_size, &half, &half_size, err);
+        status = bench_half_graph(wide, wide_size, &half, &half_size, &e->halved, err);
     if (status == FRT_OK)
         status = frt_session_open_bytes(e->cpu, wide, wide_size, &e->wide, err);
     if (status == FRT_OK)
@@ -145,14 +146,12 @@ bool bench_embed_case(const char *name, const struct bench_embed_options *option
     (void)frt_device_name(&options->device, e.device);
     enum frt_status status = open_sessions(&e, &err);
     if (status == FRT_OK) {
-        (void)fprintf(
-            stderr,
-            "bench: %s on %s: %.2f GFLOP an image, weights and sums as the device has them for f16%s%s\n", name,
-            frt_session_device(e.half), e.flops / 1e9,
-            options->peak_ops_per_s > 0 ? "" : "; no peak beside it: ",
-            options->peak_ops_per_s > 0     ? ""
-            : options->peak_missing != NULL ? options->peak_missing
-                                            : "not measured");
+        (void)fprintf(stderr, "bench: %s on %s: %.2f GFLOP an image, %u nodes in f16%s%s\n", name,
+                      frt_session_device(e.half), e.flops / 1e9, e.halved,
+                      options->peak_ops_per_s > 0 ? "" : "; no peak beside it: ",
+                      options->peak_ops_per_s > 0     ? ""
+                      : options->peak_missing != NULL ? options->peak_missing
+                                                      : "not measured");
     }
     for (size_t i = 0; status == FRT_OK && right && i < sizeof batches / sizeof *batches; i++) {
         if (options->batch == 0)

@@ -22,7 +22,8 @@ enum { PG_MAX_PARAMS = 20, PG_POSTED_MOST = 256 /* statements under way that nob
     X(PQsetnonblocking)                                                                                        \
     X(PQflush)                                                                                                 \
     X(PQconsumeInput)                                                                                          \
-    X(PQisBusy) X(PQgetResult) X(PQclear) X(PQresultStatus) X(PQresultErrorField) X(PQntuples) X(PQgetvalue)   \
+    X(PQisBusy)                                                                                                \
+    X(PQgetResult) X(PQclear) X(PQresultStatus) X(PQresultErrorField) X(PQntuples) X(PQgetvalue)               \
         X(PQgetlength) X(PQgetisnull) X(PQftype) X(PQcmdTuples) X(PQcmdStatus) X(PQsendQuery)                  \
             X(PQsendQueryParams) X(PQsendPrepare) X(PQsendQueryPrepared) X(PQenterPipelineMode)                \
                 X(PQexitPipelineMode) X(PQpipelineSync) X(PQtransactionStatus) X(PQnotifies) X(PQfreemem)      \
