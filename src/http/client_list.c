@@ -19,11 +19,23 @@ void http_client_list_deinit(struct http_client_list *list)
     (void)pthread_mutex_destroy(&list->lock);
 }
 
+void http_client_coming(struct http_client_list *list)
+{
+    atomic_fetch_add(&list->coming, 1);
+}
+
+void http_client_lost(struct http_client_list *list)
+{
+    atomic_fetch_sub(&list->coming, 1);
+}
+
 struct http_client *http_client_add(struct http_client_list *list, int fd)
 {
     struct http_client *client = frt_alloc_zero(1, sizeof *client);
-    if (client == NULL)
+    if (client == NULL) {
+        http_client_lost(list);
         return NULL;
+    }
     client->fd = fd;
     atomic_init(&client->since_ns, frt_now_ns());
     (void)pthread_mutex_lock(&list->lock);
@@ -31,7 +43,8 @@ struct http_client *http_client_add(struct http_client_list *list, int fd)
     if (client->next != NULL)
         client->next->previous = client;
     list->first = client;
-    atomic_fetch_add(&list->size, 1);
+    atomic_fetch_add(&list->size, 1); /* before the other: it is never counted as none */
+    atomic_fetch_sub(&list->coming, 1);
     (void)pthread_mutex_unlock(&list->lock);
     return client;
 }
@@ -83,7 +96,7 @@ void http_client_list_reap(struct http_client_list *list, int64_t now_ns, int64_
 
 bool http_client_list_busy(struct http_client_list *list, int64_t now_ns, int64_t quiet_ns)
 {
-    bool busy = false;
+    bool busy = atomic_load(&list->coming) > 0;
     (void)pthread_mutex_lock(&list->lock);
     for (const struct http_client *c = list->first; c != NULL && !busy; c = c->next)
         busy = atomic_load_explicit(&c->phase, memory_order_acquire) != HTTP_PHASE_WAITING ||
@@ -94,5 +107,5 @@ bool http_client_list_busy(struct http_client_list *list, int64_t now_ns, int64_
 
 uint32_t http_client_list_size(struct http_client_list *list)
 {
-    return atomic_load(&list->size);
+    return atomic_load(&list->coming) + atomic_load(&list->size);
 }

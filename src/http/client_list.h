@@ -26,12 +26,17 @@ struct http_client_list {
     pthread_mutex_t lock;
     struct http_client *first;
     atomic_uint size;
+    atomic_uint coming; /* accepted, and not yet taken up by the thread that will serve them */
 };
 
 void http_client_list_init(struct http_client_list *list);
 void http_client_list_deinit(struct http_client_list *list);
 
-/** A connection has come; NULL without memory. */
+/** A connection was accepted: it counts from now on. http_client_add or http_client_lost follows. */
+void http_client_coming(struct http_client_list *list);
+/** It was dropped before it was taken up. */
+void http_client_lost(struct http_client_list *list);
+/** A connection has come that was said to be coming; NULL without memory. */
 struct http_client *http_client_add(struct http_client_list *list, int fd);
 /** It has gone: frees. */
 void http_client_remove(struct http_client_list *list, struct http_client *client);

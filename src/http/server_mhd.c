@@ -26,7 +26,7 @@
 #include "http/answer_timeline.h"
 #include "http/auth.h"
 #include "http/client_list.h"
-#include "http/listen_address.h"
+#include "http/listener.h"
 #include "http/log_limit.h"
 #include "http/mhd_head.h"
 #include "http/request_log.h"
@@ -670,38 +670,6 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 /* ------------------------------------------------------------- lifecycle */
 
-/* What is wrong with letting everybody in is said before anything is opened. */
-static enum frt_status check_open_access(struct http_service *service, const char *where, struct frt_error *err)
-{
-    bool credentials = false;
-    enum frt_status status = frt_access_configured(service->access, &credentials, err);
-    if (status != FRT_OK || service->loopback || credentials)
-        return status;
-    return frt_fail(err, FRT_EUNAVAILABLE,
-                    "refusing to listen on %s: there are no credentials, and everybody who reaches that "
-                    "address could use "
-                    "the service; 'frt user add EMAIL --role admin' or 'frt key create NAME --role admin' "
-                    "makes some; without "
-                    "them listen on 127.0.0.1 or [::1]",
-                    where);
-}
-
-static enum frt_status open_listener(struct http_server *server, int *fd, struct frt_error *err)
-{
-    struct http_service *service = server->service;
-    const struct frt_config *config = service->config;
-    enum frt_status status =
-        http_listen_inherited(fd, server->url, sizeof server->url, &service->loopback, err);
-    server->inherited = status == FRT_OK && *fd >= 0;
-    if (status == FRT_OK && !server->inherited)
-        status = http_listen_is_loopback(config->listen, &service->loopback, err);
-    if (status == FRT_OK)
-        status = check_open_access(service, server->inherited ? server->url : config->listen, err);
-    if (status == FRT_OK && !server->inherited)
-        status = http_listen(config->listen, config->reuse_port, fd, server->url, sizeof server->url, err);
-    return status;
-}
-
 static bool has_room(void *arg)
 {
     struct http_server *server = arg;
@@ -711,7 +679,20 @@ static bool has_room(void *arg)
 static void take_connection(void *arg, int fd, const struct sockaddr *address, socklen_t size)
 {
     struct http_server *server = arg;
-    (void)MHD_add_connection(server->daemon, fd, address, size); /* or it is closed */
+    http_client_coming(&server->clients);
+    if (MHD_add_connection(server->daemon, fd, address, size) != MHD_YES)
+        http_client_lost(&server->clients); /* closed */
+}
+
+/*
+ * The library's own limit is never to be reached: each of its threads has a share of it, and one that finds its
+ * share used up (0.9.75) leaves the lock of its connections locked, and stands still for good. The acceptor
+ * keeps to `connections`; each thread's share is that and some more.
+ */
+static unsigned library_limit(const struct http_service *service)
+{
+    enum { MORE = 64 };
+    return (service->config->connections + MORE) * service->http_threads;
 }
 
 enum frt_status http_server_start(struct http_service *service, struct http_server **out, struct frt_error *err)
@@ -727,7 +708,7 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     http_client_list_init(&server->clients);
     enum frt_status status = http_proxies_parse(service->config->trusted_proxies, &server->proxies, err);
     if (status == FRT_OK)
-        status = open_listener(server, &fd, err);
+        status = http_listener_open(service, &fd, server->url, sizeof server->url, &server->inherited, err);
     if (status != FRT_OK) {
         if (fd >= 0)
             (void)close(fd);
@@ -739,7 +720,7 @@ enum frt_status http_server_start(struct http_service *service, struct http_serv
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
         on_request, server, MHD_OPTION_THREAD_POOL_SIZE, service->http_threads, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)service->config->connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        library_limit(service), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         service->config->model_api ? (size_t)TENSOR_BYTES : (size_t)HEADER_BYTES,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
         service->config->model_api ? (size_t)TENSOR_BYTES / 4 : (size_t)HEADER_BYTES / 8,
