@@ -12,22 +12,45 @@
 enum { PG_MAX_PARAMS = 20, PG_POSTED_MOST = 256 /* statements under way that nobody waits for */ };
 
 /* What is used of the library; filled by pg_need_library. */
-#define PG_FUNCTIONS(X)                                                                                        \
-    X(PQconnectStartParams)                                                                                    \
-    X(PQconnectPoll)                                                                                           \
-    X(PQstatus)                                                                                                \
-    X(PQsocket)                                                                                                \
-    X(PQfinish)                                                                                                \
-    X(PQerrorMessage)                                                                                          \
-    X(PQsetnonblocking)                                                                                        \
-    X(PQflush)                                                                                                 \
-    X(PQconsumeInput)                                                                                          \
-    X(PQisBusy)                                                                                                \
-    X(PQgetResult) X(PQclear) X(PQresultStatus) X(PQresultErrorField) X(PQntuples) X(PQgetvalue)               \
-        X(PQgetlength) X(PQgetisnull) X(PQftype) X(PQcmdTuples) X(PQcmdStatus) X(PQsendQuery)                  \
-            X(PQsendQueryParams) X(PQsendPrepare) X(PQsendQueryPrepared) X(PQenterPipelineMode)                \
-                X(PQexitPipelineMode) X(PQpipelineSync) X(PQtransactionStatus) X(PQnotifies) X(PQfreemem)      \
-                    X(PQserverVersion) X(PQconninfoParse) X(PQconninfoFree) X(PQsetNoticeProcessor)
+/* One line each, as the formatter would indent them ever further. */
+/* clang-format off */
+#define PG_FUNCTIONS(X) \
+    X(PQconnectStartParams) \
+    X(PQconnectPoll) \
+    X(PQstatus) \
+    X(PQsocket) \
+    X(PQfinish) \
+    X(PQerrorMessage) \
+    X(PQsetnonblocking) \
+    X(PQflush) \
+    X(PQconsumeInput) \
+    X(PQisBusy) \
+    X(PQgetResult) \
+    X(PQclear) \
+    X(PQresultStatus) \
+    X(PQresultErrorField) \
+    X(PQntuples) \
+    X(PQgetvalue) \
+    X(PQgetlength) \
+    X(PQgetisnull) \
+    X(PQftype) \
+    X(PQcmdTuples) \
+    X(PQcmdStatus) \
+    X(PQsendQuery) \
+    X(PQsendQueryParams) \
+    X(PQsendPrepare) \
+    X(PQsendQueryPrepared) \
+    X(PQenterPipelineMode) \
+    X(PQexitPipelineMode) \
+    X(PQpipelineSync) \
+    X(PQtransactionStatus) \
+    X(PQnotifies) \
+    X(PQfreemem) \
+    X(PQserverVersion) \
+    X(PQconninfoParse) \
+    X(PQconninfoFree) \
+    X(PQsetNoticeProcessor)
+/* clang-format on */
 
 #define PG_MEMBER(name) __typeof__(name) *(name);
 struct pg_library {
