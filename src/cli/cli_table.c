@@ -799,8 +799,8 @@ const char *const cli_environment[] = {
     ("FRT_DATA_DIR\tthe data folder; when not set: ./data when it holds packs, else ~/.local/share/frt or "
      "/var/lib/frt when there, else ./data"),
     "FRT_DATABASE\tthe database of collections, users and keys: a file",
-    "FRT_STORE\tthe same as an address: sqlite:FILE or postgresql://user@host/database; a password is better "
-    "in a file",
+    ("FRT_STORE\tthe same as an address: sqlite:FILE or postgresql://user@host/database; a password is better "
+     "in a file"),
     "FRT_INDEX_ENGINE\twhat searches: native, faiss or cuda",
     "FRT_RUNTIME\tthe ONNX Runtime library to load",
     "FRT_MODELS_MIRROR\twhere 'frt models pull' finds the catalogue's files instead: a folder or a URL",

@@ -62,8 +62,8 @@ bool frt_trace_context_parse(const char *traceparent, struct frt_trace_context *
     memcpy(out->trace_id, trace_id, 32);
     memcpy(out->parent_id, parent_id, 16);
     /* flags that are not known are not handed on */
-    out->flags =
-        (uint8_t)((hex_digit(flags[0]) << 4 | hex_digit(flags[1])) & (FRT_TRACE_SAMPLED | FRT_TRACE_RANDOM));
+    out->flags = (uint8_t)(((unsigned)hex_digit(flags[0]) << 4 | (unsigned)hex_digit(flags[1])) &
+                           (FRT_TRACE_SAMPLED | FRT_TRACE_RANDOM));
     do {
         frt_unique_hex(out->span_id, FRT_SPAN_ID_SIZE - 1);
     } while (all_zero(out->span_id, FRT_SPAN_ID_SIZE - 1));

@@ -479,6 +479,7 @@ static enum frt_status hand_out(struct frt_work *w, struct frt_faces **out, stru
 {
     struct frt_faces *faces = NULL;
     enum frt_status status = FRT_OK;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): get_embedded has set it, or failed */
     const struct frt_detection *found = w->embed ? w->embedded->found : w->photo->found;
     size_t n = wanted(w, w->embed ? w->embedded->n : w->photo->n), dim = w->embed ? w->pack->info.dim : 0;
     status = frt_faces_new(n, dim, &faces, err);

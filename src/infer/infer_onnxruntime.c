@@ -737,7 +737,7 @@ enum frt_status frt_onnxruntime_device_check(const struct frt_onnxruntime_option
     struct frt_backend *backend = NULL;
     plain.device = (struct frt_device){FRT_DEVICE_CPU, 0};
     enum frt_status status = frt_backend_onnxruntime_new(&plain, &backend, err);
-    if (status != FRT_OK)
+    if (status != FRT_OK || backend == NULL)
         return status;
     const struct frt_ort_device_options asked = device_options((struct ort_backend *)backend, options, device);
     status = frt_ort_device_check(&asked, err);

@@ -241,7 +241,6 @@ enum frt_status remote_try_out(struct remote_session *session, struct frt_error 
     const struct frt_session_info *info = &session->reference->info;
     struct frt_tensor inputs[FRT_SESSION_MAX_INPUTS];
     struct frt_outputs ours = {0};
-    struct frt_error first = {0};
     int http_status = 0;
     enum frt_status status = make_probe(info, inputs, err);
     if (status != FRT_OK)
@@ -255,7 +254,7 @@ enum frt_status remote_try_out(struct remote_session *session, struct frt_error 
     status = ask_and_compare(session, inputs, info->n_inputs, &ours, &http_status, err);
     if (status == FRT_ENOTFOUND && http_status >= 400 && session->model.binary) {
         /* refused: perhaps it does not know the extension for binary tensors */
-        first = *err;
+        const struct frt_error first = *err;
         session->model.binary = false;
         atomic_store(&session->most_rows, most_rows); /* it was not their number that was refused */
         status = ask_and_compare(session, inputs, info->n_inputs, &ours, &http_status, err);

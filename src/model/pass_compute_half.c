@@ -235,7 +235,7 @@ static enum frt_status narrow(struct frt_onnx_model *model, uint32_t at, uint32_
     return status;
 }
 
-static enum frt_status change(struct frt_onnx_model *model, bool *half, struct frt_error *err)
+static enum frt_status change(struct frt_onnx_model *model, const bool *half, struct frt_error *err)
 {
     const uint32_t n = frt_onnx_model_nodes(model);
     enum frt_status status = FRT_OK;

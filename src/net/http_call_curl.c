@@ -122,7 +122,7 @@ void frt_http_client_free(struct frt_http_client *client)
 {
     if (client == NULL)
         return;
-    for (uint32_t i = 0; i < client->n_free; i++)
+    for (uint32_t i = 0; client->free != NULL && i < client->n_free; i++)
         lib.cleanup(client->free[i]);
     (void)pthread_cond_destroy(&client->freed);
     (void)pthread_mutex_destroy(&client->lock);

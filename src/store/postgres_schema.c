@@ -189,7 +189,7 @@ static enum frt_status bring_up(struct db *db, const char *place, struct frt_err
     enum frt_status status = db_exec(db, "SELECT pg_advisory_xact_lock(1179800625)", err);
     if (status == FRT_OK) /* another instance may have been faster */
         status = version_of(db, place, &version, err);
-    for (int64_t v = version; status == FRT_OK && v < POSTGRES_SCHEMA_VERSION; v++) {
+    for (int64_t v = version < 0 ? 0 : version; status == FRT_OK && v < POSTGRES_SCHEMA_VERSION; v++) {
         for (size_t i = 0; i < 2 && status == FRT_OK && steps[v][i] != NULL; i++)
             status = db_exec(db, steps[v][i], err);
     }
