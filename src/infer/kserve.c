@@ -188,12 +188,7 @@ bool frt_kserve_header_length(const char *value, size_t size, size_t *out)
 
 static void model_path(const struct frt_remote_name *name, struct frt_buf *out)
 {
-    frt_buf_append_text(out, "/v2/models/");
-    frt_remote_append_segment(out, name->name);
-    if (name->version[0] != '\0') {
-        frt_buf_append_text(out, "/versions/");
-        frt_remote_append_segment(out, name->version);
-    }
+    frt_remote_append_path(out, "/v2/models", name);
 }
 
 static void infer_path(const struct frt_remote_name *name, struct frt_buf *out)

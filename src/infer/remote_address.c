@@ -179,12 +179,23 @@ enum frt_status frt_remote_name_of(const char *map, const char *model, struct fr
     return FRT_OK;
 }
 
-void frt_remote_append_segment(struct frt_buf *out, const char *text)
+static void append_segment(struct frt_buf *out, const char *text)
 {
     for (const char *c = text; *c != '\0'; c++) {
         if (isalnum((unsigned char)*c) || strchr("-._~", *c) != NULL)
             frt_buf_append_char(out, *c);
         else
             frt_buf_printf(out, "%%%02X", (unsigned char)*c);
+    }
+}
+
+void frt_remote_append_path(struct frt_buf *out, const char *root, const struct frt_remote_name *name)
+{
+    frt_buf_append_text(out, root);
+    frt_buf_append_char(out, '/');
+    append_segment(out, name->name);
+    if (name->version[0] != '\0') {
+        frt_buf_append_text(out, "/versions/");
+        append_segment(out, name->version);
     }
 }

@@ -40,7 +40,7 @@ struct frt_remote_name {
 FRT_NODISCARD enum frt_status frt_remote_name_of(const char *map, const char *model,
                                                  struct frt_remote_name *out, struct frt_error *err);
 
-/** Append a path's segment, with %XX for what is not A-Z a-z 0-9 - . _ ~ */
-void frt_remote_append_segment(struct frt_buf *out, const char *text);
+/** Append "ROOT/NAME", and "/versions/VERSION" when one is named; %XX for what is not A-Z a-z 0-9 - . _ ~ */
+void frt_remote_append_path(struct frt_buf *out, const char *root, const struct frt_remote_name *name);
 
 #endif

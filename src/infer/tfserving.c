@@ -21,12 +21,7 @@ enum { TEXT_MAX = 512 * 1024 * 1024, VALUES_MAX = 262144 /* of a document: core/
 
 static void model_path(const struct frt_remote_name *name, struct frt_buf *out)
 {
-    frt_buf_append_text(out, "/v1/models/");
-    frt_remote_append_segment(out, name->name);
-    if (name->version[0] != '\0') {
-        frt_buf_append_text(out, "/versions/");
-        frt_remote_append_segment(out, name->version);
-    }
+    frt_remote_append_path(out, "/v1/models", name);
 }
 
 static void metadata_path(const struct frt_remote_name *name, struct frt_buf *out)

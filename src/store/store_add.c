@@ -241,19 +241,25 @@ enum frt_status store_add_reject(struct store_adding *a, size_t i, enum frt_stat
     return FRT_OK;
 }
 
+enum frt_status store_add_count(const struct store_adding *a, struct db_stmt **out, struct frt_error *err)
+{
+    enum frt_status status = db_use(
+        a->db, "UPDATE collections SET faces = faces + ?2, subjects = subjects + ?3, seq = ?4 WHERE key = ?1",
+        out, err);
+    if (status != FRT_OK)
+        return status;
+    db_bind_int(*out, 1, (int64_t)a->facts.key);
+    db_bind_int(*out, 2, (int64_t)a->added);
+    db_bind_int(*out, 3, (int64_t)a->subjects);
+    db_bind_int(*out, 4, (int64_t)(a->first_key + a->add->n - 1));
+    return FRT_OK;
+}
+
 static enum frt_status count_collection(struct store_adding *a, struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
-    enum frt_status status = db_use(
-        a->db, "UPDATE collections SET faces = faces + ?2, subjects = subjects + ?3, seq = ?4 WHERE key = ?1",
-        &stmt, err);
-    if (status != FRT_OK)
-        return status;
-    db_bind_int(stmt, 1, (int64_t)a->facts.key);
-    db_bind_int(stmt, 2, (int64_t)a->added);
-    db_bind_int(stmt, 3, (int64_t)a->subjects);
-    db_bind_int(stmt, 4, (int64_t)(a->first_key + a->add->n - 1));
-    return db_run(stmt, err);
+    enum frt_status status = store_add_count(a, &stmt, err);
+    return status == FRT_OK ? db_run(stmt, err) : status;
 }
 
 enum frt_status store_add_check_unmoved(struct store_adding *a, struct frt_error *err)

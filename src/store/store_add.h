@@ -36,6 +36,9 @@ FRT_NODISCARD enum frt_status store_add_note(struct store_adding *a, const struc
                                              struct frt_error *err);
 /** With the turn, which taking numbers has made ours alone: does the collection stand as it was seen? */
 FRT_NODISCARD enum frt_status store_add_check_unmoved(struct store_adding *a, struct frt_error *err);
+/** The collection's new counts and number as a statement, bound and ready to be run or posted. */
+FRT_NODISCARD enum frt_status store_add_count(const struct store_adding *a, struct db_stmt **out,
+                                              struct frt_error *err);
 /** All of a->add but thresholds, in a->db's transaction. */
 FRT_NODISCARD enum frt_status store_add_in_sets(struct store_adding *a, struct frt_error *err);
 

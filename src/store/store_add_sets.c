@@ -469,16 +469,8 @@ static void count_new_subjects(struct sets *s)
 static enum frt_status post_counts(struct store_adding *a, struct frt_error *err)
 {
     struct db_stmt *stmt = NULL;
-    enum frt_status status = db_use(
-        a->db, "UPDATE collections SET faces = faces + ?2, subjects = subjects + ?3, seq = ?4 WHERE key = ?1",
-        &stmt, err);
-    if (status != FRT_OK)
-        return status;
-    db_bind_int(stmt, 1, (int64_t)a->facts.key);
-    db_bind_int(stmt, 2, (int64_t)a->added);
-    db_bind_int(stmt, 3, (int64_t)a->subjects);
-    db_bind_int(stmt, 4, (int64_t)(a->first_key + a->add->n - 1));
-    return db_post(stmt, err);
+    enum frt_status status = store_add_count(a, &stmt, err);
+    return status == FRT_OK ? db_post(stmt, err) : status;
 }
 
 static bool any_rejected_since(const struct sets *s, const bool *before)
